@@ -1,0 +1,45 @@
+# make demo   the whole nightly run on a Harbor double, in a real Airflow    make ui   the same, and stay
+# make test   the test suite        make lint   ruff and mypy                make lock renew the pinned versions
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test lint format lock clean
+
+help:
+	@grep -h '^[a-z]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements.lock setup.cfg pyproject.toml
+	@echo "Setting up $(VENV) (once; about half a minute with a warm package cache) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## run the nightly backup of a sample Harbor in a real Airflow, and show the result
+	@$(BIN)/python -m tests.demo
+
+ui: $(READY) ## the same, then leave Airflow's UI and the sample Harbor running until Ctrl-C
+	@$(BIN)/python -m tests.demo --stay
+
+test: $(READY) ## run the test suite (PYTEST_ARGS="-k name" for a part of it)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff (with the import rule) and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## let ruff format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+lock: $(READY) ## renew requirements.lock from requirements.in
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --universal --no-header --no-annotate --python-version 3.10 \
+		--upgrade requirements.in --output-file requirements.lock
+
+clean: ## remove the virtual environment and what demo left
+	@rm -rf $(VENV) .demo

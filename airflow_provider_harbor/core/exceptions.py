@@ -1,0 +1,263 @@
+"""The errors this package raises on purpose.
+
+    HarborBackupError
+      HarborConnectionError    no answer: refused, reset, timed out, cut short           try again
+        HarborTlsError         the certificate does not verify                           permanent
+      HarborStatusError        an answer with an error status (see its fields)
+        HarborAuthError        401 or 403: the login, or what it may do                  permanent
+        HarborNotFoundError    404                                                       permanent
+        HarborRefusedError     a rule of the server says no (see `reason`)               permanent
+        HarborRateLimitError   429                                                       try again
+        HarborServerError      5xx                                                       try again
+      HarborProtocolError      an answer we cannot read, or that contradicts itself      permanent
+      HarborConfigurationError what was asked cannot be done as asked                    permanent
+        HarborSightError       the login does not see all that was asked for             permanent
+      UnhealthyHarborError     Harbor says that a component of it is unhealthy           try again
+      IntegrityError
+        DigestMismatchError    content that is not what its digest says                  try again
+        MissingContentError    listed, but the server has lost it                        permanent
+      BackupIncompleteError          a run ended, and something is not protected
+
+Wrong arguments from code are `ValueError`; trouble of the store stays the `OSError` it is.
+Callers read fields, never messages. No message or field ever holds a credential.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+
+class HarborBackupError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class HarborConnectionError(HarborBackupError):
+    """No answer, or one cut short.
+
+    Attributes:
+        method: HTTP method of the request.
+        url: Its address, without credentials and without its query's secrets.
+    """
+
+    def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
+        super().__init__(message)
+        self.method = method
+        self.url = url
+
+
+class HarborTlsError(HarborConnectionError):
+    """The server's certificate does not verify: trying again does not help."""
+
+
+class HarborStatusError(HarborBackupError):
+    """The server answered with an error.
+
+    Attributes:
+        status: HTTP status, such as 404.
+        code: The server's own code, such as `NOT_FOUND`; empty where the body has none.
+        message: The server's own words; empty where the body has none.
+        method: HTTP method of the request.
+        url: Its address, without credentials and without its query's secrets.
+        request_id: What finds the request in the server's own log; empty where it is unknown.
+        hint: What the reader can do, in one sentence; may be empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str = "",
+        message: str = "",
+        method: str = "",
+        url: str = "",
+        request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.method = method
+        self.url = url
+        self.request_id = request_id
+        self.hint = hint
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        text = f"{self.method} {self.url} was answered {self.status}"
+        said = ": ".join(part for part in (self.code, self.message) if part)
+        if said:
+            text += f" ({said})"
+        if self.hint:
+            text += f". {self.hint}"
+        if self.request_id:
+            text += f" [request id {self.request_id}]"
+        return text
+
+
+class HarborAuthError(HarborStatusError):
+    """401 or 403: the login was not accepted, or may not do this."""
+
+
+class HarborNotFoundError(HarborStatusError):
+    """404: it is not there, or not visible to this login."""
+
+
+class RefusalReason(str, enum.Enum):
+    """Why a server refused something that the login may otherwise do."""
+
+    READ_ONLY = "read-only"
+    QUOTA = "quota"
+    IMMUTABLE = "immutable"
+    POLICY = "policy"
+    TOO_LARGE = "too-large"
+    CONFLICT = "conflict"
+    INVALID = "invalid"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class HarborRefusedError(HarborStatusError):
+    """A rule of the server says no; the login itself is fine.
+
+    Attributes:
+        reason: Which rule, see `RefusalReason`.
+    """
+
+    def __init__(
+        self,
+        reason: RefusalReason,
+        *,
+        status: int,
+        code: str = "",
+        message: str = "",
+        method: str = "",
+        url: str = "",
+        request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        self.reason = reason
+        super().__init__(
+            status=status,
+            code=code,
+            message=message,
+            method=method,
+            url=url,
+            request_id=request_id,
+            hint=hint,
+        )
+
+
+class HarborRateLimitError(HarborStatusError):
+    """429: too many requests, even after the transport's own waiting.
+
+    Attributes:
+        retry_after_seconds: What the server asked for; None where it did not say.
+    """
+
+    retry_after_seconds: float | None = None
+
+
+class HarborServerError(HarborStatusError):
+    """5xx: the server, or a proxy before it, failed."""
+
+
+class HarborProtocolError(HarborBackupError):
+    """An answer that cannot be read as what was asked for, or that contradicts itself."""
+
+
+class HarborConfigurationError(HarborBackupError):
+    """What was asked for cannot be done as asked: a URL, a filter, a setting is wrong."""
+
+
+class HarborSightError(HarborConfigurationError):
+    """The login does not see everything, or cannot prove that it does."""
+
+
+class UnhealthyHarborError(HarborBackupError):
+    """Harbor itself says that it is not healthy.
+
+    Attributes:
+        components: Name and error text of each unhealthy component.
+    """
+
+    def __init__(self, url: str, components: dict[str, str]) -> None:
+        self.components = components
+        listed = "; ".join(f"{name}: {error}" for name, error in sorted(components.items()))
+        super().__init__(
+            f"Harbor at {url} says that it is unhealthy: {listed or 'no component is named'}. "
+            "Mend that first: a backup of a half-working Harbor misses things."
+        )
+
+
+class IntegrityError(HarborBackupError):
+    """Content is not what it should be."""
+
+
+class DigestMismatchError(IntegrityError):
+    """Bytes that do not hash to the digest under which they were asked for.
+
+    Attributes:
+        expected: The digest asked for.
+        actual: The digest of what came.
+        size_bytes: How many bytes came.
+        where: What was read, such as a repository's name or a file.
+    """
+
+    def __init__(self, *, expected: str, actual: str, size_bytes: int, where: str) -> None:
+        self.expected = expected
+        self.actual = actual
+        self.size_bytes = size_bytes
+        self.where = where
+        super().__init__(
+            f"{where}: expected {expected}, but the {size_bytes} bytes that came are {actual}"
+        )
+
+
+class MissingContentError(IntegrityError):
+    """The server lists content that it can no longer serve: its storage has lost it.
+
+    Attributes:
+        digest: What is missing.
+        where: The repository that should have it.
+    """
+
+    def __init__(self, digest: str, where: str) -> None:
+        self.digest = digest
+        self.where = where
+        super().__init__(
+            f"{where} lists {digest}, but the registry's storage does not have it any more. "
+            "Push the artifact again, or delete it"
+        )
+
+
+class BackupIncompleteError(HarborBackupError):
+    """A run came to its end, and something is not protected.
+
+    Attributes:
+        failures: One line for each failure, `project or artifact: what happened`.
+    """
+
+    def __init__(self, summary: str, failures: Sequence[str]) -> None:
+        self.failures = tuple(failures)
+        shown = "".join(f"\n  {line}" for line in self.failures[:5])
+        more = len(self.failures) - 5
+        if more > 0:
+            shown += f"\n  and {more} more, all in the report"
+        super().__init__(f"{summary}{shown}")
+
+
+# What trying again can mend; everything else is permanent.
+PASSING_ERRORS: tuple[type[HarborBackupError], ...] = (
+    HarborConnectionError,
+    HarborRateLimitError,
+    HarborServerError,
+    UnhealthyHarborError,
+    DigestMismatchError,
+)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether trying the same thing again can help."""
+    return isinstance(error, PASSING_ERRORS) and not isinstance(error, HarborTlsError)

@@ -1,0 +1,172 @@
+"""Content as OCI names it: digests, descriptors, manifests. Source: OCI image-spec v1.1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import HarborProtocolError
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX_MEDIA_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
+MANIFEST_MEDIA_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
+# Layers a registry need not hold; clients fetch them elsewhere. Source: OCI image-spec layer.md
+# (non-distributable layers), Docker's foreign layers.
+FOREIGN_LAYER_MEDIA_TYPES = frozenset(
+    {
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    }
+)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+def parse_digest(text: object, where: str) -> str:
+    """Return `text` when it is a digest, so that it can safely become part of a path.
+
+    Raises:
+        HarborProtocolError: It is something else.
+    """
+    if isinstance(text, str) and _DIGEST.fullmatch(text):
+        return text
+    raise HarborProtocolError(f"{where}: {text!r} is not a digest")
+
+
+def digest_of(content: bytes) -> str:
+    """Return the `sha256:` digest of some bytes."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _size(value: object, where: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise HarborProtocolError(f"{where}: {value!r} is not a size in bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What a child of an index runs on."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is how buildx marks an attestation (`unknown/unknown`)."""
+        return self.os == "unknown" and self.architecture == "unknown"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Platform:
+        """Read a `platform` object of Harbor or of an index."""
+        return cls(
+            os=str(data.get("os") or ""),
+            architecture=str(data.get("architecture") or ""),
+            variant=str(data.get("variant") or ""),
+        )
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A pointer to content, as OCI names it. Source: OCI image-spec v1.1 descriptor.md.
+
+    Attributes:
+        size_bytes: Length as stored, compressed. Two descriptors with one digest are one blob.
+    """
+
+    digest: str
+    size_bytes: int
+    media_type: str = ""
+    platform: Platform | None = None
+
+    @property
+    def is_foreign_layer(self) -> bool:
+        """Whether a registry may lack it without being damaged."""
+        return self.media_type in FOREIGN_LAYER_MEDIA_TYPES
+
+    @classmethod
+    def from_json(cls, data: object, where: str) -> Descriptor:
+        """Read a descriptor of a manifest."""
+        if not isinstance(data, dict):
+            raise HarborProtocolError(f"{where}: {data!r} is not a descriptor")
+        platform = data.get("platform")
+        return cls(
+            digest=parse_digest(data.get("digest"), where),
+            size_bytes=_size(data.get("size"), where),
+            media_type=str(data.get("mediaType") or ""),
+            platform=Platform.from_json(platform) if isinstance(platform, dict) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest or index: its exact bytes, and what they point to.
+
+    Attributes:
+        content: Byte for byte as the registry sent it; never serialised again.
+        digest: Computed from `content`, never taken from a header.
+        blobs: Config and layers, each digest once.
+        children: What an index lists.
+        subject: Digest of the manifest this one refers to; empty where there is none.
+    """
+
+    content: bytes = field(repr=False)
+    media_type: str
+    digest: str
+    blobs: tuple[Descriptor, ...] = ()
+    children: tuple[Descriptor, ...] = ()
+    subject: str = ""
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists manifests, not layers."""
+        return self.media_type in INDEX_MEDIA_TYPES
+
+    @classmethod
+    def from_bytes(cls, content: bytes, media_type: str, where: str) -> Manifest:
+        """Read a manifest's bytes.
+
+        Raises:
+            HarborProtocolError: They are no manifest.
+        """
+        try:
+            data = json.loads(content)
+        except ValueError as err:
+            raise HarborProtocolError(f"{where}: the manifest is not JSON") from err
+        if not isinstance(data, dict):
+            raise HarborProtocolError(f"{where}: the manifest is not a JSON object")
+        listed = [data["config"]] if data.get("config") else []
+        listed += data.get("layers") or data.get("blobs") or []
+        blobs = {b.digest: b for b in (Descriptor.from_json(item, where) for item in listed)}
+        children = {
+            child.digest: child
+            for child in (Descriptor.from_json(c, where) for c in data.get("manifests") or [])
+        }
+        subject = data.get("subject")
+        config = data.get("config") or {}
+        return cls(
+            content=content,
+            # A manifest's own word counts: a registry may answer with parameters or a generic type.
+            media_type=str(data.get("mediaType") or media_type.split(";")[0].strip()),
+            digest=digest_of(content),
+            blobs=tuple(blobs.values()),
+            children=tuple(children.values()),
+            subject=Descriptor.from_json(subject, where).digest if subject else "",
+            artifact_type=str(data.get("artifactType") or config.get("mediaType") or ""),
+            annotations=data.get("annotations") or {},
+        )
