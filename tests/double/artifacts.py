@@ -1,0 +1,470 @@
+"""What happens to artifacts: pushed, tagged, pulled, deleted. HTTP handlers and tests both end here."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import threading
+from typing import Any
+
+from .abstracts import (
+    ACCESSORY_ICONS,
+    FOREIGN_LAYER,
+    abstract,
+    accessory_type,
+    cosign_subject,
+    descriptors_of,
+    is_index,
+)
+from .content import INDEX_TYPES, OCI_MANIFEST, Content, digest_of
+from .model import Accessory, Artifact, Listing, Project, Reference, Repository, Tag
+from .storage import Blob, Storage, go_json_error
+from .wire import HarborError, not_found
+
+DIGEST = re.compile(r"^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+$")
+TAG = re.compile(r"^\w[\w.-]{0,127}$", re.ASCII)
+EVERYTHING, VISIBLE = 1, 2
+
+
+def is_digest(reference: str) -> bool:
+    return DIGEST.match(reference) is not None
+
+
+def size_text(size: int) -> str:
+    """Return a size as Harbor prints it in its messages on quotas."""
+    if size < 1024:
+        return f"{size} B"
+    number, unit = float(size), -1
+    while number >= 1024 and unit < 5:
+        number /= 1024
+        unit += 1
+    return f"{number:.1f} {'KMGTPE'[unit]}iB"
+
+
+class Artifacts:
+    """The part of the state that is about artifacts; `State` adds the rest."""
+
+    lock: threading.RLock
+    storage: Storage
+    project_names: dict[str, Project]
+
+    def __init__(self) -> None:
+        self.artifacts: dict[int, Artifact] = {}
+        self.repositories: dict[str, Repository] = {}
+        self.known_blobs: dict[str, int] = {}
+        self.storage_consumption = 0
+
+    def now(self) -> int:
+        raise NotImplementedError
+
+    def next_id(self, table: str) -> int:
+        raise NotImplementedError
+
+    # -- looking up ----------------------------------------------------------------------------
+
+    def artifact(self, repository: str, reference: str) -> Artifact:
+        """Return an artifact by tag or digest, or raise what Harbor answers where there is none."""
+        found = self.repositories.get(repository)
+        if is_digest(reference):
+            artifact = found.artifacts.get(reference) if found else None
+            if artifact is None:
+                raise not_found(f"artifact {repository}@{reference} not found")
+            return artifact
+        if found is None:
+            raise not_found(f"repository {repository} not found")
+        tag = found.tags.get(reference)
+        if tag is None:
+            raise not_found(f"artifact {repository}:{reference} not found")
+        return tag.artifact
+
+    # -- pushing -------------------------------------------------------------------------------
+
+    def push(self, repository: str, content: Content, *tags: str) -> None:
+        """Push content with all it is made of, below the tags given. Asks for no permission."""
+        with self.lock:
+            project = self.project_names[repository.partition("/")[0]]
+            for each in content.walk():
+                for digest, data in each.blobs.items():
+                    self.storage.put_blob(repository, digest, data)
+                    self.count_blob(project, digest, len(data))
+                references: tuple[str, ...] = (each.digest,)
+                if each is content and (tags or content.default_tags):
+                    references = tags or content.default_tags
+                for reference in references:
+                    self.put_manifest(repository, reference, each.media_type, each.manifest)
+
+    def put_manifest(self, name: str, reference: str, media_type: str, data: bytes) -> str | None:
+        """Store a manifest and make it an artifact. Return the subject's digest, if it has one."""
+        project = self.project_names[name.partition("/")[0]]
+        self._refuse_immutable(project, name, reference)
+        document = _parse(data)
+        digest = digest_of(data)
+        self._check_quota(project, self._sizes_of(name, digest, data, document))
+        repository = self._ensure_repository(project, name)
+        self._check_manifest(name, reference, digest, media_type, document)
+        # Storage has it from here on, also where Harbor refuses it next.
+        self.storage.put_manifest(name, digest, media_type, data)
+        children = self._children(name, media_type, document)
+        self.repositories[name] = project.repositories[name] = repository
+        artifact = repository.artifacts.get(digest)
+        if artifact is None:
+            artifact = self._create(repository, digest, media_type, data, document, children)
+        for counted, size in self._sizes_of(name, digest, data, document).items():
+            self.count_blob(project, counted, size)
+        if not is_digest(reference):
+            self._ensure_tag(artifact, reference)
+            subject = cosign_subject(reference, document)
+            if subject is not None:
+                self._ensure_accessory(artifact, subject, "signature.cosign")
+        subject = (document.get("subject") or {}).get("digest")
+        if subject:
+            self._ensure_accessory(artifact, subject, accessory_type(document))
+        self.touch(repository)
+        return subject
+
+    def _refuse_immutable(self, project: Project, name: str, reference: str) -> None:
+        repository = self.repositories.get(name)
+        if repository and reference in repository.tags and is_immutable(repository, reference):
+            text = f"Failed to process request due to '{repository.short_name}:{reference}'"
+            raise HarborError(412, "PRECONDITION", f"{text} configured as immutable.")
+
+    def _ensure_repository(self, project: Project, name: str) -> Repository:
+        """Return the repository. A new one is not there yet: the transaction may be rolled back."""
+        found = self.repositories.get(name)
+        if found is not None:
+            return found
+        now = self.now()
+        return Repository(self.next_id("repository"), project, name, now, now)
+
+    def _check_manifest(
+        self, name: str, reference: str, digest: str, media_type: str, document: dict[str, Any]
+    ) -> None:
+        """Raise what the registry says of a manifest it does not take."""
+        if is_digest(reference) and reference != digest:
+            message = "provided digest did not match uploaded content"
+            raise HarborError(400, "DIGEST_INVALID", message, registry=True)
+        stated = document.get("mediaType")
+        if stated and stated != media_type:
+            message = f"mediaType in manifest should be '{media_type}' not '{stated}'"
+            raise HarborError(
+                400, "MANIFEST_INVALID", "manifest invalid", detail=message, registry=True
+            )
+        if is_index(media_type):
+            stored = self.storage.manifests.get(name, {})
+            wanted = [each["digest"] for each in document.get("manifests") or []]
+            missing = [each for each in wanted if each not in stored]
+        else:
+            missing = [
+                each["digest"]
+                for each in descriptors_of(document)
+                if not each.get("urls") and self.storage.blob_in(name, each["digest"]) is None
+            ]
+        if missing:
+            error = HarborError(400, "MANIFEST_BLOB_UNKNOWN", "", registry=True)
+            error.errors = [
+                {
+                    "code": "MANIFEST_BLOB_UNKNOWN",
+                    "message": "blob unknown to registry",
+                    "detail": each,
+                }
+                for each in missing
+            ]
+            raise error
+
+    def _children(
+        self, name: str, media_type: str, document: dict[str, Any]
+    ) -> list[tuple[Artifact, dict[str, Any]]]:
+        """Return the children of an index, which must be artifacts of this repository, each once."""
+        if not is_index(media_type):
+            return []
+        children: dict[str, tuple[Artifact, dict[str, Any]]] = {}
+        for member in document.get("manifests") or []:
+            digest = member["digest"]
+            child = self.artifact(name, digest)
+            if digest in children:
+                raise not_found(f"artifact {name}@{digest_of(digest.encode())} not found")
+            children[digest] = (child, member)
+        return list(children.values())
+
+    def _create(
+        self,
+        repository: Repository,
+        digest: str,
+        media_type: str,
+        data: bytes,
+        document: dict[str, Any],
+        children: list[tuple[Artifact, dict[str, Any]]],
+    ) -> Artifact:
+        facts = abstract(media_type, data, document, self._read_blob)
+        blobs = [] if is_index(media_type) else [
+            each["digest"]
+            for each in descriptors_of(document)
+            if each.get("mediaType") != FOREIGN_LAYER
+        ]  # fmt: skip
+        artifact = Artifact(
+            self.next_id("artifact"), repository, digest,
+            facts.size + sum(child.size for child, _ in children),
+            facts.type, facts.icon, facts.media_type, media_type, facts.artifact_type,
+            facts.extra_attrs, facts.annotations, facts.addition_names,
+            (digest, *dict.fromkeys(blobs)), self.now(),
+        )  # fmt: skip
+        self.artifacts[artifact.id] = repository.artifacts[digest] = artifact
+        repository.project.blob_users.update(artifact.blob_digests)
+        for child, member in children:
+            reference = Reference(
+                artifact, child, member.get("platform"), member.get("annotations"),
+                member.get("urls"),
+            )  # fmt: skip
+            artifact.references.append(reference)
+            child.parents.append(reference)
+            self.relist(child)
+        artifact.references.sort(key=lambda reference: reference.child.id)
+        for accessory in repository.accessories_of.get(digest, []):
+            accessory.subject = artifact
+        self.relist(artifact)
+        return artifact
+
+    def _ensure_tag(self, artifact: Artifact, name: str) -> None:
+        repository = artifact.repository
+        now = self.now()
+        tag = repository.tags.get(name)
+        if tag is None:
+            tag = Tag(self.next_id("tag"), name, artifact, now)
+            repository.tags[name] = tag
+        elif tag.artifact is not artifact:
+            previous = tag.artifact
+            del previous.tags[name]
+            self.relist(previous)
+            tag.artifact = artifact
+        tag.push_time = now
+        artifact.tags[name] = tag
+        self.relist(artifact)
+
+    def _ensure_accessory(self, artifact: Artifact, subject_digest: str, kind: str) -> None:
+        if artifact.accessory is not None:
+            return
+        repository = artifact.repository
+        accessory = Accessory(
+            self.next_id("accessory"), artifact, subject_digest,
+            repository.artifacts.get(subject_digest), kind, ACCESSORY_ICONS.get(kind, ""),
+            self.now(),
+        )  # fmt: skip
+        artifact.accessory = accessory
+        repository.accessories_of.setdefault(subject_digest, []).append(accessory)
+        if accessory.subject is not None:
+            accessory.subject.rendered = None
+        self.relist(artifact)
+
+    # -- tags, pulls, deletes ------------------------------------------------------------------
+
+    def create_tag(self, artifact: Artifact, name: str) -> None:
+        with self.lock:
+            repository = artifact.repository
+            if name in repository.tags:
+                text = f"tag {name} already exists under the repository {repository.id}"
+                raise HarborError(409, "CONFLICT", text)
+            self._ensure_tag(artifact, name)
+            self.touch(repository)
+
+    def delete_tag(self, artifact: Artifact, name: str) -> None:
+        with self.lock:
+            if name not in artifact.tags:
+                raise not_found(f"tag {name} attached to artifact {artifact.id} not found")
+            repository = artifact.repository
+            self._refuse_immutable_delete(repository, [name])
+            del artifact.tags[name]
+            del repository.tags[name]
+            self.relist(artifact)
+            self.touch(repository)
+
+    def record_pull(self, artifact: Artifact, reference: str) -> None:
+        """Count a pull at once; a real Harbor takes some seconds."""
+        now = self.now()
+        artifact.pull_time = now
+        if reference in artifact.tags:
+            artifact.tags[reference].pull_time = now
+        artifact.rendered = None
+        artifact.repository.pull_count += 1
+        artifact.repository.update_time = now
+
+    def delete_artifact(self, repository: str, reference: str) -> None:
+        """Delete an artifact as Harbor does: its accessories, and children nobody else needs, too."""
+        with self.lock:
+            artifact = self.artifact(repository, reference)
+            if artifact.parents:
+                text = "the deleting artifact is referenced by others"
+                raise HarborError(412, "VIOLATE_FOREIGN_KEY_CONSTRAINT", text)
+            self._refuse_immutable_delete(artifact.repository, list(artifact.tags))
+            self._delete(artifact)
+            self.touch(artifact.repository)
+
+    def forget_repository(self, repository: Repository) -> None:
+        """Delete a repository with all its artifacts, whatever refers to what."""
+        with self.lock:
+            for artifact in list(repository.artifacts.values()):
+                self._drop(artifact)
+            del self.repositories[repository.name]
+            del repository.project.repositories[repository.name]
+
+    def _delete(self, artifact: Artifact) -> None:
+        for accessory in self.accessories(artifact):
+            self._delete(accessory.artifact)
+        children = [reference.child for reference in artifact.references]
+        self._drop(artifact)
+        for child in children:
+            if not child.tags and not child.parents:
+                self._delete(child)
+
+    def _drop(self, artifact: Artifact) -> None:
+        repository = artifact.repository
+        if repository.artifacts.pop(artifact.digest, None) is None:
+            return
+        del self.artifacts[artifact.id]
+        for name in artifact.tags:
+            del repository.tags[name]
+        self._list(artifact, 0)
+        for reference in artifact.references:
+            reference.child.parents.remove(reference)
+            if reference.child.digest in repository.artifacts:
+                self.relist(reference.child)
+        if artifact.accessory is not None:
+            repository.accessories_of[artifact.accessory.subject_digest].remove(artifact.accessory)
+            if artifact.accessory.subject is not None:
+                artifact.accessory.subject.rendered = None
+        self._uncount_blobs(artifact)
+
+    def accessories(self, artifact: Artifact) -> list[Accessory]:
+        """Return the accessories of an artifact, first level only."""
+        return list(artifact.repository.accessories_of.get(artifact.digest, ()))
+
+    def _refuse_immutable_delete(self, repository: Repository, names: list[str]) -> None:
+        for name in names:
+            if is_immutable(repository, name):
+                text = f"the tag {name} configured as immutable, cannot be deleted"
+                raise HarborError(412, "PRECONDITION", text)
+
+    # -- listings, quotas ----------------------------------------------------------------------
+
+    def relist(self, artifact: Artifact) -> None:
+        """Put an artifact into the lists it belongs to after anything about it changed."""
+        artifact.rendered = None
+        lists = 0
+        if artifact.accessory is None:
+            lists = EVERYTHING if artifact.parents and not artifact.tags else EVERYTHING | VISIBLE
+        self._list(artifact, lists)
+
+    def _list(self, artifact: Artifact, lists: int) -> None:
+        changed = artifact.listed_in ^ lists
+        artifact.listed_in = lists
+        if not changed:
+            return
+        for listing in (artifact.repository.listing, artifact.repository.project.listing):
+            _change(listing, artifact.id, changed, lists)
+
+    def touch(self, repository: Repository) -> None:
+        """Move the time of a repository's last change."""
+        repository.update_time = self.now()
+
+    def count_blob(self, project: Project, digest: str, size: int) -> None:
+        """Count a blob for a project's quota and for the statistics."""
+        if digest not in project.blobs:
+            project.blobs[digest] = size
+            project.storage_used += size
+        if digest not in self.known_blobs:
+            self.known_blobs[digest] = size
+            self.storage_consumption += size
+
+    def check_blob_quota(self, project: Project, sizes: dict[str, int]) -> None:
+        self._check_quota(project, sizes)
+
+    def _check_quota(self, project: Project, sizes: dict[str, int]) -> None:
+        if project.storage_limit < 0:
+            return
+        new = sum(size for digest, size in sizes.items() if digest not in project.blobs)
+        if new and project.storage_used + new > project.storage_limit:
+            text = (
+                f"adding {size_text(new)} of storage resource, which when updated to current usage "
+                f"of {size_text(project.storage_used)} will exceed the configured upper limit of "
+                f"{size_text(project.storage_limit)}."
+            )
+            raise HarborError(403, "DENIED", text)
+
+    def _uncount_blobs(self, artifact: Artifact) -> None:
+        project = artifact.repository.project
+        for digest in artifact.blob_digests:
+            project.blob_users[digest] -= 1
+            if project.blob_users[digest] <= 0:
+                del project.blob_users[digest]
+                project.storage_used -= project.blobs.pop(digest, 0)
+
+    def _sizes_of(
+        self, name: str, digest: str, data: bytes, document: dict[str, Any]
+    ) -> dict[str, int]:
+        sizes = {digest: len(data)}
+        if not document.get("manifests"):
+            for each in descriptors_of(document):
+                if each.get("mediaType") != FOREIGN_LAYER:
+                    sizes[each.get("digest", "")] = each.get("size", 0)
+        return sizes
+
+    def _read_blob(self, digest: str) -> bytes | None:
+        blob: Blob | None = self.storage.blobs.get(digest)
+        return None if blob is None else b"".join(blob.read())
+
+
+def _change(listing: Listing, number: int, changed: int, lists: int) -> None:
+    for bit, ids in ((EVERYTHING, listing.everything), (VISIBLE, listing.visible)):
+        if changed & bit:
+            (ids.add if lists & bit else ids.remove)(number)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except ValueError as err:
+        text = f"unmarshal manifest failed: {go_json_error(data)}"
+        raise HarborError(400, "MANIFEST_INVALID", text) from err
+    if not isinstance(document, dict):
+        raise HarborError(400, "MANIFEST_INVALID", "unmarshal manifest failed: not an object")
+    return document
+
+
+def is_immutable(repository: Repository, tag: str) -> bool:
+    """Return whether a rule of the project makes a tag immutable."""
+    return any(
+        not rule.get("disabled")
+        and all(
+            _selected(selector, repository.short_name)
+            for selector in rule["scope_selectors"].get("repository", [])
+        )
+        and all(_selected(selector, tag) for selector in rule["tag_selectors"])
+        for rule in repository.project.immutable_rules
+    )
+
+
+def _selected(selector: dict[str, Any], name: str) -> bool:
+    matches = doublestar(selector["pattern"]).match(name) is not None
+    return matches != selector["decoration"].lower().endswith("excludes")
+
+
+def doublestar(pattern: str) -> re.Pattern[str]:
+    """Return a doublestar glob as a regular expression: `*` within a path component, `**` across."""
+    out, index = "", 0
+    while index < len(pattern):
+        char = pattern[index]
+        if pattern.startswith("**", index):
+            out, index = out + ".*", index + 2
+            continue
+        if char == "{" and "}" in pattern[index:]:
+            end = pattern.index("}", index)
+            choices = pattern[index + 1 : end].split(",")
+            out += "(?:" + "|".join(doublestar(each).pattern[:-2] for each in choices) + ")"
+            index = end + 1
+            continue
+        out += {"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char))
+        index += 1
+    return re.compile(out + r"\Z")
+
+
+__all__ = ["INDEX_TYPES", "OCI_MANIFEST", "Artifacts", "fnmatch", "is_digest", "is_immutable"]

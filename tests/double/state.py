@@ -1,0 +1,259 @@
+"""Harbor's database in memory: projects, accounts, settings; and the switches tests turn.
+
+Artifacts have their own module (`artifacts.py`). Every change of the state happens with `lock`
+held; handlers run in one thread, tests may call from any other.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .artifacts import Artifacts
+from .configuration import initial_configuration
+from .model import Project, Robot, User
+from .storage import Storage
+from .wire import HarborError, bad_request
+
+NAME = re.compile(r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$")
+COMPONENTS = (
+    "core", "database", "jobservice", "portal", "redis", "registry", "registryctl",
+)  # fmt: skip
+ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limitedGuest"}
+
+
+class State(Artifacts):
+    """All that one double knows.
+
+    Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (single
+    escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after a
+    wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
+    `relative_locations` (Locations of the registry without scheme and host).
+    """
+
+    def __init__(self, version: str, user: str, password: str) -> None:
+        self.lock = threading.RLock()
+        self.version = version
+        self.secret = secrets.token_bytes(32)
+        self.storage = Storage()
+        self.configuration = initial_configuration()
+        self.storage_full = False
+        self.behind_nginx = False
+        self.relative_locations = False
+        self.login_lock_seconds = 0.0
+        self.locked_until: dict[str, float] = {}
+        self.unhealthy: dict[str, str] = {}
+        self.denied_pushes: set[str] = set()
+        self.pull_refusals: dict[str, str] = {}
+        self._sequences: Counter[str] = Counter()
+        self._last_time = 0
+        self._pretended: int | None = None
+        self.users: dict[str, User] = {}
+        self.robots: dict[str, Robot] = {}
+        self.projects: dict[int, Project] = {}
+        self.project_names: dict[str, Project] = {}
+        self.labels: dict[int, dict[str, Any]] = {}
+        self.registries: dict[int, dict[str, Any]] = {}
+        super().__init__()
+        self.admin = self.create_user(user, password, sysadmin=True)
+        self.admin.realname, self.admin.comment = "system admin", "admin user"
+        self.create_project("library", public=True)
+
+    # -- clock and sequences -------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Return the time in milliseconds; always later than the last one that was returned.
+
+        So that each change has its own time also where only milliseconds are shown, and artifacts
+        are in the same order by id and by time of push.
+        """
+        now = int(time.time() * 1000) if self._pretended is None else self._pretended
+        self._last_time = max(now, self._last_time + 1)
+        return self._last_time
+
+    @contextmanager
+    def pretended_time(self, start_milliseconds: int) -> Iterator[None]:
+        """Let time stand at a moment, from which each change counts on by a millisecond."""
+        self._pretended = start_milliseconds
+        try:
+            yield
+        finally:
+            self._pretended = None
+
+    def next_id(self, table: str) -> int:
+        """Return the next number of a sequence. As in PostgreSQL, a rolled back insert used its own."""
+        self._sequences[table] += 1
+        return self._sequences[table]
+
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.version)
+        return tuple(int(each or 0) for each in match.groups()) if match else (0,)
+
+    # -- switches ------------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self.configuration["read_only"])
+
+    @read_only.setter
+    def read_only(self, on: bool) -> None:
+        self.configuration["read_only"] = on
+
+    def set_unhealthy(self, component: str, message: str = "connection refused") -> None:
+        """Let /health report a component as unhealthy; everything else goes on working."""
+        if component not in COMPONENTS:
+            raise ValueError(f"no such component: {component}; there are {', '.join(COMPONENTS)}")
+        self.unhealthy[component] = message
+
+    def set_healthy(self, component: str | None = None) -> None:
+        if component is None:
+            self.unhealthy.clear()
+        else:
+            self.unhealthy.pop(component, None)
+
+    def deny_push(self, project: str, denied: bool = True) -> None:
+        """Take the right to push into a project from everybody, administrators included."""
+        (self.denied_pushes.add if denied else self.denied_pushes.discard)(project)
+
+    def refuse_pulls(self, project: str, reason: str | None) -> None:
+        """Let a policy of the project (as vulnerability prevention) refuse all manifests; None ends it."""
+        if reason is None:
+            self.pull_refusals.pop(project, None)
+        else:
+            self.pull_refusals[project] = reason
+
+    def lose_blob(self, digest: str) -> None:
+        """Lose a blob from storage, in all repositories; the database goes on knowing it."""
+        with self.lock:
+            del self.storage.blobs[digest]
+
+    def lose_manifest(self, repository: str, digest: str) -> None:
+        """Lose a manifest from storage; the database goes on listing the artifact."""
+        with self.lock:
+            del self.storage.manifests[repository][digest]
+
+    # -- accounts ------------------------------------------------------------------------------
+
+    def create_user(self, name: str, password: str, *, sysadmin: bool = False) -> User:
+        with self.lock:
+            user = User(self.next_id("user"), name, password, sysadmin, creation_time=self.now())
+            self.users[name] = user
+            return user
+
+    def user_by_id(self, number: int) -> User:
+        return next(user for user in self.users.values() if user.id == number)
+
+    def add_member(self, project: str, user: str, role: int) -> None:
+        """Make a user a member: 1 administrator, 2 developer, 3 guest, 4 maintainer, 5 limited guest."""
+        with self.lock:
+            self.project_names[project].members[self.users[user].id] = role
+
+    def create_robot(
+        self,
+        name: str,
+        permissions: list[dict[str, Any]],
+        *,
+        secret: str,
+        level: str = "system",
+        duration: int = -1,
+        expires_at: int | None = None,
+        disabled: bool = False,
+        description: str = "",
+    ) -> Robot:
+        """Create a robot account; its full name gets the prefix that is configured."""
+        with self.lock:
+            if NAME.match(name) is None:
+                raise bad_request("robot name is not in lower case or contains illegal characters")
+            project_id = 0
+            full_name = self.configuration["robot_name_prefix"] + name
+            if level == "project":
+                project = self.project_names[permissions[0]["namespace"]]
+                project_id = project.id
+                full_name = f"{self.configuration['robot_name_prefix']}{project.name}+{name}"
+            if full_name in self.robots:
+                raise HarborError(409, "CONFLICT", f"robot account {name} already exists")
+            now = self.now()
+            if expires_at is None:
+                expires_at = -1 if duration == -1 else now // 1000 + duration * 86400
+            robot = Robot(
+                self.next_id("robot"), full_name, secret, level, permissions, now,
+                duration=duration, expires_at=expires_at, disabled=disabled,
+                description=description, project_id=project_id,
+            )  # fmt: skip
+            self.robots[full_name] = robot
+            return robot
+
+    def expire_robot(self, name: str) -> None:
+        """Let a robot account have expired an hour ago. `name` is the full one."""
+        with self.lock:
+            self.robots[name].expires_at = int(time.time()) - 3600
+
+    # -- projects ------------------------------------------------------------------------------
+
+    def create_project(
+        self,
+        name: str,
+        *,
+        public: bool = False,
+        storage_limit: int | None = None,
+        registry_id: int | None = None,
+        metadata: dict[str, str] | None = None,
+        owner: User | None = None,
+    ) -> Project:
+        with self.lock:
+            if len(name) > 255 or NAME.match(name) is None:
+                raise bad_request(
+                    "project name is not in lower case or contains illegal characters"
+                )
+            if name in self.project_names:
+                message = f"The project named {name} already exists"
+                raise HarborError(409, "CONFLICT", message)
+            if registry_id and registry_id not in self.registries:
+                self._create_registry(registry_id)
+            owner = owner or self.admin
+            limit = (
+                self.configuration["storage_per_project"] if not storage_limit else storage_limit
+            )
+            now = self.now()
+            project = Project(
+                self.next_id("project"), name, owner, now,
+                {"public": str(public).lower(), **(metadata or {})},
+                registry_id=registry_id or 0, storage_limit=limit, update_time=now,
+            )  # fmt: skip
+            project.members[owner.id] = 1
+            self.projects[project.id] = self.project_names[name] = project
+            return project
+
+    def project(self, name_or_id: str | int) -> Project | None:
+        if isinstance(name_or_id, int):
+            return self.projects.get(name_or_id)
+        return self.project_names.get(name_or_id)
+
+    def delete_project(self, name: str) -> None:
+        """Delete a project with all that is in it. Storage keeps the content, as in Harbor.
+
+        Over HTTP a project with repositories cannot be deleted; this does it whatever it holds.
+        """
+        with self.lock:
+            project = self.project_names.pop(name)
+            del self.projects[project.id]
+            for repository in list(project.repositories.values()):
+                self.forget_repository(repository)
+            for robot in list(self.robots.values()):
+                if robot.project_id == project.id:
+                    del self.robots[robot.name]
+
+    def _create_registry(self, number: int) -> None:
+        self._sequences["registry"] = max(self._sequences["registry"], number)
+        now = self.now()
+        self.registries[number] = {
+            "creation_time": now, "id": number, "name": f"upstream-{number}",
+            "type": "docker-registry", "update_time": now, "url": "https://upstream.example.com",
+        }  # fmt: skip
