@@ -21,8 +21,8 @@ def main() -> int:
         prog="python -m tests.double",
         description="A double of Harbor 2.15.2 for tests: REST API, token service, registry. "
         "Everything is in memory and gone when it ends. Login: admin / Harbor12345.",
-        epilog="Faults and counters are under /_double/: POST or DELETE /_double/faults (the fields "
-        "of tests/double/faults.py as JSON), GET or DELETE /_double/requests.",
+        epilog="Faults and counters are under /_double/: POST or DELETE /_double/faults (fields of "
+        "tests/double/faults.py as JSON), GET or DELETE /_double/requests.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port; 0, the default, is any free one")

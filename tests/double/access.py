@@ -60,7 +60,6 @@ PUBLIC_POLICIES = {
     ("artifact", "read"), ("artifact", "list"), ("artifact-addition", "read"),
     ("accessory", "list"),
 }  # fmt: skip
-PUSH_ACTIONS = {("repository", "push")}
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,10 @@ def _signature(state: State, text: str) -> str:
 
 
 def make_token(state: State, subject: str, access: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the answer of the token service. HS256 here, RS256 in Harbor: nobody outside verifies it."""
+    """Return the answer of the token service.
+
+    Signed with HS256, where Harbor uses RS256: nobody but the double itself verifies it.
+    """
     now = int(time.time())
     lifetime = int(state.configuration["token_expiration"]) * 60
     claims = {

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from . import rest_artifacts, rest_projects, rest_system, routes, v2
+from . import rest_artifacts, rest_projects, rest_robots, rest_system, routes, v2
 from .access import identify
 from .counters import RequestCounter
 from .faults import Fault, Faults
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 WRITABLE_WHEN_READ_ONLY = (("PUT", "/api/v2.0/configurations"), ("POST", "/service/token"))
-REST = (rest_artifacts, rest_projects, rest_system)  # imported for their routes
+REST = (rest_artifacts, rest_projects, rest_robots, rest_system)  # imported for their routes
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -1,10 +1,7 @@
-"""What happens to artifacts: pushed, tagged, pulled, deleted. HTTP handlers and tests both end here."""
+"""What happens to artifacts: pushed, tagged, pulled, deleted. Handlers and tests both end here."""
 
 from __future__ import annotations
 
-import fnmatch
-import json
-import re
 import threading
 from typing import Any
 
@@ -17,18 +14,14 @@ from .abstracts import (
     descriptors_of,
     is_index,
 )
-from .content import INDEX_TYPES, OCI_MANIFEST, Content, digest_of
+from .content import Content, digest_of
+from .immutability import is_immutable
+from .manifests import check_manifest, is_digest, parse_manifest, sizes_of
 from .model import Accessory, Artifact, Listing, Project, Reference, Repository, Tag
-from .storage import Blob, Storage, go_json_error
+from .storage import Storage
 from .wire import HarborError, not_found
 
-DIGEST = re.compile(r"^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+$")
-TAG = re.compile(r"^\w[\w.-]{0,127}$", re.ASCII)
 EVERYTHING, VISIBLE = 1, 2
-
-
-def is_digest(reference: str) -> bool:
-    return DIGEST.match(reference) is not None
 
 
 def size_text(size: int) -> str:
@@ -98,11 +91,12 @@ class Artifacts:
         """Store a manifest and make it an artifact. Return the subject's digest, if it has one."""
         project = self.project_names[name.partition("/")[0]]
         self._refuse_immutable(project, name, reference)
-        document = _parse(data)
+        document = parse_manifest(data)
         digest = digest_of(data)
-        self._check_quota(project, self._sizes_of(name, digest, data, document))
+        sizes = sizes_of(digest, data, media_type, document)
+        self.check_quota(project, sizes)
         repository = self._ensure_repository(project, name)
-        self._check_manifest(name, reference, digest, media_type, document)
+        check_manifest(self.storage, name, reference, digest, media_type, document)
         # Storage has it from here on, also where Harbor refuses it next.
         self.storage.put_manifest(name, digest, media_type, data)
         children = self._children(name, media_type, document)
@@ -110,7 +104,7 @@ class Artifacts:
         artifact = repository.artifacts.get(digest)
         if artifact is None:
             artifact = self._create(repository, digest, media_type, data, document, children)
-        for counted, size in self._sizes_of(name, digest, data, document).items():
+        for counted, size in sizes.items():
             self.count_blob(project, counted, size)
         if not is_digest(reference):
             self._ensure_tag(artifact, reference)
@@ -137,45 +131,10 @@ class Artifacts:
         now = self.now()
         return Repository(self.next_id("repository"), project, name, now, now)
 
-    def _check_manifest(
-        self, name: str, reference: str, digest: str, media_type: str, document: dict[str, Any]
-    ) -> None:
-        """Raise what the registry says of a manifest it does not take."""
-        if is_digest(reference) and reference != digest:
-            message = "provided digest did not match uploaded content"
-            raise HarborError(400, "DIGEST_INVALID", message, registry=True)
-        stated = document.get("mediaType")
-        if stated and stated != media_type:
-            message = f"mediaType in manifest should be '{media_type}' not '{stated}'"
-            raise HarborError(
-                400, "MANIFEST_INVALID", "manifest invalid", detail=message, registry=True
-            )
-        if is_index(media_type):
-            stored = self.storage.manifests.get(name, {})
-            wanted = [each["digest"] for each in document.get("manifests") or []]
-            missing = [each for each in wanted if each not in stored]
-        else:
-            missing = [
-                each["digest"]
-                for each in descriptors_of(document)
-                if not each.get("urls") and self.storage.blob_in(name, each["digest"]) is None
-            ]
-        if missing:
-            error = HarborError(400, "MANIFEST_BLOB_UNKNOWN", "", registry=True)
-            error.errors = [
-                {
-                    "code": "MANIFEST_BLOB_UNKNOWN",
-                    "message": "blob unknown to registry",
-                    "detail": each,
-                }
-                for each in missing
-            ]
-            raise error
-
     def _children(
         self, name: str, media_type: str, document: dict[str, Any]
     ) -> list[tuple[Artifact, dict[str, Any]]]:
-        """Return the children of an index, which must be artifacts of this repository, each once."""
+        """Return the children of an index: artifacts of its repository, each only once."""
         if not is_index(media_type):
             return []
         children: dict[str, tuple[Artifact, dict[str, Any]]] = {}
@@ -289,7 +248,7 @@ class Artifacts:
         artifact.repository.update_time = now
 
     def delete_artifact(self, repository: str, reference: str) -> None:
-        """Delete an artifact as Harbor does: its accessories, and children nobody else needs, too."""
+        """Delete an artifact, its accessories, and the children that nothing else needs."""
         with self.lock:
             artifact = self.artifact(repository, reference)
             if artifact.parents:
@@ -375,10 +334,8 @@ class Artifacts:
             self.known_blobs[digest] = size
             self.storage_consumption += size
 
-    def check_blob_quota(self, project: Project, sizes: dict[str, int]) -> None:
-        self._check_quota(project, sizes)
-
-    def _check_quota(self, project: Project, sizes: dict[str, int]) -> None:
+    def check_quota(self, project: Project, sizes: dict[str, int]) -> None:
+        """Refuse blobs (digest to size) that a project has no room for."""
         if project.storage_limit < 0:
             return
         new = sum(size for digest, size in sizes.items() if digest not in project.blobs)
@@ -398,18 +355,8 @@ class Artifacts:
                 del project.blob_users[digest]
                 project.storage_used -= project.blobs.pop(digest, 0)
 
-    def _sizes_of(
-        self, name: str, digest: str, data: bytes, document: dict[str, Any]
-    ) -> dict[str, int]:
-        sizes = {digest: len(data)}
-        if not document.get("manifests"):
-            for each in descriptors_of(document):
-                if each.get("mediaType") != FOREIGN_LAYER:
-                    sizes[each.get("digest", "")] = each.get("size", 0)
-        return sizes
-
     def _read_blob(self, digest: str) -> bytes | None:
-        blob: Blob | None = self.storage.blobs.get(digest)
+        blob = self.storage.blobs.get(digest)
         return None if blob is None else b"".join(blob.read())
 
 
@@ -417,54 +364,3 @@ def _change(listing: Listing, number: int, changed: int, lists: int) -> None:
     for bit, ids in ((EVERYTHING, listing.everything), (VISIBLE, listing.visible)):
         if changed & bit:
             (ids.add if lists & bit else ids.remove)(number)
-
-
-def _parse(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError as err:
-        text = f"unmarshal manifest failed: {go_json_error(data)}"
-        raise HarborError(400, "MANIFEST_INVALID", text) from err
-    if not isinstance(document, dict):
-        raise HarborError(400, "MANIFEST_INVALID", "unmarshal manifest failed: not an object")
-    return document
-
-
-def is_immutable(repository: Repository, tag: str) -> bool:
-    """Return whether a rule of the project makes a tag immutable."""
-    return any(
-        not rule.get("disabled")
-        and all(
-            _selected(selector, repository.short_name)
-            for selector in rule["scope_selectors"].get("repository", [])
-        )
-        and all(_selected(selector, tag) for selector in rule["tag_selectors"])
-        for rule in repository.project.immutable_rules
-    )
-
-
-def _selected(selector: dict[str, Any], name: str) -> bool:
-    matches = doublestar(selector["pattern"]).match(name) is not None
-    return matches != selector["decoration"].lower().endswith("excludes")
-
-
-def doublestar(pattern: str) -> re.Pattern[str]:
-    """Return a doublestar glob as a regular expression: `*` within a path component, `**` across."""
-    out, index = "", 0
-    while index < len(pattern):
-        char = pattern[index]
-        if pattern.startswith("**", index):
-            out, index = out + ".*", index + 2
-            continue
-        if char == "{" and "}" in pattern[index:]:
-            end = pattern.index("}", index)
-            choices = pattern[index + 1 : end].split(",")
-            out += "(?:" + "|".join(doublestar(each).pattern[:-2] for each in choices) + ")"
-            index = end + 1
-            continue
-        out += {"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char))
-        index += 1
-    return re.compile(out + r"\Z")
-
-
-__all__ = ["INDEX_TYPES", "OCI_MANIFEST", "Artifacts", "fnmatch", "is_digest", "is_immutable"]

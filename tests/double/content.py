@@ -204,8 +204,8 @@ class Image(Content):
 class Index(Content):
     """An image index (or Docker manifest list) of images, attestations and other indexes.
 
-    A member is a `Content`, which is then pushed with the index, or a bare descriptor, which is not:
-    so sparse indexes can be made.
+    A member is a `Content`, which is then pushed with the index, or a bare descriptor, which is
+    not; so there can be indexes that lack members.
     """
 
     def __init__(

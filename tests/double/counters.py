@@ -43,8 +43,8 @@ class RequestCounter:
     A request counts when its answer begins, so a client that has its answer finds itself counted.
 
     Attributes:
-        log: (method, path with query, status) of each request in order of answering; the status is 0
-            where the connection was cut instead.
+        log: (method, path with query, status) of each request in order of answering; the status is
+            0 where the connection was cut instead.
     """
 
     def __init__(self) -> None:

@@ -11,9 +11,9 @@ LAYER_BYTES = 700
 
 
 def generate(state: State, projects: int, repositories: int, artifacts: int) -> None:
-    """Make `artifacts` images with a tag each, in `repositories` repositories of `projects` projects.
+    """Make images with a tag each; the numbers of projects, repositories, artifacts are totals.
 
-    All three are totals. Each image has a config and a layer of its own and shares one layer with
+    Each image has a config and a layer of its own and shares one layer with
     the others of its repository; all together some 2 kB. The same numbers give the same digests.
     """
     if not 0 < projects <= repositories <= artifacts:

@@ -136,7 +136,7 @@ def _compare(name: str, operator: str, value: Any) -> Callable[[Any], bool]:
 
 
 def _as(name: str, seen: Any, value: Any) -> Any:
-    """Return a value of a query as the type of the column; what does not fit is a database error."""
+    """Return a value of a query as the column's type; what does not fit is a database error."""
     if name in TIMES and isinstance(value, str):
         moment = milliseconds(value)
         if moment is None:

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from .access import require_login, require_project
-from .artifacts import TAG, is_immutable
+from .immutability import is_immutable
+from .manifests import TAG
 from .model import Accessory, Artifact, Listing, Tag
 from .query import AllOf, Fields, Fuzzy, Range, filtered, keywords_of, ordered, sorts_of
 from .rest_projects import checked_project
@@ -97,12 +98,12 @@ def accessory_json(accessory: Accessory) -> dict[str, Any]:
 
 
 def artifact_text(state: State, artifact: Artifact, options: Options) -> str:
-    """Return an artifact as JSON text; kept until it changes, since lists are read again and again."""
-    if artifact.rendered is not None and artifact.rendered[0] == options.key:
-        if not options.immutable:
-            return artifact.rendered[1]
+    """Return an artifact as JSON text; kept until it changes, as lists are read again."""
+    keep = not options.immutable  # rules change without a word to the artifacts
+    if keep and artifact.rendered is not None and artifact.rendered[0] == options.key:
+        return artifact.rendered[1]
     text = json.dumps(_artifact_json(state, artifact, options), separators=(",", ":"))
-    if not options.immutable:
+    if keep:
         artifact.rendered = (options.key, text)
     return text
 
@@ -183,6 +184,7 @@ def _select(
         and {name for name, _ in sorts} in BY_ID
         and len(directions) == 1
         and isinstance(span, Range)
+        and all(isinstance(bound, int | None) for bound in (span.low, span.high))
     ):
         return _cut(state, page, ids, span, directions.pop())
     rows = [state.artifacts[number] for number in ids]
@@ -201,10 +203,9 @@ def _cut(
     window = page.window
     start = min(window.start or 0, total)
     stop = total if window.stop is None else min(window.stop, total)
+    chosen = ids[low + start : low + stop]
     if descending:
         chosen = ids[high - stop : high - start][::-1]
-    else:
-        chosen = ids[low + start : low + stop]
     return [state.artifacts[number] for number in chosen], total
 
 

@@ -17,7 +17,7 @@ _TABLE: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
     """Register a handler; `{name}` in the path is one escaped segment, given to the handler.
 
-    The segment is unescaped once, and `{repository}` twice, since clients have to escape that twice.
+    The segment is unescaped once, and `{repository}` twice: clients have to escape that twice.
     """
     pattern = path.split("/")[1:]
 

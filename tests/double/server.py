@@ -31,8 +31,8 @@ ROBOT_SECRET = "Robot-12345"
 class HarborDouble:
     """A Harbor on a port of the loopback interface.
 
-    Use it as a context manager, or call `start` and `stop`; after `stop` it can be started again, on
-    the same port and with all it held, as a Harbor that was down. It can be filled before it starts.
+    Use it as a context manager, or call `start` and `stop`; after `stop` it can be started again,
+    on the same port and with all it held, as a Harbor that was down. It can be filled before.
 
     Args:
         sample: Fill it with the sample (`sample.py`).
@@ -135,7 +135,7 @@ class HarborDouble:
         storage_limit_bytes: int = -1,
         registry_id: int | None = None,
     ) -> Project:
-        """Create a project; with a `registry_id` it is a proxy cache, and the registry is created."""
+        """Create a project; with a `registry_id` a proxy cache, together with its registry."""
         return self.state.create_project(
             name, public=public, storage_limit=storage_limit_bytes, registry_id=registry_id
         )

@@ -22,6 +22,7 @@ from .storage import Storage
 from .wire import HarborError, bad_request
 
 NAME = re.compile(r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$")
+INSTALLED = 1_690_000_000_000  # July 2023: before anything is pushed, and the same in each run
 COMPONENTS = (
     "core", "database", "jobservice", "portal", "redis", "registry", "registryctl",
 )  # fmt: skip
@@ -32,8 +33,8 @@ class State(Artifacts):
     """All that one double knows.
 
     Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (single
-    escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after a
-    wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
+    escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after
+    a wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
     `relative_locations` (Locations of the registry without scheme and host).
     """
 
@@ -61,9 +62,10 @@ class State(Artifacts):
         self.labels: dict[int, dict[str, Any]] = {}
         self.registries: dict[int, dict[str, Any]] = {}
         super().__init__()
-        self.admin = self.create_user(user, password, sysadmin=True)
+        with self.pretended_time(INSTALLED):
+            self.admin = self.create_user(user, password, sysadmin=True)
+            self.create_project("library", public=True)
         self.admin.realname, self.admin.comment = "system admin", "admin user"
-        self.create_project("library", public=True)
 
     # -- clock and sequences -------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ class State(Artifacts):
             self._pretended = None
 
     def next_id(self, table: str) -> int:
-        """Return the next number of a sequence. As in PostgreSQL, a rolled back insert used its own."""
+        """Return the next number of a sequence; one that is rolled back is used up, too."""
         self._sequences[table] += 1
         return self._sequences[table]
 
@@ -123,7 +125,7 @@ class State(Artifacts):
         (self.denied_pushes.add if denied else self.denied_pushes.discard)(project)
 
     def refuse_pulls(self, project: str, reason: str | None) -> None:
-        """Let a policy of the project (as vulnerability prevention) refuse all manifests; None ends it."""
+        """Let a policy of the project refuse all manifests, as for vulnerabilities, until None."""
         if reason is None:
             self.pull_refusals.pop(project, None)
         else:
@@ -151,7 +153,7 @@ class State(Artifacts):
         return next(user for user in self.users.values() if user.id == number)
 
     def add_member(self, project: str, user: str, role: int) -> None:
-        """Make a user a member: 1 administrator, 2 developer, 3 guest, 4 maintainer, 5 limited guest."""
+        """Make a user a member; for the roles see `ROLES`."""
         with self.lock:
             self.project_names[project].members[self.users[user].id] = role
 
@@ -218,9 +220,7 @@ class State(Artifacts):
             if registry_id and registry_id not in self.registries:
                 self._create_registry(registry_id)
             owner = owner or self.admin
-            limit = (
-                self.configuration["storage_per_project"] if not storage_limit else storage_limit
-            )
+            limit = storage_limit or self.configuration["storage_per_project"]
             now = self.now()
             project = Project(
                 self.next_id("project"), name, owner, now,

@@ -1,8 +1,8 @@
 """What the registry below Harbor keeps: blobs, links, manifests, upload sessions.
 
-As in distribution 2.8.3 this knows nothing of projects or tags. Nothing in here vanishes when Harbor
-deletes an artifact, a repository or a project: that would be the garbage collection's work. So the
-database (`state.py`) and this can disagree, as they can in Harbor.
+As in distribution 2.8.3 this knows nothing of projects or tags. Nothing in here vanishes when
+Harbor deletes an artifact, a repository or a project: that would be the garbage collection's work.
+So the database (`state.py`) and this can disagree, as they can in Harbor.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from .content import digest_of
 
 IN_MEMORY = 1 << 20  # larger blobs go to a file, so that tests can push gigabytes
 READ_SIZE = 1 << 18
@@ -144,7 +142,7 @@ class Storage:
         return upload
 
     def finish_upload(self, upload: Upload, digest: str) -> Blob | None:
-        """Turn an upload into a blob; None where its content has another digest. Either way it ends."""
+        """End an upload and return its blob, or None where its content has another digest."""
         del self.uploads[upload.id]
         if upload.digest != digest:
             upload.discard()
@@ -181,26 +179,3 @@ class Storage:
 
     def _sign(self, text: bytes) -> bytes:
         return hmac.new(self._secret, text, hashlib.sha256).digest()
-
-
-def go_json_error(data: bytes) -> str:
-    """Return what Go's JSON decoder says of bytes that are no JSON value at all.
-
-    Harbor passes it on in its message, so clients get to see it.
-    """
-    text = data.decode("utf-8", "replace").lstrip()
-    if not text:
-        return "unexpected end of JSON input"
-    for literal in ("null", "true", "false"):
-        if text[0] != literal[0]:
-            continue
-        for seen, wanted in zip(text, literal, strict=False):
-            if seen != wanted:
-                return f"invalid character {seen!r} in literal {literal} (expecting {wanted!r})"
-        return "unexpected end of JSON input"
-    if text[0] not in '{["-0123456789':
-        return f"invalid character {text[0]!r} looking for beginning of value"
-    return "unexpected end of JSON input"
-
-
-__all__ = ["Blob", "Storage", "Upload", "digest_of", "go_json_error"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from .artifacts import is_digest
+from .manifests import is_digest
 from .state import State
 from .storage import Upload
 from .wire import REGISTRY_VERSION, HarborError, Request
@@ -47,7 +47,7 @@ async def _start(state: State, request: Request, name: str) -> Response:
     with state.lock:
         blob = state.storage.blob_in(source, mounted) if mounted and source else None
         if blob is not None:
-            state.check_blob_quota(project, {mounted: blob.size})
+            state.check_quota(project, {mounted: blob.size})
             state.storage.link(name, mounted)
             state.count_blob(project, mounted, blob.size)
             return _stored(state, request, name, mounted)
@@ -97,7 +97,7 @@ async def _finish(state: State, request: Request, upload: Upload) -> Response:
             detail = "digest parsing failed" if digest else "digest missing"
             text = "provided digest did not match uploaded content"
             raise HarborError(400, "DIGEST_INVALID", text, detail=detail, registry=True)
-        state.check_blob_quota(project, {digest: upload.size})
+        state.check_quota(project, {digest: upload.size})
         if state.storage.finish_upload(upload, digest) is None:
             text = "provided digest did not match uploaded content"
             detail = {"Digest": digest, "Reason": {}}

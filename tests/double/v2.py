@@ -11,8 +11,8 @@ from starlette.responses import Response, StreamingResponse
 
 from . import uploads
 from .access import SERVICE, make_token
-from .artifacts import TAG, is_digest
 from .content import OCI_INDEX, OCI_MANIFEST
+from .manifests import TAG, is_digest
 from .model import Artifact
 from .state import State
 from .storage import Blob
@@ -45,7 +45,6 @@ ACTIONS = {"GET": "pull", "HEAD": "pull", "POST": "push", "PATCH": "push", "PUT"
 SCOPES = {"pull": "pull", "push": "pull,push", "delete": "delete"}
 # Harbor's own components pull with this name; pulls of theirs are not counted.
 UNCOUNTED_USER_AGENT = "harbor-registry-client"
-ANSWERED = {**REGISTRY_VERSION}
 
 
 def token(state: State, request: Request) -> Response:
@@ -81,16 +80,10 @@ async def dispatch(state: State, request: Request) -> Response:
     if path in ("/v2", "/v2/"):
         if not request.caller.authenticated:
             raise _unauthorized(request, "unauthorized", [])
-        return Response("{}", headers={**ANSWERED, "Content-Type": JSON_UTF8})
+        return Response("{}", headers={**REGISTRY_VERSION, "Content-Type": JSON_UTF8})
     if path == "/v2/_catalog":
         return _catalog(state, request)
-    for kind, pattern in PATHS:
-        match = pattern.match(path)
-        if match is not None:
-            break
-    else:
-        raise not_found(f"path {path} was not found")
-    name, reference = match["name"], match.groupdict().get("reference", "")
+    kind, name, reference = _split(path)
     _authorize(state, request, name)
     if kind in ("uploads", "upload"):
         return await uploads.handle(state, request, name, reference)
@@ -109,6 +102,15 @@ async def dispatch(state: State, request: Request) -> Response:
         raise HarborError(405, "UNSUPPORTED", "The operation is unsupported.", registry=True)
     with state.lock:
         return handler(state, request, name, reference)
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """Return what a path is about: kind, repository, and tag, digest or upload."""
+    for kind, pattern in PATHS:
+        match = pattern.match(path)
+        if match is not None:
+            return kind, match["name"], match.groupdict().get("reference", "")
+    raise not_found(f"path {path} was not found")
 
 
 # -- authorization -----------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def _get_manifest(state: State, request: Request, name: str, reference: str) -> 
     if request.method == "GET" and counted:
         state.record_pull(artifact, reference)
     headers = {
-        **ANSWERED,
+        **REGISTRY_VERSION,
         "Content-Type": media_type,
         "Docker-Content-Digest": artifact.digest,
         "Etag": f'"{artifact.digest}"',
@@ -200,7 +202,7 @@ def _put_manifest(
         subject = state.put_manifest(name, reference, media_type, data)
         digest = reference if is_digest(reference) else state.artifact(name, reference).digest
     location = f"{location_base(state, request)}/v2/{name}/manifests/{digest}"
-    headers = {**ANSWERED, "Location": location, "Docker-Content-Digest": digest}
+    headers = {**REGISTRY_VERSION, "Location": location, "Docker-Content-Digest": digest}
     if subject:
         headers["OCI-Subject"] = subject
     return Response(status_code=201, headers=headers)
@@ -233,7 +235,7 @@ def _get_blob(state: State, request: Request, name: str, reference: str) -> Resp
         text = "blob unknown to registry"
         raise HarborError(404, "BLOB_UNKNOWN", text, detail=reference, registry=True)
     headers = {
-        **ANSWERED,
+        **REGISTRY_VERSION,
         "Content-Type": "application/octet-stream",
         "Docker-Content-Digest": reference,
         "Etag": f'"{reference}"',

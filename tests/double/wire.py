@@ -48,7 +48,7 @@ def milliseconds(text: str) -> int | None:
 
 
 class HarborError(Exception):
-    """An answer that is an error. `registry` marks those that come from the registry below Harbor."""
+    """An answer that is an error; `registry` marks those of the registry below Harbor."""
 
     def __init__(
         self,
@@ -93,7 +93,11 @@ class Request:
         self.method: str = scope["method"]
         self.raw_path: str = scope["raw_path"].split(b"?")[0].decode("latin-1")
         self.raw_query: str = scope["query_string"].decode("latin-1")
-        self.headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        self.headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            # Go clients send Accept in several lines; together they are one list.
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.query: dict[str, str] = {}
         self.scopes: list[str] = []
         for key, value in parse_qsl(self.raw_query, keep_blank_values=True):
@@ -156,7 +160,10 @@ def unprocessable(*failures: str) -> HarborError:
 
 
 class Page:
-    """The page a request asks for. Built first in each list handler: Harbor validates before it asks who."""
+    """The page a request asks for.
+
+    Each list handler makes it first, since Harbor validates a request before it asks who sent it.
+    """
 
     def __init__(self, request: Request) -> None:
         failures = []

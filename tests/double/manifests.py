@@ -1,0 +1,85 @@
+"""What the registry below Harbor checks of a manifest before it stores it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from .abstracts import FOREIGN_LAYER, descriptors_of, is_index
+from .storage import Storage
+from .wire import HarborError
+
+DIGEST = re.compile(r"^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+$")
+TAG = re.compile(r"^\w[\w.-]{0,127}$", re.ASCII)
+
+
+def is_digest(reference: str) -> bool:
+    return DIGEST.match(reference) is not None
+
+
+def parse_manifest(data: bytes) -> dict[str, Any]:
+    """Return a manifest as a document, or raise what Harbor says of one that is none."""
+    try:
+        document = json.loads(data)
+    except ValueError as err:
+        text = f"unmarshal manifest failed: {_go_json_error(data)}"
+        raise HarborError(400, "MANIFEST_INVALID", text) from err
+    if not isinstance(document, dict):
+        raise HarborError(400, "MANIFEST_INVALID", "unmarshal manifest failed: not an object")
+    return document
+
+
+def check_manifest(
+    storage: Storage, name: str, reference: str, digest: str, media_type: str, document: Any
+) -> None:
+    """Raise what the registry says of a manifest that it does not take."""
+    if is_digest(reference) and reference != digest:
+        text = "provided digest did not match uploaded content"
+        raise HarborError(400, "DIGEST_INVALID", text, registry=True)
+    stated = document.get("mediaType")
+    if stated and stated != media_type:
+        detail = f"mediaType in manifest should be '{media_type}' not '{stated}'"
+        raise HarborError(400, "MANIFEST_INVALID", "manifest invalid", detail=detail, registry=True)
+    missing = _missing(storage, name, media_type, document)
+    if missing:
+        code, text = "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"
+        error = HarborError(400, code, text, registry=True)
+        error.errors = [{"code": code, "message": text, "detail": each} for each in missing]
+        raise error
+
+
+def _missing(storage: Storage, name: str, media_type: str, document: Any) -> list[str]:
+    if is_index(media_type):
+        stored = storage.manifests.get(name, {})
+        wanted = [each["digest"] for each in document.get("manifests") or []]
+        return [each for each in wanted if each not in stored]
+    return [
+        each["digest"]
+        for each in descriptors_of(document)
+        if not each.get("urls") and storage.blob_in(name, each["digest"]) is None
+    ]
+
+
+def sizes_of(digest: str, data: bytes, media_type: str, document: Any) -> dict[str, int]:
+    """Return what a manifest adds to the quota of a project: itself and its blobs, with sizes."""
+    sizes = {digest: len(data)}
+    if not is_index(media_type):
+        for each in descriptors_of(document):
+            if each.get("mediaType") != FOREIGN_LAYER:
+                sizes[each["digest"]] = each["size"]
+    return sizes
+
+
+def _go_json_error(data: bytes) -> str:
+    """Return what Go's JSON decoder says of bytes that are no JSON; Harbor passes it on."""
+    text = data.decode("utf-8", "replace").lstrip()
+    if text and text[0] not in '{["-0123456789ntf':
+        return f"invalid character {text[0]!r} looking for beginning of value"
+    for literal in ("null", "true", "false"):
+        if not text.startswith(literal[0]):
+            continue
+        for seen, wanted in zip(text, literal, strict=False):
+            if seen != wanted:
+                return f"invalid character {seen!r} in literal {literal} (expecting {wanted!r})"
+    return "unexpected end of JSON input"
