@@ -16,7 +16,8 @@
       IntegrityError
         DigestMismatchError    content that is not what its digest says                  try again
         MissingContentError    listed, but the server has lost it                        permanent
-      BackupIncompleteError          a run ended, and something is not protected
+      NotTriedError            given up, since what it needs failed, or the run had to stop
+      BackupIncompleteError    a run ended, and something is not protected
 
 Wrong arguments from code are `ValueError`; trouble of the store stays the `OSError` it is.
 Callers read fields, never messages. No message or field ever holds a credential.
@@ -61,7 +62,10 @@ class HarborStatusError(HarborBackupError):
         url: Its address, without credentials and without its query's secrets.
         request_id: What finds the request in the server's own log; empty where it is unknown.
         hint: What the reader can do, in one sentence; may be empty.
+        retry_after_seconds: How long the server asked to wait; None where it did not say.
     """
+
+    retry_after_seconds: float | None = None
 
     def __init__(
         self,
@@ -81,9 +85,9 @@ class HarborStatusError(HarborBackupError):
         self.url = url
         self.request_id = request_id
         self.hint = hint
-        super().__init__(self._describe())
+        super().__init__(status, code, message)
 
-    def _describe(self) -> str:
+    def __str__(self) -> str:
         text = f"{self.method} {self.url} was answered {self.status}"
         said = ": ".join(part for part in (self.code, self.message) if part)
         if said:
@@ -96,7 +100,13 @@ class HarborStatusError(HarborBackupError):
 
 
 class HarborAuthError(HarborStatusError):
-    """401 or 403: the login was not accepted, or may not do this."""
+    """401 or 403: the login was not accepted, or may not do this.
+
+    Attributes:
+        challenge: The answer's `WWW-Authenticate`; empty where it has none.
+    """
+
+    challenge: str = ""
 
 
 class HarborNotFoundError(HarborStatusError):
@@ -150,13 +160,7 @@ class HarborRefusedError(HarborStatusError):
 
 
 class HarborRateLimitError(HarborStatusError):
-    """429: too many requests, even after the transport's own waiting.
-
-    Attributes:
-        retry_after_seconds: What the server asked for; None where it did not say.
-    """
-
-    retry_after_seconds: float | None = None
+    """429: too many requests, even after the transport's own waiting."""
 
 
 class HarborServerError(HarborStatusError):
@@ -230,6 +234,10 @@ class MissingContentError(IntegrityError):
             f"{where} lists {digest}, but the registry's storage does not have it any more. "
             "Push the artifact again, or delete it"
         )
+
+
+class NotTriedError(HarborBackupError):
+    """Given up: what it needs could not be copied, or the run had to stop."""
 
 
 class BackupIncompleteError(HarborBackupError):

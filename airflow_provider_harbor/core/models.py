@@ -143,14 +143,14 @@ class Accessory:
     creation_time: str | None = None
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Accessory:
-        """Read one item of an artifact's `accessories`."""
+    def from_json(cls, data: Mapping[str, Any], subject: str) -> Accessory:
+        """Read one item of the `accessories` of the artifact whose digest is `subject`."""
         return cls(
             digest=parse_digest(data.get("digest"), "accessory"),
             type=str(data.get("type") or ""),
             size_bytes=int(data.get("size") or 0),
-            # Absent before Harbor 2.8: the artifact that lists the accessory is the subject then.
-            subject_digest=str(data.get("subject_artifact_digest") or ""),
+            # Harbor before 2.8 does not say it.
+            subject_digest=str(data.get("subject_artifact_digest") or subject),
             creation_time=_time(data, "creation_time"),
         )
 
@@ -182,10 +182,11 @@ class Artifact:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], repository: str = "") -> Artifact:
         """Read one item of an artifact listing; `repository` is for Harbor before 2.12."""
+        digest = parse_digest(data.get("digest"), "artifact")
         return cls(
             artifact_id=_get(data, "id", int, "artifact"),
             repository=str(data.get("repository_name") or repository),
-            digest=parse_digest(data.get("digest"), "artifact"),
+            digest=digest,
             media_type=str(data.get("manifest_media_type") or ""),
             artifact_type=str(data.get("artifact_type") or data.get("media_type") or ""),
             size_bytes=int(data.get("size") or 0),
@@ -195,7 +196,8 @@ class Artifact:
                 Reference.from_json(item) for item in _get_list(data, "references", "artifact")
             ),
             accessories=tuple(
-                Accessory.from_json(item) for item in _get_list(data, "accessories", "artifact")
+                Accessory.from_json(item, digest)
+                for item in _get_list(data, "accessories", "artifact")
             ),
             labels=tuple(
                 sorted(str(item.get("name")) for item in _get_list(data, "labels", "artifact"))

@@ -198,7 +198,8 @@ def read_records(stream: BinaryIO) -> Iterator[Record]:
         header = json.loads(stream.readline())
         if header["kind"] != _KIND or header["format_version"] != FORMAT_VERSION:
             raise HarborProtocolError(f"not a {_KIND} of format {FORMAT_VERSION}, but: {header}")
-        for number, line in enumerate(stream, start=2):
+        for line in stream:
+            number += 1
             yield Record.from_json(json.loads(line))
     except (ValueError, KeyError, TypeError) as err:
         raise HarborProtocolError(f"line {number} of the inventory cannot be read: {err}") from err

@@ -1,0 +1,242 @@
+"""The steps of a backup, as the command line and the operators take them: list, copy, conclude.
+
+Each leaves its result in the store, so that the next one needs nothing but the run's name and can
+run on another machine. A project that failed is run again by taking its steps again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
+
+from airflow_provider_harbor.core.destination import Destination
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborNotFoundError,
+)
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.plan import plan_copy
+from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.report import RunReport, build_report
+from airflow_provider_harbor.core.results import (
+    CopyReport,
+    Finding,
+    InventoryRef,
+    ProjectResult,
+    Status,
+)
+from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.transfer import Transfer
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+
+
+def inventory_project(
+    client: HarborClient,
+    store: BackupStore,
+    run: str,
+    project: str,
+    *,
+    progress: Progress | None = None,
+) -> InventoryRef:
+    """List a project into the store.
+
+    Raises:
+        HarborBackupError: It could not be listed whole; the reason is the project's result then.
+    """
+    try:
+        # Proves the login: of a public project Harbor would list something to anybody.
+        _ = client.version
+        ref = store.write_inventory(
+            run, project, take_inventory(client, project, progress=progress)
+        )
+    except (HarborBackupError, OSError) as err:
+        _add_advice(err, project)
+        store.write_project(
+            run,
+            ProjectResult(
+                project=project,
+                run=run,
+                error=str(err),
+                stage="inventory",
+                harbor_url=client.url,
+            ),
+        )
+        raise
+    counts = ref.counts
+    log.info(
+        "%s: %d artifacts, %d children, %d attestations, %d accessories, %d tags; listed in %s",
+        project,
+        counts.artifacts,
+        counts.children,
+        counts.attestations,
+        counts.accessories,
+        counts.tags,
+        ref.path,
+    )
+    return ref
+
+
+def copy_project(
+    client: HarborClient,
+    registry: RegistryClient,
+    destination: Destination,
+    store: BackupStore,
+    run: str,
+    ref: InventoryRef,
+    *,
+    workers: int = 8,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ProjectResult:
+    """Copy what an inventory holds and the destination does not.
+
+    Args:
+        client: The source's REST API.
+        registry: The source's distribution API.
+        destination: Where to copy to.
+        store: Where the inventory is, and where the result goes.
+        run: The run's name.
+        ref: The project's inventory.
+        workers: At most so many manifests, and so many blobs, are on their way at once.
+        dry_run: Write the plan only; nothing changes at the destination.
+        progress: Called with a line of text, often and from many threads.
+
+    Returns:
+        What became of each record; an artifact that failed is in there, and raises nothing.
+
+    Raises:
+        HarborBackupError: The project as a whole could not be copied; the reason is the project's
+            result then.
+    """
+
+    def result(*, copy: CopyReport | None = None, error: str = "") -> ProjectResult:
+        made = ProjectResult(
+            project=ref.project,
+            run=run,
+            inventory=ref,
+            copy=copy,
+            error=error,
+            dry_run=dry_run,
+            harbor_url=client.url,
+            destination=destination.url,
+        )
+        store.write_project(run, made)
+        return made
+
+    try:
+        records = list(store.iter_inventory(ref))
+        if _is_proxy_cache(client, ref.project):
+            return result(copy=_all_skipped(ref.project, destination, records))
+        held = destination.find_holdings(ref.project, records, store, workers=workers)
+        plan = plan_copy(records, held)
+        if dry_run:
+            store.write_plan(run, ref.project, {"project": ref.project, **plan.to_json()})
+            return result()
+        if plan.steps:
+            destination.prepare(ref.project)
+        transfer = Transfer(
+            registry,
+            destination.registry,
+            plan,
+            held,
+            workers=workers,
+            progress=progress,
+        )
+        report = transfer.run(ref.project)
+        destination.remember(ref.project, transfer.holdings(), store)
+    except (HarborBackupError, OSError) as err:
+        result(error=str(err))
+        raise
+    return result(copy=report)
+
+
+def finish_run(
+    store: BackupStore,
+    run: str,
+    expected: Iterable[str],
+    *,
+    harbor_url: str,
+    destination: str,
+    started_at: datetime,
+    harbor_version: str = "",
+    dry_run: bool = False,
+) -> RunReport:
+    """Conclude a run: read what became of its projects, and write report and snapshot.
+
+    Args:
+        store: Where the results are.
+        run: The run's name.
+        expected: Names of the projects that were to be backed up.
+        harbor_url: Of the source.
+        destination: URL of the destination.
+        started_at: When the run began, with a time zone.
+        harbor_version: Of the source, if it is known.
+        dry_run: Whether the run only planned.
+
+    Returns:
+        The report. Whether anything is missing is for the caller to raise, see `RunReport`.
+    """
+    report = build_report(
+        run,
+        expected,
+        store.iter_projects(run),
+        harbor_url=harbor_url,
+        harbor_version=harbor_version,
+        destination=destination,
+        started_at=started_at,
+        ended_at=datetime.now(timezone.utc),
+        dry_run=dry_run,
+    )
+    store.write_report(run, report.to_json(), report.to_html())
+    if not dry_run:
+        store.write_snapshot(run, report.to_json(), complete=report.complete)
+    return report
+
+
+def _add_advice(err: BaseException, project: str) -> None:
+    if isinstance(err, HarborNotFoundError):
+        err.hint = (
+            f"Project {project!r} was deleted since it was listed. Run the whole backup again: it "
+            "will not be listed any more"
+        )
+    elif isinstance(err, HarborAuthError) and not err.hint:
+        err.hint = (
+            f"The login may not list project {project!r}, or the project was deleted since it was "
+            "listed. Give the login its permissions on the project, or run the whole backup again"
+        )
+
+
+def _is_proxy_cache(client: HarborClient, project: str) -> bool:
+    try:
+        return client.get_project(project).is_proxy_cache
+    except (HarborAuthError, HarborNotFoundError):
+        # Gone, or without `project:read`: what copying it meets will say more.
+        return False
+
+
+def _all_skipped(project: str, destination: Destination, records: Sequence[Record]) -> CopyReport:
+    """Leave all out: a pull from a proxy cache may become a pull from upstream."""
+    return CopyReport(
+        project=project,
+        destination=destination.url,
+        skipped=len(records),
+        findings=tuple(
+            Finding(
+                repository=record.repository,
+                digest=record.digest,
+                tags=tuple(tag.name for tag in record.tags),
+                role=record.role,
+                status=Status.SKIPPED,
+                reason="proxy-cache",
+                message="the project caches another registry, where the artifact can be had again",
+            )
+            for record in records
+        ),
+    )

@@ -1,0 +1,167 @@
+"""Before anything is listed: is Harbor there and healthy, is this the login, does it see all?
+
+Harbor takes wrong credentials for nobody's and answers 200 with what is public, and it shows a
+robot only the projects that the robot was made for. A backup that believes such an answer ends
+green and holds a tenth. So both are proved, and what cannot be proved is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborConfigurationError,
+    HarborSightError,
+    UnhealthyHarborError,
+)
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.models import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarborStatus:
+    """What a check found.
+
+    Attributes:
+        components: State of each component, as Harbor names it.
+        project_count: Of the whole Harbor; None unless the login is an administrator's.
+        repository_count: Likewise.
+        storage_bytes: What all blobs take, each once; likewise.
+    """
+
+    url: str
+    harbor_version: str
+    user: str
+    is_robot: bool
+    is_healthy: bool
+    is_read_only: bool
+    components: dict[str, str] = field(default_factory=dict)
+    project_count: int | None = None
+    repository_count: int | None = None
+    storage_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return asdict(self)
+
+
+def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> HarborStatus:
+    """Make sure that a Harbor is there, is healthy, and accepted the login.
+
+    Args:
+        client: The login.
+        require_healthy: Whether an unhealthy component is an error.
+
+    Raises:
+        HarborConnectionError: Nobody answers; `HarborTlsError` when the certificate is wrong.
+        HarborProtocolError: Something else than Harbor answers.
+        HarborAuthError: Harbor did not accept the login.
+        UnhealthyHarborError: Harbor says so itself.
+    """
+    client.ping()
+    health = client.get_health()
+    if require_healthy and not health.is_healthy:
+        raise UnhealthyHarborError(client.url, dict(health.errors))
+    info = client.get_system_info()
+    if not info.harbor_version:
+        raise client.login_refused()
+    user = client.get_current_user()
+    statistics = client.get_statistics()
+    is_admin = bool(user and user.get("sysadmin_flag"))
+    return HarborStatus(
+        url=client.url,
+        harbor_version=info.harbor_version,
+        user=client.user,
+        is_robot=user is None,
+        is_healthy=health.is_healthy,
+        is_read_only=info.read_only,
+        components=dict(health.components),
+        project_count=statistics.total_project_count if is_admin else None,
+        repository_count=statistics.total_repo_count if is_admin else None,
+        storage_bytes=statistics.total_storage_bytes if is_admin else None,
+    )
+
+
+def list_projects(
+    client: HarborClient, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> list[Project]:
+    """Return the projects to back up, sorted by name, and make sure that none is overlooked.
+
+    Args:
+        client: The login.
+        include: Names or globs (`team-*`), case-sensitive; empty for all projects.
+        exclude: Names or globs; they win over `include`.
+
+    Raises:
+        HarborSightError: All projects were asked for, and the login does not see them all, or
+            cannot prove that it does.
+        HarborConfigurationError: A name or glob of `include` matches nothing, or nothing is left.
+    """
+    projects = sorted(client.iter_projects(), key=lambda project: project.name)
+    if not include or "*" in include:
+        _prove_sight(client, {project.name for project in projects})
+    for pattern in include:
+        if not any(fnmatchcase(project.name, pattern) for project in projects):
+            raise HarborConfigurationError(_no_match(client, pattern, projects))
+    chosen = [
+        project
+        for project in projects
+        if (not include or _matches(project.name, include)) and not _matches(project.name, exclude)
+    ]
+    if not chosen:
+        raise HarborConfigurationError(
+            f"there is nothing to back up at {client.url}: of {len(projects)} projects that "
+            f"{client.user!r} sees, include {list(include) or ['*']} and exclude {list(exclude)} "
+            "leave none"
+        )
+    return chosen
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _no_match(client: HarborClient, pattern: str, projects: Sequence[Project]) -> str:
+    names = [project.name for project in projects]
+    shown = ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")
+    return (
+        f"no project matches {pattern!r}. {client.user!r} sees {len(names)} projects at "
+        f"{client.url}: {shown or 'none'}. Correct the name, or give the login access"
+    )
+
+
+def _prove_sight(client: HarborClient, seen: set[str]) -> None:
+    """Compare what was listed with what Harbor says that it has.
+
+    An administrator's statistics count all projects. A robot's do not; but each project has a
+    quota, and the list of quotas is not filtered by what the robot may see.
+    """
+    total = client.get_statistics().total_project_count
+    if total:
+        if len(seen) < total:
+            raise HarborSightError(
+                f"{client.user!r} sees {len(seen)} of the {total} projects of {client.url}"
+            )
+        return
+    try:
+        existing = {name for name in client.iter_quota_projects() if name}
+    except HarborAuthError as err:
+        raise HarborSightError(
+            f"{client.user!r} sees {len(seen)} projects at {client.url}, and nothing proves that "
+            "these are all. Give the robot the system permission 'quota:list' (its list of quotas "
+            "names every project), or name the projects to back up"
+        ) from err
+    hidden = sorted(existing - seen)
+    if hidden or (seen and not existing):
+        names = ", ".join(hidden[:10]) + (" and more" if len(hidden) > 10 else "")
+        raise HarborSightError(
+            f"{client.user!r} does not see {len(hidden)} projects of {client.url}: {names}. Give "
+            "the robot its permissions on all projects, or name the projects to back up"
+            if hidden
+            else f"{client.url} keeps no quotas, so nothing proves that the {len(seen)} projects "
+            f"which {client.user!r} sees are all. Name the projects to back up"
+        )

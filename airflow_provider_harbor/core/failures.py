@@ -1,0 +1,98 @@
+"""What became of an artifact that could not be copied: a short reason, a sentence for people."""
+
+from __future__ import annotations
+
+from airflow_provider_harbor.core.exceptions import (
+    DigestMismatchError,
+    HarborAuthError,
+    HarborBackupError,
+    HarborConnectionError,
+    HarborNotFoundError,
+    HarborRateLimitError,
+    HarborRefusedError,
+    HarborServerError,
+    HarborStatusError,
+    MissingContentError,
+    NotTriedError,
+    RefusalReason,
+)
+
+# Reasons that trying again can mend without anybody doing anything.
+PASSING_REASONS = frozenset(
+    {"connection", "rate-limit", "server-error", "digest-mismatch", "not-tried"}
+)
+
+_REFUSED_AT_DESTINATION = {
+    RefusalReason.READ_ONLY: "the destination is read-only. Switch that off, and run it again",
+    RefusalReason.QUOTA: "the destination's quota is used up. Raise it, and run it again",
+    RefusalReason.IMMUTABLE: "the tag is immutable at the destination and names something else "
+    "there. Delete the tag or the rule at the destination",
+    RefusalReason.POLICY: "a rule of the destination forbids it (a proxy cache takes no pushes). "
+    "Copy to another project or registry",
+    RefusalReason.TOO_LARGE: "the destination, or a proxy before it, takes nothing that large",
+    RefusalReason.CONFLICT: "it conflicts with what the destination holds",
+    RefusalReason.INVALID: "the destination misses content that this refers to, or does not accept "
+    "its form. If content was deleted there, run it again; if it stays so, push the artifact anew",
+}
+_PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
+    (MissingContentError, "missing-blob"),
+    (DigestMismatchError, "digest-mismatch"),
+    (NotTriedError, "not-tried"),
+    (HarborConnectionError, "connection"),
+    (HarborRateLimitError, "rate-limit"),
+    (HarborServerError, "server-error"),
+)
+
+
+def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
+    """Return the reason (a short, stable word) and what happened and what to do (one line).
+
+    Args:
+        error: What was raised while the artifact was copied.
+        source_url: Base URL of the source, which tells its answers from the destination's.
+    """
+    for kind, reason in _PLAIN_REASONS:
+        if isinstance(error, kind):
+            return reason, str(error)
+    if isinstance(error, HarborStatusError):
+        at_source = error.url.startswith(source_url.rstrip("/") + "/")
+        reason, advice = _at_source(error) if at_source else _at_destination(error)
+        return reason, f"{advice} ({error})"
+    return "error", str(error)
+
+
+def _at_source(error: HarborStatusError) -> tuple[str, str]:
+    if isinstance(error, HarborNotFoundError) and error.code == "MANIFEST_UNKNOWN":
+        return "missing-manifest", (
+            "Harbor lists it, but the registry's storage has lost its manifest. Push the artifact "
+            "again, or delete it"
+        )
+    if isinstance(error, HarborNotFoundError):
+        return "deleted-at-source", (
+            "it was deleted at the source since it was listed. Run the project again: the new "
+            "inventory will not list it any more"
+        )
+    if isinstance(error, HarborAuthError):
+        return "denied-at-source", (
+            "the login may not pull it, or the project was deleted since it was listed. Give the "
+            "login the permission repository:pull, or run the project again"
+        )
+    if isinstance(error, HarborRefusedError):
+        return f"{error.reason}-at-source", (
+            "a rule of the source keeps it from being pulled (vulnerabilities, missing signature). "
+            "Exempt it, or have the rule's cause mended"
+        )
+    return "refused-at-source", "the source refused it"
+
+
+def _at_destination(error: HarborStatusError) -> tuple[str, str]:
+    if isinstance(error, HarborRefusedError):
+        return str(error.reason), _REFUSED_AT_DESTINATION[error.reason]
+    if isinstance(error, HarborAuthError):
+        return "denied", (
+            "the destination's login may not push it. Give it the permissions repository:push and "
+            "repository:pull there"
+        )
+    if isinstance(error, HarborNotFoundError):
+        return "lost-upload", "the destination forgot the upload midway. Run it again"
+    return "refused", "the destination refused it"

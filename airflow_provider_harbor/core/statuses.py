@@ -1,0 +1,114 @@
+"""What an HTTP error status of Harbor or of a registry means, as an exception with fields."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborNotFoundError,
+    HarborRateLimitError,
+    HarborRefusedError,
+    HarborServerError,
+    HarborStatusError,
+    RefusalReason,
+)
+
+_REFUSALS = {
+    "PROJECTPOLICYVIOLATION": RefusalReason.POLICY,
+    "CONFLICT": RefusalReason.CONFLICT,
+    "MANIFEST_BLOB_UNKNOWN": RefusalReason.INVALID,
+    "MANIFEST_INVALID": RefusalReason.INVALID,
+    "DIGEST_INVALID": RefusalReason.INVALID,
+}
+
+
+def error_for(
+    status: int, headers: Mapping[str, str], text: str, method: str, url: str
+) -> HarborStatusError:
+    """Return the exception for an error answer.
+
+    Args:
+        status: HTTP status, 400 or above.
+        headers: The answer's, whatever their case if the mapping allows it.
+        text: The answer's body; Harbor's are JSON, those of a proxy in between are HTML.
+        method: Of the request.
+        url: Of the request, as it may be shown.
+    """
+    code, message = _read_body(text)
+    fields: dict[str, Any] = {
+        "status": status,
+        "code": code,
+        "message": message,
+        "method": method,
+        "url": url,
+        "request_id": headers.get("X-Request-ID", ""),
+    }
+    error = _typed(status, code, message, fields)
+    if isinstance(error, HarborAuthError):
+        error.challenge = headers.get("WWW-Authenticate", "")
+    error.retry_after_seconds = _retry_after_seconds(headers.get("Retry-After", ""))
+    return error
+
+
+def _typed(status: int, code: str, message: str, fields: dict[str, Any]) -> HarborStatusError:
+    reason = _refusal(status, code, message)
+    if reason:
+        return HarborRefusedError(reason, **fields)
+    if status in (401, 403):
+        return HarborAuthError(**fields)
+    if status == 404:
+        return HarborNotFoundError(**fields)
+    if status == 429:
+        return HarborRateLimitError(**fields)
+    if status >= 500:
+        return HarborServerError(**fields)
+    return HarborStatusError(**fields)
+
+
+def _refusal(status: int, code: str, message: str) -> RefusalReason | None:
+    """Tell which rule of the server said no; None where it was none.
+
+    Harbor answers quota and read-only mode with one status and code (403 DENIED), so that only
+    the message tells them apart. Source: Harbor src/server/middleware/{readonly,quota,immutable}.
+    """
+    if status == 403 and code == "DENIED":
+        if "read only" in message:
+            return RefusalReason.READ_ONLY
+        if "upper limit" in message or "quota" in message:
+            return RefusalReason.QUOTA
+        return RefusalReason.POLICY
+    if status == 412 and code == "PRECONDITION" and "immutable" in message:
+        return RefusalReason.IMMUTABLE
+    if status == 413:
+        return RefusalReason.TOO_LARGE
+    return _REFUSALS.get(code) if status in (400, 409, 412) else None
+
+
+def _read_body(text: str) -> tuple[str, str]:
+    """Return code and message of an error body, which under /v2/ may be JSON sent as text."""
+    with suppress(ValueError, KeyError, IndexError, TypeError, AttributeError):
+        first = json.loads(text)["errors"][0]
+        detail = first.get("detail")
+        message = str(first.get("message") or "")
+        if isinstance(detail, str) and detail and detail not in message:
+            message = f"{message} ({detail})"
+        return str(first.get("code") or ""), message
+    if "<html" in text[:1000].lower():
+        return "", "an HTML page, probably of a proxy in between"
+    return "", " ".join(text.split())[:200]
+
+
+def _retry_after_seconds(value: str) -> float | None:
+    """Read Retry-After, which is a number of seconds or a date (RFC 9110 section 10.2.3)."""
+    if value.strip().isdigit():
+        return float(value)
+    with suppress(TypeError, ValueError):
+        when = email.utils.parsedate_to_datetime(value)
+        return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
+    return None

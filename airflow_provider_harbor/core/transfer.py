@@ -1,0 +1,303 @@
+"""Carry out a copy plan between two registries. All concurrency of copying lives here.
+
+Manifests go byte for byte, blobs in blocks from one registry's answer into the next one's request.
+One bad artifact is one finding, and the others go on; what is built on it fails with it. When the
+destination refuses everything, or nobody answers any more, the rest is not tried.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from airflow_provider_harbor.core.blobs import BlobCopier
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborConnectionError,
+    HarborNotFoundError,
+    HarborRefusedError,
+    NotTriedError,
+    RefusalReason,
+)
+from airflow_provider_harbor.core.failures import explain
+from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.manifest import Manifest
+from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
+from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.referrers import ReferrersTags
+from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.results import CopyReport, Finding, Status
+
+Progress = Callable[[str], None]
+
+# So many artifacts in a row that fail for a reason which is not theirs stop the rest.
+_FAILURES_TO_STOP = 5
+
+
+class _Manifests:
+    """The source's manifests, each fetched once, however many repositories need it."""
+
+    def __init__(self, source: RegistryClient, plan: CopyPlan) -> None:
+        self._source = source
+        self._uses = Counter(s.record.digest for s in plan.steps if s.needs_content)
+        self._kept: dict[str, Manifest] = {}
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def get(self, record: Record) -> Manifest:
+        with self._lock:
+            lock = self._locks[record.digest]
+        with lock:
+            manifest = self._kept.get(record.digest)
+            if manifest is None:
+                manifest = self._source.get_manifest(record.repository, record.digest)
+            # Kept for exactly as long as another repository is going to ask for it.
+            self._uses[record.digest] -= 1
+            if self._uses[record.digest] > 0:
+                self._kept[record.digest] = manifest
+            else:
+                self._kept.pop(record.digest, None)
+            return manifest
+
+
+class Transfer:
+    """One run of one plan.
+
+    Args:
+        source: Where the content is.
+        destination: Where it goes.
+        plan: What to do.
+        held: What the plan was made from.
+        workers: At most so many manifests, and so many blobs, are on their way at once.
+        progress: Called with a line of text after each step and each block, from many threads.
+        sleep: What waits between attempts; tests give another.
+    """
+
+    def __init__(
+        self,
+        source: RegistryClient,
+        destination: RegistryClient,
+        plan: CopyPlan,
+        held: Holdings,
+        *,
+        workers: int = 8,
+        progress: Progress | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers is {workers}, not 1 or more")
+        self._source = source
+        self._destination = destination
+        self._plan = plan
+        self._held = held
+        self._workers = workers
+        self._progress = progress
+        self._manifests = _Manifests(source, plan)
+        self._referrers = ReferrersTags(destination)
+        self._blobs = BlobCopier(
+            source,
+            destination,
+            has_repository=lambda repository: bool(held.digests.get(repository)),
+            on_bytes=lambda number: self._tell(),
+            sleep=sleep,
+        )
+        self._lock = threading.Lock()
+        self._futures: dict[tuple[str, str], Future[HarborBackupError | None]] = {}
+        self._blob_futures: dict[tuple[str, str], Future[None]] = {}
+        self._waiting_tags: dict[tuple[str, str], Manifest] = {}
+        self._errors: dict[tuple[str, str], HarborBackupError] = {}
+        self._done = 0
+        self._tags_set = 0
+        self._failures_in_a_row = 0
+        self._stopped_by: HarborBackupError | None = None
+
+    def run(self, project: str) -> CopyReport:
+        """Do all steps, and say of each record of the plan what became of it.
+
+        An artifact that cannot be copied is a finding of the report, and raises nothing.
+        """
+        started = time.monotonic()
+        self._blob_pool = ThreadPoolExecutor(self._workers, thread_name_prefix="blob")
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="manifest")
+        try:
+            self._run_all(pool, self._copy_step, self._plan.steps)
+            last = [step for step in self._plan.steps if step.record.key in self._waiting_tags]
+            self._run_all(pool, self._put_waiting_tags, last)
+        finally:
+            # After a failure or Ctrl-C nothing new begins, and what goes on ends with its block.
+            self._blobs.stop()
+            pool.shutdown(cancel_futures=True)
+            self._blob_pool.shutdown(cancel_futures=True)
+        return self._report(project, time.monotonic() - started)
+
+    def holdings(self) -> Holdings:
+        """Return what the destination holds after `run`."""
+        digests = {name: set(held) for name, held in self._held.digests.items()}
+        tags = {name: dict(held) for name, held in self._held.tags.items()}
+        for step in self._plan.steps:
+            record = step.record
+            if record.key not in self._errors:
+                digests.setdefault(record.repository, set()).add(record.digest)
+                tags.setdefault(record.repository, {}).update(
+                    {tag: record.digest for tag in step.tags}
+                )
+        return Holdings(
+            digests={name: frozenset(held) for name, held in digests.items()}, tags=tags
+        )
+
+    # -- scheduling
+
+    def _run_all(
+        self, pool: ThreadPoolExecutor, work: Callable[[Step], None], steps: Sequence[Step]
+    ) -> None:
+        for step in steps:
+            # In the plan's order, so that what a step waits for has always begun before it: the
+            # pool starts work in the order in which it was given.
+            self._futures[step.record.key] = pool.submit(self._guarded, work, step)
+        for step in steps:
+            error = self._futures[step.record.key].result()
+            if error is not None:
+                self._errors[step.record.key] = error
+
+    def _guarded(self, work: Callable[[Step], None], step: Step) -> HarborBackupError | None:
+        try:
+            if self._stopped_by:
+                raise NotTriedError(f"not tried, since before it {self._stopped_by}")
+            work(step)
+        except HarborBackupError as err:
+            self._note_failure(err)
+            return err
+        with self._lock:
+            self._failures_in_a_row = 0
+            self._done += 1
+        self._tell()
+        return None
+
+    def _note_failure(self, err: HarborBackupError) -> None:
+        """Stop the rest when it is the whole copy that fails, and not this artifact."""
+        is_read_only = isinstance(err, HarborRefusedError) and err.reason is RefusalReason.READ_ONLY
+        if not is_read_only and not isinstance(err, (HarborConnectionError, HarborAuthError)):
+            return
+        with self._lock:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _FAILURES_TO_STOP and not self._stopped_by:
+                self._stopped_by = err
+
+    def _tell(self) -> None:
+        if self._progress:
+            self._progress(
+                f"{self._done} of {len(self._plan.steps)} manifests, "
+                f"{human_size(self._blobs.numbers['bytes'])} copied"
+            )
+
+    # -- one step
+
+    def _copy_step(self, step: Step) -> None:
+        record = step.record
+        self._wait_for_needed(step)
+        manifest = None if step.needs_content else self._find_at_destination(record)
+        tags = step.tags
+        if manifest is None:
+            manifest = self._manifests.get(record)
+            self._copy_blobs(record.repository, manifest)
+            first = record.digest if step.tags_last or not tags else tags[0]
+            self._put_content(record.repository, first, manifest)
+            tags = tags if first == record.digest else tags[1:]
+            self._count_tags(0 if first == record.digest else 1)
+        if step.tags_last:
+            self._waiting_tags[record.key] = manifest
+            return
+        self._put_tags(record.repository, tags, manifest)
+
+    def _put_waiting_tags(self, step: Step) -> None:
+        manifest = self._waiting_tags[step.record.key]
+        self._put_tags(step.record.repository, step.tags, manifest)
+
+    def _wait_for_needed(self, step: Step) -> None:
+        for digest in step.after:
+            future = self._futures.get((step.record.repository, digest))
+            error = future.result() if future else None
+            if error is not None:
+                raise NotTriedError(f"it needs {digest}, which failed: {error}") from error
+
+    def _find_at_destination(self, record: Record) -> Manifest | None:
+        """Return a manifest that needs only tags; None where it has gone from there meanwhile."""
+        try:
+            return self._destination.get_manifest(record.repository, record.digest)
+        except HarborNotFoundError:
+            return None
+
+    def _copy_blobs(self, repository: str, manifest: Manifest, *, force: bool = False) -> None:
+        futures = []
+        for blob in manifest.blobs:
+            key = (repository, blob.digest)
+            with self._lock:
+                if force or key not in self._blob_futures:
+                    self._blob_futures[key] = self._blob_pool.submit(
+                        self._blobs.copy, repository, blob, force=force
+                    )
+                futures.append(self._blob_futures[key])
+        for future in futures:
+            future.result()
+
+    def _put_content(self, repository: str, reference: str, manifest: Manifest) -> None:
+        try:
+            result = self._destination.put_manifest(repository, reference, manifest)
+        except HarborRefusedError as err:
+            if err.reason is not RefusalReason.INVALID or not manifest.blobs:
+                raise
+            # The destination said that it had a blob, and now that it has not: its garbage
+            # collection was faster (goharbor/harbor#18343). Send them all, once.
+            self._copy_blobs(repository, manifest, force=True)
+            result = self._destination.put_manifest(repository, reference, manifest)
+        if manifest.subject and not result.handles_subject:
+            self._referrers.add(repository, manifest)
+
+    def _put_tags(self, repository: str, tags: Sequence[str], manifest: Manifest) -> None:
+        for tag in tags:
+            self._destination.put_manifest(repository, tag, manifest)
+            self._count_tags(1)
+
+    def _count_tags(self, number: int) -> None:
+        with self._lock:
+            self._tags_set += number
+
+    # -- the report
+
+    def _report(self, project: str, seconds: float) -> CopyReport:
+        numbers = self._blobs.numbers
+        return CopyReport(
+            project=project,
+            destination=self._destination.url,
+            copied=len(self._plan.steps) - len(self._errors),
+            present=len(self._plan.present),
+            skipped=0,
+            failed=len(self._errors),
+            tags_set=self._tags_set,
+            blobs_copied=numbers["copied"],
+            blobs_mounted=numbers["mounted"],
+            blobs_present=numbers["present"],
+            bytes_copied=numbers["bytes"],
+            seconds=seconds,
+            findings=tuple(
+                self._finding(step.record)
+                for step in self._plan.steps
+                if step.record.key in self._errors
+            ),
+        )
+
+    def _finding(self, record: Record) -> Finding:
+        reason, message = explain(self._errors[record.key], self._source.url)
+        return Finding(
+            repository=record.repository,
+            digest=record.digest,
+            tags=tuple(tag.name for tag in record.tags),
+            role=record.role,
+            status=Status.FAILED,
+            reason=reason,
+            message=message,
+        )

@@ -1,0 +1,347 @@
+"""HTTP, and nothing else: time-outs, retries, error statuses as exceptions, redaction.
+
+The only module that knows `requests`. What it sends never carries a cookie: Harbor hands out a
+session cookie with every answer, and refuses each writing request that brings one back (CSRF, 403).
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from airflow_provider_harbor import __version__
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConfigurationError,
+    HarborConnectionError,
+    HarborProtocolError,
+    HarborStatusError,
+    HarborTlsError,
+)
+from airflow_provider_harbor.core.statuses import error_for
+
+log = logging.getLogger(__name__)
+
+# For the annotations of modules that are not to know `requests`.
+Response = requests.Response
+
+USER_AGENT = f"airflow-provider-harbor/{__version__}"
+# Small enough for steady progress, large enough that a byte costs little work in Python.
+BLOCK_BYTES = 256 * 1024
+_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+class Body(Protocol):
+    """A request's body that is streamed: read in blocks, of a known length in bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes; empty at the end."""
+
+    def __len__(self) -> int: ...
+
+
+def normalise_url(text: str) -> str:
+    """Return the base URL that a person meant: scheme, host and port only.
+
+    `harbor.example.com` becomes `https://harbor.example.com`; what a browser shows of Harbor's
+    pages (`/harbor/projects`) and `/api/v2.0` or `/v2` at the end are taken off.
+
+    Raises:
+        HarborConfigurationError: It is no such URL, or has credentials in it.
+    """
+    given = text.strip()
+    if "://" not in given:
+        given = "https://" + given
+    try:
+        parts = urlsplit(given)
+        port = parts.port
+    except ValueError as err:
+        raise HarborConfigurationError(f"{redact(text)!r} is not a URL: {err}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HarborConfigurationError(
+            f"{redact(text)!r} is not the URL of a registry; write it as https://harbor.example.com"
+        )
+    if parts.username or parts.password:
+        raise HarborConfigurationError(
+            f"leave the credentials out of the URL {redact(text)!r}: a URL ends up in logs"
+        )
+    if not re.fullmatch(r"/*|/harbor(/.*)?|/api(/v2\.0)?/*|/v2/*|/account/sign-in.*", parts.path):
+        raise HarborConfigurationError(
+            f"{redact(text)!r} has the path {parts.path!r}; only scheme, host and port are wanted"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    is_default = port is None or port == {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+
+
+def redact(url: str) -> str:
+    """Return a URL as it may be shown: no credentials, no query of an upload or a signed address.
+
+    Harbor's own listings keep their query, which helps to see what was asked.
+    """
+    url = re.sub(r"//[^/@\s]*@", "//", url)
+    base, mark, query = url.partition("?")
+    if mark and re.search(r"(?i)signature|token|secret|password|credential|_state|sig=", query):
+        return base + "?..."
+    return url
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Return the Authorization header of a name and a password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class _BearerOrBasic(AuthBase):
+    """Set exactly the given Authorization header, and keep `requests` from reading ~/.netrc."""
+
+    def __init__(self, header: str | None) -> None:
+        self.header = header
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.header:
+            request.headers["Authorization"] = self.header
+        return request
+
+
+class _Adapter(HTTPAdapter):
+    """Send request bodies in blocks that are worth a system call."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, blocksize=BLOCK_BYTES)
+
+
+class HttpSession:
+    """Requests to one server, from any number of threads.
+
+    Each thread has its own `requests.Session`, since that class is not documented as safe to share.
+    A request is tried again, with growing waits, after a connection error or a status that says
+    "later" (408, 429, 500, 502, 503, 504), when sending it twice does no harm.
+
+    Args:
+        base_url: Scheme, host and port.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        timeout_seconds: How long to wait for a connection, and for each next byte.
+        max_attempts: How often one request is sent at most.
+        sleep: What waits between attempts; tests give another.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        verify: bool | str = True,
+        timeout_seconds: float = 60,
+        max_attempts: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = normalise_url(base_url)
+        self._verify = verify
+        self._timeout = (min(10.0, timeout_seconds), timeout_seconds)
+        self._max_attempts = max_attempts
+        self._sleep = sleep
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+        self._local = threading.local()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            session.mount("http://", _Adapter(pool_maxsize=4))
+            session.mount("https://", _Adapter(pool_maxsize=4))
+            # A compressing proxy in between would make lengths and ranges meaningless.
+            session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        authorization: str | None = None,
+        params: Mapping[str, str | int] | Sequence[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json_body: object = None,
+        data: bytes | Body | None = None,
+        stream: bool = False,
+        repeatable: bool | None = None,
+    ) -> requests.Response:
+        """Send a request, and return its answer when that is no error.
+
+        Args:
+            method: `GET`, `PUT`, ...
+            path: Path with query, or a whole URL (of an upload, which may be on another host).
+            authorization: The whole value of the Authorization header.
+            params: More of a query.
+            headers: More headers.
+            json_body: What to send as JSON.
+            data: What to send as it is.
+            stream: Leave the answer's body to be read by the caller, who must close it.
+            repeatable: Whether sending it twice does no harm; by default GET, HEAD, PUT and DELETE
+                are, unless the body is a stream.
+
+        Raises:
+            HarborConnectionError: No answer, after all attempts.
+            HarborStatusError: An error status; its subclass says of what kind.
+        """
+        url = path if "://" in path else self.base_url + path
+        if repeatable is None:
+            repeatable = method in _REPEATABLE_METHODS and not hasattr(data, "read")
+        request_id = uuid.uuid4().hex
+        attempt = 1
+        while True:
+            try:
+                return self._send_once(
+                    method,
+                    url,
+                    auth=_BearerOrBasic(authorization),
+                    params=params,
+                    headers={"X-Request-Id": request_id, **(headers or {})},
+                    json=json_body,
+                    data=data,
+                    stream=stream,
+                )
+            except (HarborConnectionError, HarborStatusError) as err:
+                if not repeatable or attempt >= self._max_attempts or not _may_pass(err):
+                    raise
+                wait_seconds = _wait_seconds(err, attempt)
+                log.info("%s. Trying again in %.1f s", err, wait_seconds)
+            self._sleep(wait_seconds)
+            attempt += 1
+
+    def _send_once(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        shown = redact(url)
+        try:
+            response = self._session().request(
+                method, url, verify=self._verify, timeout=self._timeout, **kwargs
+            )
+        except requests.RequestException as err:
+            raise _connection_error(err, method, shown) from err
+        if response.status_code >= 400:
+            with response:
+                raise error_for(
+                    response.status_code, response.headers, _text(response), method, shown
+                )
+        return response
+
+    def get_json(self, path: str, **kwargs: Any) -> tuple[Any, Mapping[str, str]]:
+        """Return the JSON of an answer, and its headers.
+
+        Raises:
+            HarborProtocolError: The answer is not JSON.
+        """
+        response = self.request("GET", path, **kwargs)
+        return read_json(response), response.headers
+
+
+def read_json(response: requests.Response) -> Any:
+    """Return an answer's JSON; anything else, such as a login page, is a `HarborProtocolError`."""
+    try:
+        return response.json()
+    except (ValueError, requests.RequestException) as err:
+        kind = response.headers.get("Content-Type", "no content type")
+        raise HarborProtocolError(
+            f"{response.request.method} {redact(response.url)} was answered {response.status_code} "
+            f"with {kind}, not with JSON: is there a Harbor behind this URL, and no login page or "
+            "proxy before it?"
+        ) from err
+
+
+def iter_content(response: requests.Response, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield an answer's body in blocks, and raise when fewer bytes come than were announced.
+
+    Raises:
+        HarborConnectionError: The connection ended early, or stalled.
+    """
+    announced = response.headers.get("Content-Length")
+    received = 0
+    try:
+        # `raw.stream` and not `iter_content`: the bytes as sent, never decoded.
+        for block in response.raw.stream(block_bytes, decode_content=False):
+            received += len(block)
+            yield block
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
+        raise HarborConnectionError(
+            f"{redact(response.url)} was cut short after {received} bytes: {type(err).__name__}",
+            method="GET",
+            url=redact(response.url),
+        ) from err
+    if announced is not None and announced.isdigit() and int(announced) != received:
+        raise HarborConnectionError(
+            f"{redact(response.url)} was cut short: {received} of {announced} bytes came",
+            method="GET",
+            url=redact(response.url),
+        )
+
+
+def _text(response: requests.Response) -> str:
+    """Return an error's body; it is only for people, so that one cut short does no harm."""
+    try:
+        return response.text
+    except requests.RequestException:
+        return ""
+
+
+def _connection_error(
+    err: requests.RequestException, method: str, url: str
+) -> HarborConnectionError:
+    inner: BaseException = err
+    while inner.__cause__ or inner.__context__:
+        inner = inner.__cause__ or inner.__context__ or inner
+    if isinstance(err, requests.exceptions.SSLError):
+        return HarborTlsError(
+            f"{method} {url}: the TLS certificate does not verify ({inner}). Give the CA's file, "
+            "or have the certificate mended",
+            method=method,
+            url=url,
+        )
+    if isinstance(err, requests.Timeout):
+        what = "no answer in time"
+    else:
+        what = str(inner) or type(inner).__name__
+    return HarborConnectionError(f"{method} {url}: {redact(what)}", method=method, url=url)
+
+
+def _may_pass(err: HarborBackupError) -> bool:
+    if isinstance(err, HarborStatusError):
+        return err.status in _RETRIED_STATUSES
+    return not isinstance(err, HarborTlsError)
+
+
+def _wait_seconds(err: HarborBackupError, attempt: int) -> float:
+    if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
+        return min(err.retry_after_seconds, _LONGEST_WAIT_SECONDS)
+    # Spread, so that threads which failed together do not come back together.
+    return _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
