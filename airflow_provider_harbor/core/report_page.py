@@ -1,0 +1,298 @@
+"""The report of a run as one page of HTML: no scripts, nothing from elsewhere.
+
+What is wrong comes first, then every project, then what was left out on purpose. It goes with the
+reader's light or dark colours, and colour never says anything that words do not say too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from airflow_provider_harbor.core.human import (
+    human_count,
+    human_duration,
+    human_size,
+    human_time,
+)
+from airflow_provider_harbor.core.results import Finding, ProjectResult, Status
+
+if TYPE_CHECKING:
+    from airflow_provider_harbor.core.report import RunReport
+
+_SHOWN_ARTIFACTS = 50
+_SHOWN_NAMES = 5
+_SHORT_DIGEST = len("sha256:") + 12
+
+_REASONS = {
+    "deleted-at-source": "Deleted at the source while the run went on",
+    "missing-blob": "Listed by Harbor, but its content is lost",
+    "digest-mismatch": "Content that is not what its digest says",
+    "read-only": "The destination is read-only",
+    "quota": "The quota of the destination is used up",
+    "immutable": "An immutable tag stands in the way",
+    "policy": "A policy stands in the way",
+    "denied": "The login may not do it",
+    "connection": "No answer",
+    "proxy-cache": "Cached from another registry",
+    "foreign-layer": "Layers that registries do not hold",
+}
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --page: #f6f7f9; --card: #fff; --ink: #1b2230; --soft: #5b6576; --line: #e1e5eb;
+  --good: #1a7f4b; --bad: #c02b32; --plan: #2f5fb3; --warn: #a15c00;
+  --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #12161d; --card: #1b212b; --ink: #e6eaf0; --soft: #9aa5b5; --line: #2c3543;
+  --good: #2f9e67; --bad: #d9484f; --plan: #4a7dd6; --warn: #e0a43a;
+  --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d; } }
+* { box-sizing: border-box; }
+body { margin: 0; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+main { max-width: 70rem; margin: 0 auto; display: grid; gap: 1rem; }
+main > * { min-width: 0; background: var(--card); border: 1px solid var(--line);
+  border-radius: .6rem; padding: 1rem 1.25rem; }
+h1, h2, h3, p, dl, dd, ul { margin: 0; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+h2 { font-size: 1.05rem; margin-bottom: .6rem; }
+h3 { font-size: .95rem; margin-top: .9rem; }
+a { color: inherit; }
+code { font: .86em/1.4 ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }
+header.verdict { color: #fff; border: 0; padding: 1.25rem; background: var(--good); }
+header.bad { background: var(--bad); }
+header.plan { background: var(--plan); }
+header.verdict p { margin-top: .3rem; }
+.facts { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; }
+.facts dt { color: var(--soft); }
+.facts dd { overflow-wrap: anywhere; }
+.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .9rem; }
+.totals dt { color: var(--soft); font-size: .88rem; }
+.totals dd { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
+.totals small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
+.bar { display: flex; gap: 2px; height: .8rem; margin: 1rem 0 .5rem; border-radius: .4rem;
+  overflow: hidden; background: var(--line); }
+.bar i { min-width: 4px; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.25rem; list-style: none; padding: 0; }
+.legend b::before { content: ""; display: inline-block; width: .7em; height: .7em;
+  border-radius: .2em; margin-right: .45em; background: var(--dot); }
+.note { color: var(--soft); font-size: .88rem; margin-top: .5rem; }
+.scroll { overflow-x: auto; margin: 0 -1.25rem; padding: 0 1.25rem; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-size: .82rem; font-weight: 500; color: var(--soft); }
+th, td { padding: .32rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { padding-left: 0; font-weight: 600; white-space: normal;
+  overflow-wrap: anywhere; min-width: 9rem; }
+th:last-child, td:last-child { padding-right: 0; }
+tr:last-child td { border-bottom: 0; }
+.n { text-align: right; }
+.zero { color: var(--soft); opacity: .55; }
+.good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
+td.good, td.bad, td.warn { font-weight: 600; }
+section.problems { border-left: 4px solid var(--bad); }
+.group { color: var(--soft); font-weight: 400; }
+ul.artifacts { padding-left: 1.1rem; margin: .25rem 0 .6rem; }
+ul.artifacts li { overflow-wrap: anywhere; }
+ul.artifacts code { color: var(--soft); }
+footer { color: var(--soft); font-size: .85rem; }
+"""
+
+
+def render_page(report: RunReport) -> str:
+    """Return the page; whatever is not this module's own is escaped."""
+    parts = [
+        _verdict(report),
+        _problems(report),
+        _facts(report),
+        _totals(report),
+        _projects(report),
+        _skips(report),
+    ]
+    title = escape(f"{report.headline} · {report.harbor_url} · {report.run}")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _verdict(report: RunReport) -> str:
+    kind = "plan" if report.dry_run else "" if report.complete else "bad"
+    counts = report.counts
+    held = (
+        f"{human_count(report.expected, 'project')}, {human_count(counts.digests, 'digest')}, "
+        f"{human_size(counts.size_bytes)}"
+    )
+    if report.unprotected:
+        names = ", ".join(report.unprotected[:_SHOWN_NAMES])
+        more = len(report.unprotected) - _SHOWN_NAMES
+        names += f" and {more:,} more" if more > 0 else ""
+        text = f"{len(report.unprotected):,} of {human_count(report.expected, 'project')}: {names}"
+    elif not report.expected:
+        text = "No project was to be backed up. Check the project filters."
+    elif report.dry_run:
+        text = f"{held} would be protected. The plan of each project is in the store."
+    else:
+        text = f"{held}: all of it is at the destination."
+    return (
+        f'<header class="verdict {kind}"><h1>{escape(report.headline)}</h1>'
+        f"<p>{escape(text)}</p></header>"
+    )
+
+
+def _facts(report: RunReport) -> str:
+    took = human_duration(report.seconds)
+    rows = (
+        ("Harbor", f"{report.harbor_url} {report.harbor_version}".strip()),
+        ("Destination", report.destination),
+        ("Run", report.run),
+        ("When", f"{human_time(report.started_at)} to {human_time(report.ended_at)} ({took})"),
+    )
+    items = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _totals(report: RunReport) -> str:
+    counts = report.counts
+    cells = (
+        ("Artifacts", f"{counts.artifacts:,}", human_count(counts.repositories, "repository")),
+        ("Children of indexes", f"{counts.children:,}", "one for each platform"),
+        ("Accessories", f"{counts.accessories:,}", "signatures, SBOMs"),
+        ("Digests in all", f"{counts.digests:,}", f"{counts.attestations:,} attestations excluded"),
+        ("Tags", f"{counts.tags:,}", ""),
+        ("Content", human_size(counts.size_bytes), "shared layers counted each time"),
+    )
+    items = "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        for name, value, note in cells
+    )
+    return f'<section><dl class="totals">{items}</dl>{_outcome(report)}</section>'
+
+
+def _outcome(report: RunReport) -> str:
+    """Show how the records ended; nothing of a dry run, where none did."""
+    if report.dry_run:
+        return ""
+    numbers = _numbers(report)
+    bar = "".join(
+        f'<i style="flex:{number};background:var(--{status})"></i>'
+        for status, number in numbers.items()
+        if number
+    )
+    legend = "".join(
+        f'<li><b style="--dot:var(--{status})">{number:,}</b> {status}</li>'
+        for status, number in numbers.items()
+    )
+    sent = f"{human_size(report.bytes_copied)} in {human_count(report.blobs_copied, 'blob')}"
+    return (
+        f'<div class="bar">{bar}</div><ul class="legend">{legend}<li>sent: {sent}</li></ul>'
+        '<p class="note">Every record of the inventory, attestations included, is one of these.</p>'
+    )
+
+
+def _numbers(counted: RunReport | ProjectResult) -> dict[Status, int]:
+    source = counted.copy if isinstance(counted, ProjectResult) else counted
+    return {status: getattr(source, status.value, 0) for status in Status}
+
+
+def _problems(report: RunReport) -> str:
+    stopped = "".join(
+        f"<li><b>{escape(project)}</b>: {escape(message)}</li>"
+        for project, message in report.stopped()
+    )
+    if stopped:
+        stopped = f'<h3>Projects that stopped</h3><ul class="artifacts">{stopped}</ul>'
+    groups = "".join(_groups(report.findings(Status.FAILED)))
+    if not stopped and not groups:
+        return ""
+    return f'<section class="problems"><h2>What is not protected</h2>{stopped}{groups}</section>'
+
+
+def _skips(report: RunReport) -> str:
+    groups = "".join(_groups(report.findings(Status.SKIPPED)))
+    return f"<section><h2>Left out, with a reason</h2>{groups}</section>" if groups else ""
+
+
+def _groups(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield the findings by reason, most frequent first; what was said of several is said once."""
+    by_reason: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_reason[finding.reason].append(finding)
+    for reason, group in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+        title = escape(_REASONS.get(reason, reason))
+        yield f'<h3>{title} <span class="group">({len(group):,})</span></h3>'
+        by_message: dict[str, list[Finding]] = defaultdict(list)
+        for finding in group[:_SHOWN_ARTIFACTS]:
+            by_message[finding.message].append(finding)
+        for message, same in by_message.items():
+            items = "".join(f"<li>{_artifact(finding)}</li>" for finding in same)
+            yield f'<p>{escape(message)}</p><ul class="artifacts">{items}</ul>'
+        if len(group) > _SHOWN_ARTIFACTS:
+            more = len(group) - _SHOWN_ARTIFACTS
+            yield f'<p class="note">and {more:,} more, all in the JSON of this report</p>'
+
+
+def _artifact(finding: Finding) -> str:
+    tags = ", ".join(finding.tags[:_SHOWN_NAMES])
+    more = len(finding.tags) - _SHOWN_NAMES
+    tags += f" and {more:,} more" if more > 0 else ""
+    name = f"{finding.repository}:{tags}" if tags else f"{finding.repository} ({finding.role})"
+    digest = escape(finding.digest)
+    return f'{escape(name)} <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
+
+
+def _projects(report: RunReport) -> str:
+    """List the projects, those with trouble first."""
+    if not report.expected:
+        return ""
+    columns = (
+        "Digests",
+        "Tags",
+        "Content",
+        *(s.value.capitalize() for s in Status),
+        "Sent",
+        "Took",
+    )
+    head = "".join(f'<th class="n">{name}</th>' for name in columns)
+    missing = [
+        f'<tr><td>{escape(p)}</td><td class="bad">no result</td></tr>' for p in report.missing
+    ]
+    results = sorted(report.projects, key=lambda result: (result.ok, result.project))
+    rows = "\n".join([*missing, *(_project(result) for result in results)])
+    return (
+        f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
+        f"<th>State</th>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div></section>"
+    )
+
+
+def _project(result: ProjectResult) -> str:
+    cells = [f"<td>{escape(result.project)}</td>", _state(result)]
+    if inventory := result.inventory:
+        counts = inventory.counts
+        size = human_size(counts.size_bytes)
+        cells += [_cell(counts.digests), _cell(counts.tags), f'<td class="n">{size}</td>']
+    if inventory and (copy := result.copy):
+        cells += [_cell(number) for number in _numbers(result).values()]
+        cells.append(f'<td class="n">{human_size(copy.bytes_copied)}</td>')
+        cells.append(f'<td class="n">{human_duration(copy.seconds)}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _state(result: ProjectResult) -> str:
+    if result.error:
+        kind, text = "bad", f"stopped ({result.stage})"
+    elif not result.ok:
+        kind, text = "bad", "incomplete"
+    elif result.copy is None:
+        kind, text = "warn", "planned"
+    else:
+        kind, text = "good", "protected"
+    return f'<td class="{kind}">{text}</td>'
+
+
+def _cell(number: int) -> str:
+    return f'<td class="n{"" if number else " zero"}">{number:,}</td>'

@@ -1,0 +1,402 @@
+"""The backup store: its format, and the only code that writes it. This is format version 1.
+
+Words. A *store* is a directory, or a prefix of an object storage, that keeps the backups of one
+Harbor. A *run* is one attempt to back up everything; its name in paths is its *key*, see `run_key`.
+An *inventory* is what a project of Harbor held, see `records`. A *result* is how a project ended
+in a run, see `results`. A *snapshot* is a run that has come to its end.
+
+Layout, `/` below the root of the store:
+
+    store.json                              whose backups these are
+    inventories/<project>/<run>.jsonl.gz    what Harbor held
+    plans/<run>/<project>.json              what a dry run would have copied
+    snapshots/<run>/projects/<project>.json the result of a project
+    snapshots/<run>/snapshot.json           the run is complete: everything is protected
+    snapshots/<run>/partial.json            the run has ended, and something is not protected
+    reports/<run>.json, <run>.html          how the run ended, for people and for programs
+    destinations/<host>/<project>.json.gz   what a plain registry is known to hold: a cache
+
+`<project>` is Harbor's name of it, `<run>` the key of the run, `<host>` the destination's address
+as a key. Parts longer than 200 characters are cut, and end in a hash of the whole.
+
+Shapes. Every JSON file is one object, UTF-8, with `format_version` first. A reader refuses a
+version that is newer than its own, and ignores fields that it does not know.
+
+    store.json     {"format_version": 1, "harbor_url": "https://harbor.example.com",
+                    "created": "2025-11-25T01:00:00+00:00"}
+    result         `ProjectResult.to_json()`: project, run, ok, error, stage, dry_run, harbor_url,
+                   destination, inventory {project, path, sha256, counts}, copy {project,
+                   destination, copied, present, skipped, failed, ..., findings [...]}
+    snapshot.json, partial.json, reports/<run>.json
+                   `RunReport.to_json()`: run, complete, counts, missing, projects [results], ...
+    destinations   {"format_version": 1, "destination": "https://registry.example.com",
+                    "repositories": {"library/nginx": {"digests": ["sha256:..."],
+                                                       "tags": {"1.25": "sha256:..."}}}}
+
+An inventory is the JSON Lines of `records`, compressed with gzip, without a time or a name in the
+header, so that equal content is equal bytes. `sha256` is of the content before compression.
+
+Writing. A file is visible only when it is whole: locally by a temporary name beside it
+(`.<random>.tmp`), fsync and rename; elsewhere by the file system's own commit. A reader ignores
+names that begin with a dot. A file is written once, except that
+
+- a project that is run again in the same run replaces its result and its plan. Its new inventory
+  gets a name of its own (`<run>.2.jsonl.gz`) if it differs, since a snapshot may name the first
+  one; and it takes the old result away, so that a result never is about an older inventory;
+- the end of a run that is ended again replaces its report, partial.json by either, snapshot.json
+  by another snapshot.json only;
+- `destinations/` can be lost at any time: it costs requests, not content.
+
+Nothing is locked. Two tasks write the same file only where both write the same: store.json, for
+one Harbor.
+
+Commit. snapshot.json, or else partial.json, is written last, after all that it names. A run that
+has neither was cut short, and claims nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, BinaryIO, cast
+
+from airflow_provider_harbor.core.exceptions import (
+    DigestMismatchError,
+    HarborConfigurationError,
+    HarborProtocolError,
+    IntegrityError,
+)
+from airflow_provider_harbor.core.plan import Holdings
+from airflow_provider_harbor.core.records import (
+    Record,
+    count_records,
+    read_records,
+    write_records,
+)
+from airflow_provider_harbor.core.results import InventoryRef, ProjectResult
+from airflow_provider_harbor.core.storage import Storage
+from airflow_provider_harbor.core.transport import normalise_url
+
+__all__ = ["FORMAT_VERSION", "BackupStore", "InventoryRef"]
+
+FORMAT_VERSION = 1
+_LONGEST_PART = 200
+# What reading a gzip file raises that is cut short, or is something else.
+_GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
+# What reading JSON raises that has another shape, or is something else.
+_SHAPE_ERRORS = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class BackupStore:
+    """The backups of one Harbor, on a file system or an object storage.
+
+    Holds no state, so that any number of tasks and threads can use one store at the same time.
+    Trouble of the storage itself stays the `OSError` it is. All paths that come and go are
+    relative to the root of the store.
+
+    Args:
+        root: A local path, or any URL that fsspec knows, such as `s3://bucket/prefix`.
+        filesystem: The fsspec file system to reach `root` with, where a URL cannot say all of it
+            (credentials).
+
+    Attributes:
+        url: The root as a URL, without credentials.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, filesystem: Any = None) -> None:
+        self._files = Storage(root, filesystem)
+        self.url = self._files.url
+
+    def __repr__(self) -> str:
+        return f"BackupStore({self.url!r})"
+
+    @staticmethod
+    def run_key(run: str) -> str:
+        """Return a run's id as a part of a path: any other character than A-Z a-z 0-9 . _ - as _.
+
+        Never empty, never hidden, at most 200 characters, and the key of a key is the key itself.
+        """
+        key = re.sub(r"[^A-Za-z0-9._-]", "_", run) or "_"
+        return _shorten("_" + key[1:] if key.startswith(".") else key)
+
+    # -- the store as a whole
+
+    def open_for(self, harbor_url: str) -> None:
+        """Make sure that this is the store of a Harbor; an empty one becomes it.
+
+        Raises:
+            HarborConfigurationError: It is the store of another Harbor, or of a newer format.
+            IntegrityError: store.json cannot be read.
+        """
+        wanted = normalise_url(harbor_url)
+        if self._read_json("store.json") is None:
+            created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            self._put_json("store.json", {"harbor_url": wanted, "created": created})
+        # Read again: at the same time somebody may have made it the store of another one.
+        found = str((self._read_json("store.json") or {}).get("harbor_url"))
+        if normalise_url(found) != wanted:
+            raise HarborConfigurationError(
+                f"the store {self.url} is that of {found}, not of {wanted}. Use another one; if it "
+                "is the same Harbor under a new address, change harbor_url in its store.json"
+            )
+
+    # -- inventories and plans
+
+    def write_inventory(self, run: str, project: str, records: Iterable[Record]) -> InventoryRef:
+        """Keep what a project held; takes away its earlier result of this run.
+
+        Args:
+            run: The run's id; its key is taken here.
+            project: Name of the project.
+            records: In any order; written in the order of their keys.
+        """
+        listed = sorted(records, key=lambda record: record.key)
+        stream = io.BytesIO()
+        write_records(stream, listed)
+        content = stream.getvalue()
+        self._files.remove(_result_path(run, project))
+        path = self._put_version(
+            f"inventories/{_part(project)}/{self.run_key(run)}", _compress(content)
+        )
+        return InventoryRef(
+            project=project,
+            path=path,
+            sha256=hashlib.sha256(content).hexdigest(),
+            counts=count_records(listed),
+        )
+
+    def iter_inventory(self, ref: InventoryRef) -> Iterator[Record]:
+        """Yield the records of an inventory, sorted by repository, then digest.
+
+        Raises:
+            DigestMismatchError: All could be read, but it is not what was written. Comes after the
+                last record: act on none before all are read.
+            IntegrityError: It cannot be read.
+            FileNotFoundError: It is not there.
+        """
+        where = self._files.url_of(ref.path)
+        reader = _HashingReader(gzip.GzipFile(fileobj=io.BytesIO(self._files.read(ref.path))))
+        try:
+            yield from read_records(cast(BinaryIO, io.BufferedReader(reader)))
+        except (*_GZIP_ERRORS, HarborProtocolError) as err:
+            raise IntegrityError(f"{where} is damaged: {err}. Run its project again") from err
+        if reader.sha256.hexdigest() != ref.sha256:
+            raise DigestMismatchError(
+                expected=f"sha256:{ref.sha256}",
+                actual=f"sha256:{reader.sha256.hexdigest()}",
+                size_bytes=reader.size_bytes,
+                where=where,
+            )
+
+    def write_plan(self, run: str, project: str, plan: Mapping[str, Any]) -> str:
+        """Keep what a dry run would have copied; returns its path."""
+        return self._put_json(f"plans/{self.run_key(run)}/{_part(project)}.json", plan)
+
+    # -- a run
+
+    def write_project(self, run: str, result: ProjectResult) -> str:
+        """Keep how a project ended; replaces its earlier result of this run. Returns its path.
+
+        Raises:
+            ValueError: It is the result of another run.
+        """
+        if result.run != run:
+            raise ValueError(f"a result of run {result.run!r} is not one of run {run!r}")
+        return self._put_json(_result_path(run, result.project), result.to_json())
+
+    def read_project(self, run: str, project: str) -> ProjectResult | None:
+        """Return how a project ended, or None where it has not.
+
+        Raises:
+            IntegrityError: Its result cannot be read.
+            HarborConfigurationError: It is of a newer format, or of another run with the same key.
+        """
+        return self._read_result(run, _result_path(run, project))
+
+    def iter_projects(self, run: str) -> Iterator[ProjectResult]:
+        """Yield the results of a run, sorted by name; raises as `read_project`."""
+        for name in self._files.list_names(f"snapshots/{self.run_key(run)}/projects"):
+            if name.endswith(".json"):
+                path = f"snapshots/{self.run_key(run)}/projects/{name}"
+                # A project that is just being run again has taken its result away.
+                if (result := self._read_result(run, path)) is not None:
+                    yield result
+
+    def write_snapshot(self, run: str, document: Mapping[str, Any], *, complete: bool) -> str:
+        """Commit a run: write its last file, and return the path of it.
+
+        A run that was complete once stays so: its snapshot.json is not replaced by a partial.json,
+        and its path is returned.
+
+        Raises:
+            ValueError: The complete snapshot of a dry run: that would protect nothing.
+        """
+        if complete and document.get("dry_run"):
+            raise ValueError("a dry run is no backup, so it cannot be complete")
+        directory = f"snapshots/{self.run_key(run)}"
+        snapshot, partial = f"{directory}/snapshot.json", f"{directory}/partial.json"
+        if not complete:
+            return snapshot if self._files.exists(snapshot) else self._put_json(partial, document)
+        self._put_json(snapshot, document)
+        self._files.remove(partial)
+        return snapshot
+
+    def write_report(self, run: str, report: Mapping[str, Any], html: str) -> tuple[str, str]:
+        """Keep how a run ended; returns the paths of the JSON and of the page."""
+        path = f"reports/{self.run_key(run)}"
+        page = f"{path}.html"
+        self._files.put(page, lambda stream: stream.write(html.encode()))
+        return self._put_json(f"{path}.json", report), page
+
+    # -- what a destination is known to hold
+
+    def read_known(self, destination: str, project: str) -> Holdings | None:
+        """Return what a destination is known to hold of a project.
+
+        None where nothing is known, which anything that cannot be read is taken for.
+        """
+        try:
+            data = json.loads(gzip.decompress(self._files.read(_known_path(destination, project))))
+            if data["format_version"] != FORMAT_VERSION or data["destination"] != destination:
+                return None
+            repositories = data["repositories"]
+            return Holdings(
+                digests={name: frozenset(r["digests"]) for name, r in repositories.items()},
+                tags={name: dict(r["tags"]) for name, r in repositories.items()},
+            )
+        except (FileNotFoundError, *_GZIP_ERRORS, *_SHAPE_ERRORS):
+            return None
+
+    def write_known(self, destination: str, project: str, known: Holdings) -> str:
+        """Keep what a destination is known to hold of a project; returns the path."""
+        repositories = {
+            name: {
+                "digests": sorted(known.digests.get(name, ())),
+                "tags": dict(sorted(known.tags.get(name, {}).items())),
+            }
+            for name in sorted(known.digests.keys() | known.tags.keys())
+        }
+        data = {"destination": destination, "repositories": repositories}
+        content = _compress(_dump(data))
+        path = _known_path(destination, project)
+        self._files.put(path, lambda stream: stream.write(content))
+        return path
+
+    # -- parts
+
+    def _put_json(self, path: str, data: Mapping[str, Any]) -> str:
+        content = _dump(data)
+        self._files.put(path, lambda stream: stream.write(content))
+        return path
+
+    def _put_version(self, base: str, content: bytes) -> str:
+        """Write an inventory under the first name that is free, or that holds this already."""
+        path, number = f"{base}.jsonl.gz", 1
+        while self._files.exists(path):
+            if self._files.read(path) == content:
+                return path
+            number += 1
+            path = f"{base}.{number}.jsonl.gz"
+        self._files.put(path, lambda stream: stream.write(content))
+        return path
+
+    def _read_json(self, path: str) -> dict[str, Any] | None:
+        try:
+            data = json.loads(self._files.read(path))
+            version = int(data["format_version"])
+        except FileNotFoundError:
+            return None
+        except _SHAPE_ERRORS as err:
+            raise self._damage(path, err) from err
+        if version > FORMAT_VERSION:
+            raise HarborConfigurationError(
+                f"{self._files.url_of(path)} has format version {version}; this program knows "
+                f"{FORMAT_VERSION}. Use the newer program that wrote it"
+            )
+        return cast("dict[str, Any]", data)
+
+    def _read_result(self, run: str, path: str) -> ProjectResult | None:
+        data = self._read_json(path)
+        if data is None:
+            return None
+        try:
+            result = ProjectResult.from_json(data)
+        except _SHAPE_ERRORS as err:
+            raise self._damage(path, err) from err
+        if result.run != run:
+            raise HarborConfigurationError(
+                f"{self._files.url_of(path)} is of the run {result.run!r}, whose files have the "
+                f"same names as those of {run!r}. Give this run another id"
+            )
+        return result
+
+    def _damage(self, path: str, err: Exception) -> IntegrityError:
+        what = f"field {err} is missing" if isinstance(err, KeyError) else str(err)
+        return IntegrityError(
+            f"{self._files.url_of(path)} is damaged: {what}. Delete it and run the backup again, "
+            "which writes it anew"
+        )
+
+
+class _HashingReader(io.RawIOBase):
+    """Hash a stream while it is read."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._stream.readinto(buffer)
+        self.sha256.update(memoryview(buffer)[:count])
+        self.size_bytes += count
+        return count
+
+
+def _compress(content: bytes) -> bytes:
+    """Return the gzip form, which has neither a name nor a time in it: equal for equal content."""
+    return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def _dump(data: Mapping[str, Any]) -> bytes:
+    """Return an object as a file of the store: the version first, then as it was given."""
+    document = {"format_version": FORMAT_VERSION, **data}
+    return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def _shorten(part: str) -> str:
+    """Return a part of a path so that its name, an ending included, fits into 255 bytes."""
+    if len(part) <= _LONGEST_PART:
+        return part
+    mark = hashlib.sha256(part.encode()).hexdigest()[:16]
+    return f"{part[: _LONGEST_PART - 17]}-{mark}"
+
+
+def _part(project: str) -> str:
+    """Return a project's name as a part of a path.
+
+    Raises:
+        HarborProtocolError: No project can be called that; it might lead out of the store.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", project):
+        raise HarborProtocolError(f"{project!r} is not the name of a project")
+    return _shorten(project)
+
+
+def _result_path(run: str, project: str) -> str:
+    return f"snapshots/{BackupStore.run_key(run)}/projects/{_part(project)}.json"
+
+
+def _known_path(destination: str, project: str) -> str:
+    host = destination.partition("://")[2] or destination
+    return f"destinations/{BackupStore.run_key(host)}/{_part(project)}.json.gz"
