@@ -1,0 +1,370 @@
+"""What `harbor-backup inventory` and `harbor-backup copy` do, one project after the other.
+
+Each command takes the parsed arguments of `cli` and a console, and returns an `Outcome`. It raises
+only before anything was begun; from then on one project's failure does not stop the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.check import HarborStatus, check_harbor, list_projects
+from airflow_provider_harbor.core.credentials import credentials_for
+from airflow_provider_harbor.core.destination import Destination, open_destination
+from airflow_provider_harbor.core.exceptions import (
+    BackupIncompleteError,
+    HarborBackupError,
+    HarborConfigurationError,
+)
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.human import human_count, human_size
+from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.progress import Console
+from airflow_provider_harbor.core.records import Counts, Record, count_records, write_records
+from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.report import RunReport
+from airflow_provider_harbor.core.results import ProjectResult, Status
+from airflow_provider_harbor.core.storage import Storage
+from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.transport import normalise_url
+
+log = logging.getLogger(__name__)
+
+STDOUT = "-"
+_SHOWN_FINDINGS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        is_complete: Whether all was done that was asked for.
+        is_interrupted: Whether it was told to stop before its end.
+        used_stdout: Whether the standard output is taken by what was asked for.
+        summary: The last line for people; may be empty.
+        document: The same for machines, with all details.
+    """
+
+    is_complete: bool
+    is_interrupted: bool = False
+    used_stdout: bool = False
+    summary: str = ""
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+def describe(err: BaseException) -> str:
+    """Return an error as a sentence for people."""
+    if isinstance(err, OSError) and err.strerror:
+        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
+    if isinstance(err, (HarborBackupError, OSError)):
+        return str(err)
+    return f"unexpected {type(err).__name__}: {err} (a bug; --verbose shows where)"
+
+
+# -- what both need
+
+
+def _connection(
+    arguments: argparse.Namespace, url: str, prefix: Literal["SOURCE", "DESTINATION"]
+) -> dict[str, Any]:
+    """Return how to reach a registry, as the keyword arguments that every client takes."""
+    user, password = credentials_for(url, prefix)
+    verify: bool | str = not arguments.insecure
+    if arguments.ca_file:
+        if not Path(arguments.ca_file).is_file():
+            raise HarborConfigurationError(f"--ca-file: there is no file {arguments.ca_file}")
+        verify = str(arguments.ca_file)
+    return {
+        "url": url,
+        "user": user,
+        "password": password,
+        "verify": verify,
+        "timeout_seconds": arguments.timeout,
+    }
+
+
+def _look_at_source(
+    arguments: argparse.Namespace, client: HarborClient, console: Console
+) -> tuple[HarborStatus, list[str]]:
+    """Prove that Harbor is fit and the login sees all, and return the projects' names, sorted."""
+    console.begin(f"checking {client.url}")
+    status = check_harbor(client, require_healthy=not arguments.ignore_health)
+    if not status.is_healthy:
+        ill = sorted(name for name, state in status.components.items() if state != "healthy")
+        log.warning("Harbor says that it is unhealthy (%s); going on", ", ".join(ill) or "no name")
+    names = [
+        project.name for project in list_projects(client, arguments.project, arguments.exclude)
+    ]
+    return status, names
+
+
+# -- inventory
+
+
+class _Walk:
+    """Lists projects one after the other; it is what it has found, once it was iterated over."""
+
+    def __init__(self, client: HarborClient, projects: Sequence[str], console: Console) -> None:
+        self._client = client
+        # As their repositories are sorted: `a-b/x` comes before `a/x`.
+        self._projects = sorted(projects, key=lambda name: name + "/")
+        self._console = console
+        self.counts = Counts()
+        self.failures: list[str] = []
+
+    def __iter__(self) -> Iterator[Record]:
+        for number, project in enumerate(self._projects, start=1):
+            place = f"[{number}/{len(self._projects)}]"
+            yield from self._list(project, place)
+
+    def _list(self, project: str, place: str) -> list[Record]:
+        self._console.begin(f"{place} {project}: listing")
+        try:
+            records = take_inventory(
+                self._client, project, progress=lambda text: self._console.status(f"{place} {text}")
+            )
+        except Exception as err:
+            log.debug("This is where it happened:", exc_info=True)
+            self.failures.append(f"{project}: {describe(err)}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}")
+            return []
+        counts = count_records(records)
+        self.counts += counts
+        self._console.line(f"{place} {project}: {_holdings_in_words(counts)}")
+        return records
+
+
+def run_inventory(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """List a Harbor into one file.
+
+    Args:
+        arguments: `url`, `output`, and what is common to all commands.
+        console: Where to show how it goes.
+    """
+    uses_stdout = arguments.output == STDOUT
+    if uses_stdout and arguments.json:
+        raise HarborConfigurationError(
+            "--json and --output - both want the standard output: give --output a file"
+        )
+    with HarborClient(**_connection(arguments, arguments.url, "SOURCE")) as client:
+        status, projects = _look_at_source(arguments, client, console)
+        walk = _Walk(client, projects, console)
+        where = _write_output(arguments.output, walk)
+    words = "NOT everything is listed" if walk.failures else "Everything is listed"
+    return Outcome(
+        is_complete=not walk.failures,
+        used_stdout=uses_stdout,
+        summary=f"{words}: {len(projects) - len(walk.failures):,} of "
+        f"{human_count(len(projects), 'project')}, {_holdings_in_words(walk.counts)}, "
+        f"{human_size(walk.counts.size_bytes)}. Inventory: {where}",
+        document={
+            "complete": not walk.failures,
+            "harbor_url": status.url,
+            "harbor_version": status.harbor_version,
+            "output": where,
+            "projects": projects,
+            "counts": walk.counts.to_json(),
+            "failures": walk.failures,
+        },
+    )
+
+
+def _holdings_in_words(counts: Counts) -> str:
+    return (
+        f"{human_count(counts.repositories, 'repository')}, "
+        f"{human_count(counts.digests, 'digest')}, {human_count(counts.tags, 'tag')}"
+    )
+
+
+def _write_output(output: str, walk: _Walk) -> str:
+    """Write an inventory, and return where it is: with gaps it does not replace a whole one."""
+    if output == STDOUT:
+        write_records(sys.stdout.buffer, walk)
+        sys.stdout.buffer.flush()
+        return "the standard output"
+    path = Path(output).resolve()
+    is_compressed = path.suffix == ".gz"
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written to; a directory gives its own error.
+        with path.open("wb") as stream:
+            _write_records(stream, walk, is_compressed)
+        return str(path)
+    partial = path.with_name(path.name + ".partial")
+    Storage(path.parent).put(
+        partial.name, lambda stream: _write_records(stream, walk, is_compressed)
+    )
+    if walk.failures:
+        return str(partial)
+    os.replace(partial, path)
+    return str(path)
+
+
+def _write_records(stream: BinaryIO, records: Iterable[Record], is_compressed: bool) -> None:
+    if not is_compressed:
+        write_records(stream, records)
+        return
+    # Neither a name nor a time goes into it: equal content gives equal bytes.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0, compresslevel=6) as packed:
+        write_records(cast(BinaryIO, packed), records)
+
+
+# -- copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copy:
+    """One run of the command `copy`, with all that it has opened."""
+
+    client: HarborClient
+    registry: RegistryClient
+    destination: Destination
+    store: BackupStore
+    console: Console
+    run: str
+    workers: int
+    dry_run: bool
+
+    def all(self, projects: Sequence[str]) -> bool:
+        """Take all projects in turn; False when it was told to stop."""
+        try:
+            for number, project in enumerate(projects, start=1):
+                self._one(project, f"[{number}/{len(projects)}]")
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def _one(self, project: str, place: str) -> None:
+        self.console.begin(f"{place} {project}: listing")
+        try:
+            ref = inventory_project(
+                self.client,
+                self.store,
+                self.run,
+                project,
+                progress=lambda text: self.console.status(f"{place} {text}"),
+            )
+            result = copy_project(
+                self.client,
+                self.registry,
+                self.destination,
+                self.store,
+                self.run,
+                ref,
+                workers=self.workers,
+                dry_run=self.dry_run,
+                progress=lambda text: self.console.status(f"{place} {project}: {text}"),
+            )
+        except Exception as err:
+            log.debug("This is where it happened:", exc_info=True)
+            self.console.error(f"{place} FAILED {project}: {describe(err)}")
+            return
+        self._tell(result, place)
+
+    def _tell(self, result: ProjectResult, place: str) -> None:
+        digests = human_count(result.inventory.counts.digests if result.inventory else 0, "digest")
+        copy = result.copy
+        if copy is None:
+            self.console.line(f"{place} {result.project}: {digests}, planned")
+            return
+        self.console.line(
+            f"{place} {result.project}: {digests}; {copy.copied:,} copied "
+            f"({human_size(copy.bytes_copied)}), {copy.present:,} present, {copy.skipped:,} "
+            f"skipped, {copy.failed:,} failed"
+        )
+        findings = list(result.iter_findings(Status.FAILED))
+        for finding in findings[:_SHOWN_FINDINGS]:
+            self.console.error(f"{place} FAILED {finding}")
+        if len(findings) > _SHOWN_FINDINGS:
+            more = human_count(len(findings) - _SHOWN_FINDINGS, "further artifact")
+            self.console.error(f"{place} FAILED {more}, all in the report")
+
+
+def run_copy(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Copy a Harbor to another registry.
+
+    Args:
+        arguments: `url`, `destination`, `state`, `workers`, `dry_run`, and what is common to all
+            commands.
+        console: Where to show how it goes.
+    """
+    started_at = datetime.now(timezone.utc)
+    if normalise_url(arguments.url) == normalise_url(arguments.destination):
+        raise HarborConfigurationError("source and destination are the same registry")
+    source = _connection(arguments, arguments.url, "SOURCE")
+    target = _connection(arguments, arguments.destination, "DESTINATION")
+    with ExitStack() as opened:
+        client = opened.enter_context(HarborClient(**source))
+        status, projects = _look_at_source(arguments, client, console)
+        console.begin(f"checking {target['url']}")
+        destination = open_destination(**target)
+        opened.callback(destination.close)
+        registry = opened.enter_context(RegistryClient(**source))
+        store = BackupStore(arguments.state)
+        store.open_for(client.url)
+        copy = _Copy(
+            client=client,
+            registry=registry,
+            destination=destination,
+            store=store,
+            console=console,
+            run=f"cli-{started_at:%Y-%m-%dT%H-%M-%S.%fZ}",
+            workers=arguments.workers,
+            dry_run=arguments.dry_run,
+        )
+        is_whole = copy.all(projects)
+        report = _conclude(copy, projects, status, started_at)
+    return _outcome(copy, report, is_whole)
+
+
+def _conclude(
+    copy: _Copy, projects: Sequence[str], status: HarborStatus, started_at: datetime
+) -> RunReport:
+    try:
+        return finish_run(
+            copy.store,
+            copy.run,
+            projects,
+            harbor_url=status.url,
+            harbor_version=status.harbor_version,
+            destination=copy.destination.url,
+            started_at=started_at,
+            dry_run=copy.dry_run,
+        )
+    except (HarborBackupError, OSError) as err:
+        raise BackupIncompleteError(
+            f"the report of the run {copy.run} could not be written: {describe(err)}", []
+        ) from err
+
+
+def _outcome(copy: _Copy, report: RunReport, is_whole: bool) -> Outcome:
+    key = BackupStore.run_key(copy.run)
+    page = f"{copy.store.url}/reports/{key}.html"
+    summary = f"{report.summary_line()}. Report: {page}"
+    if not is_whole:
+        summary = f"Stopped; run the same command again to go on. {summary}"
+    if copy.dry_run:
+        summary += f". Plans: {copy.store.url}/plans/{key}"
+    return Outcome(
+        is_complete=not report.unprotected,
+        is_interrupted=not is_whole,
+        summary=summary,
+        document={
+            **report.to_json(),
+            "interrupted": not is_whole,
+            "failures": report.failures(),
+            "store": copy.store.url,
+            "report": page,
+        },
+    )
