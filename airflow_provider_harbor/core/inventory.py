@@ -62,8 +62,9 @@ def take_inventory(
             tell(f"{project}: {number} artifacts listed")
     for name, listing in listings.items():
         listing.accessories = _walk_accessories(client, name, listing.artifacts)
-    for repository in client.iter_repositories(project):
-        listings[repository.name] = _settle(client, project, repository, listings[repository.name])
+    repositories = {r.name: r for r in client.iter_repositories(project)}
+    for name in listings.keys() | repositories.keys():
+        listings[name] = _settle(client, name, repositories.get(name), listings[name])
     records = [
         record for name, listing in listings.items() for record in _records(project, name, listing)
     ]

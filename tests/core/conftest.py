@@ -1,0 +1,28 @@
+"""Fixtures of the core's tests: logins at the doubles, and what tests copy with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.core.rig import Backup
+from tests.double import HarborDouble
+from tests.registry_server import PlainRegistry
+
+
+@pytest.fixture
+def plain_registry(tmp_path: Path) -> Iterator[PlainRegistry]:
+    """An empty plain registry, running."""
+    directory = tmp_path / "registry"
+    directory.mkdir()
+    with PlainRegistry(directory) as registry:
+        yield registry
+
+
+@pytest.fixture
+def backup(harbor: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
+    """A login at `harbor`, and a store."""
+    with Backup(harbor, tmp_path / "store") as made:
+        yield made

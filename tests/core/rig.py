@@ -1,0 +1,118 @@
+"""What the core's tests begin with: clients that do not wait, and a whole backup in one call."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.check import list_projects
+from airflow_provider_harbor.core.destination import Destination, open_destination
+from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.report import RunReport
+from airflow_provider_harbor.core.results import ProjectResult
+from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.transport import HttpSession
+from tests.double import HarborDouble
+from tests.double.content import Content, Image, multi_arch
+
+
+def fast_session(url: str, **options: Any) -> HttpSession:
+    """Return a transport that does not wait between attempts."""
+    return HttpSession(url, sleep=lambda seconds: None, **options)
+
+
+def login(
+    harbor: HarborDouble, user: str | None = None, password: str | None = None
+) -> HarborClient:
+    """Return a client of a double, by default the administrator's."""
+    return HarborClient(
+        harbor.url,
+        harbor.user if user is None else user,
+        harbor.password if password is None else password,
+        session=fast_session(harbor.url),
+    )
+
+
+def registry_login(harbor: HarborDouble) -> RegistryClient:
+    return RegistryClient(
+        harbor.url, harbor.user, harbor.password, session=fast_session(harbor.url)
+    )
+
+
+def fill_small(harbor: HarborDouble) -> dict[str, Content]:
+    """Make two projects with an image under two tags, an untagged one, and a multi-arch index."""
+    harbor.create_project("alpha")
+    harbor.create_project("beta")
+    return {
+        "image": harbor.push("alpha/app", Image("app", layers=2), "1.0", "latest"),
+        "untagged": harbor.push("alpha/app", Image("untagged")),
+        "index": harbor.push("beta/deep/multi", multi_arch("multi"), "2.0"),
+    }
+
+
+class Backup:
+    """One source with its store; every call of `run` is a night."""
+
+    def __init__(self, harbor: HarborDouble, store: Path) -> None:
+        self.client = login(harbor)
+        self.registry = registry_login(harbor)
+        self.store = BackupStore(store)
+        self._nights = itertools.count(1)
+
+    def __enter__(self) -> Backup:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.client.close()
+        self.registry.close()
+
+    def run(self, destination: Destination, **options: Any) -> RunReport:
+        """Back up all projects, and conclude the run."""
+        run = f"night-{next(self._nights)}"
+        started_at = datetime.now(timezone.utc)
+        names = [project.name for project in list_projects(self.client)]
+        for name in names:
+            try:
+                ref = inventory_project(self.client, self.store, run, name)
+                self.copy(destination, run, ref, **options)
+            except HarborBackupError:
+                continue  # it is in the project's result
+        return finish_run(
+            self.store,
+            run,
+            names,
+            harbor_url=self.client.url,
+            destination=destination.url,
+            started_at=started_at,
+            dry_run=options.get("dry_run", False),
+        )
+
+    def copy(self, destination: Destination, run: str, ref: Any, **options: Any) -> ProjectResult:
+        return copy_project(
+            self.client, self.registry, destination, self.store, run, ref, **options
+        )
+
+    def records(self, report: RunReport) -> list[Record]:
+        """Return all that the inventories of a run list."""
+        refs = [result.inventory for result in report.projects if result.inventory]
+        return [record for ref in refs for record in self.store.iter_inventory(ref)]
+
+
+def reach(harbor_or_registry: Any) -> Destination:
+    """Open a double or a plain registry as a destination."""
+    user = getattr(harbor_or_registry, "user", "")
+    return open_destination(
+        harbor_or_registry.url, user, getattr(harbor_or_registry, "password", "")
+    )

@@ -1,0 +1,159 @@
+"""Is it Harbor, is it healthy, is this the login, does it see all: nothing is taken on trust."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from airflow_provider_harbor.core.check import check_harbor, list_projects
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborConfigurationError,
+    HarborSightError,
+    UnhealthyHarborError,
+)
+from airflow_provider_harbor.core.harbor import HarborClient
+from tests.core.rig import login
+from tests.double import HarborDouble
+from tests.double.server import READS, ROBOT_SECRET
+
+
+def backup_robot(harbor: HarborDouble, *namespaces: str, quotas: bool = True) -> HarborClient:
+    """Return the login of a robot with the permissions that the README names."""
+    system = ["project:list"] + (["quota:list"] if quotas else [])
+    rows = [{"resource": r, "action": a} for r, actions in READS.items() for a in actions]
+    permissions = [
+        {"kind": "project", "namespace": namespace, "access": rows} for namespace in namespaces
+    ]
+    permissions.append(
+        {
+            "kind": "system",
+            "namespace": "/",
+            "access": [
+                dict(zip(("resource", "action"), text.split(":"), strict=True)) for text in system
+            ],
+        }
+    )
+    robot = harbor.state.create_robot("backup", permissions, secret=ROBOT_SECRET)
+    return login(harbor, robot.name, ROBOT_SECRET)
+
+
+def test_an_administrator_learns_what_there_is(harbor: HarborDouble) -> None:
+    harbor.create_project("p")
+    status = check_harbor(login(harbor))
+    assert status.harbor_version.startswith("v2.15.2")
+    assert (status.is_healthy, status.is_robot, status.is_read_only) == (True, False, False)
+    assert status.project_count == 2
+    assert set(status.components.values()) == {"healthy"}
+
+
+def test_a_robot_passes_the_check_without_counts(harbor: HarborDouble) -> None:
+    status = check_harbor(backup_robot(harbor, "*"))
+    assert status.is_robot
+    assert status.project_count is None
+
+
+def test_a_wrong_password_is_not_mistaken_for_an_empty_harbor(harbor: HarborDouble) -> None:
+    with pytest.raises(HarborAuthError, match="was not accepted"):
+        check_harbor(login(harbor, password="wrong"))
+
+
+def test_an_expired_robot_is_not_mistaken_for_an_empty_harbor(harbor: HarborDouble) -> None:
+    robot = harbor.create_robot("old", expires_at=int(time.time()) - 60)
+    with pytest.raises(HarborAuthError, match="has not expired") as caught:
+        check_harbor(login(harbor, robot, ROBOT_SECRET))
+    assert robot in str(caught.value)
+    assert ROBOT_SECRET not in str(caught.value)
+
+
+def test_no_credentials_are_no_login(harbor: HarborDouble) -> None:
+    with pytest.raises(HarborAuthError, match="no credentials"):
+        check_harbor(login(harbor, "", ""))
+
+
+def test_an_unhealthy_component_is_named(harbor: HarborDouble) -> None:
+    harbor.state.set_unhealthy("redis", "connection refused")
+    with pytest.raises(UnhealthyHarborError, match="redis: connection refused") as caught:
+        check_harbor(login(harbor))
+    assert caught.value.components == {"redis": "connection refused"}
+    assert not check_harbor(login(harbor), require_healthy=False).is_healthy
+
+
+def test_all_projects_come_sorted(harbor: HarborDouble) -> None:
+    for name in ("b", "2024", "a"):
+        harbor.create_project(name)
+    assert [p.name for p in list_projects(login(harbor))] == ["2024", "a", "b", "library"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "chosen"),
+    [
+        ((), ("library",), ["team-a", "team-b", "x"]),
+        (("team-*",), (), ["team-a", "team-b"]),
+        (("team-*", "x"), ("*-b",), ["team-a", "x"]),
+        (("*",), ("team-?",), ["library", "x"]),
+    ],
+)
+def test_globs_choose_projects(
+    harbor: HarborDouble, include: tuple[str, ...], exclude: tuple[str, ...], chosen: list[str]
+) -> None:
+    for name in ("team-a", "team-b", "x"):
+        harbor.create_project(name)
+    assert [p.name for p in list_projects(login(harbor), include, exclude)] == chosen
+
+
+def test_a_mistyped_glob_is_an_error_that_shows_the_projects(harbor: HarborDouble) -> None:
+    harbor.create_project("team-a")
+    with pytest.raises(HarborConfigurationError, match=r"'taem-\*'.*library, team-a"):
+        list_projects(login(harbor), ["team-*", "taem-*"])
+
+
+def test_excluding_everything_is_an_error(harbor: HarborDouble) -> None:
+    with pytest.raises(HarborConfigurationError, match="nothing to back up"):
+        list_projects(login(harbor), (), ["*"])
+
+
+def test_a_robot_on_all_projects_proves_its_sight_by_the_quotas(harbor: HarborDouble) -> None:
+    harbor.create_project("secret")
+    assert [p.name for p in list_projects(backup_robot(harbor, "*"))] == ["library", "secret"]
+
+
+def test_a_robot_that_cannot_prove_its_sight_is_told_what_it_needs(harbor: HarborDouble) -> None:
+    with pytest.raises(HarborSightError, match="quota:list"):
+        list_projects(backup_robot(harbor, "*", quotas=False))
+
+
+def test_a_robot_that_sees_one_project_only_does_not_pass_for_all(harbor: HarborDouble) -> None:
+    for name in ("mine", "hidden"):
+        harbor.create_project(name)
+    robot = harbor.create_robot("one", ["mine"])
+    client = login(harbor, robot, ROBOT_SECRET)
+    with pytest.raises(HarborSightError) as caught:
+        list_projects(client)
+    assert robot in str(caught.value)
+    # Asked for less, it is enough.
+    assert [p.name for p in list_projects(client, ["mine"])] == ["mine"]
+
+
+def test_hidden_projects_are_named_where_harbor_tells_them(harbor: HarborDouble) -> None:
+    for name in ("mine", "hidden"):
+        harbor.create_project(name)
+    rows = [{"resource": "quota", "action": "list"}]
+    reads = [{"resource": "artifact", "action": "list"}]
+    robot = harbor.state.create_robot(
+        "some",
+        [
+            {"kind": "project", "namespace": "mine", "access": reads},
+            {"kind": "system", "namespace": "/", "access": rows},
+        ],
+        secret=ROBOT_SECRET,
+    )
+    with pytest.raises(HarborSightError, match=r"does not see 1 projects.*hidden"):
+        list_projects(login(harbor, robot.name, ROBOT_SECRET))
+
+
+def test_a_user_who_is_no_administrator_cannot_prove_anything(harbor: HarborDouble) -> None:
+    harbor.create_user("dev", "Dev-Passw0rd")
+    with pytest.raises(HarborSightError):
+        list_projects(login(harbor, "dev", "Dev-Passw0rd"))

@@ -1,0 +1,306 @@
+"""HTTP as the clients use it: what is tried again, what an error tells, what never leaks."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import trustme
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborConfigurationError,
+    HarborConnectionError,
+    HarborNotFoundError,
+    HarborProtocolError,
+    HarborRateLimitError,
+    HarborRefusedError,
+    HarborServerError,
+    HarborStatusError,
+    HarborTlsError,
+    RefusalReason,
+    is_passing,
+)
+from airflow_provider_harbor.core.statuses import error_for
+from airflow_provider_harbor.core.transport import (
+    HttpSession,
+    basic_authorization,
+    normalise_url,
+    redact,
+)
+from tests.core.rig import fast_session
+from tests.double import Fault, HarborDouble
+
+PING = "/api/v2.0/ping"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("harbor.example.com", "https://harbor.example.com"),
+        ("https://Harbor.Example.com/", "https://harbor.example.com"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        (
+            "https://harbor.example.com:443/harbor/projects/1/repositories",
+            "https://harbor.example.com",
+        ),
+        ("https://harbor.example.com/api/v2.0", "https://harbor.example.com"),
+        ("http://[::1]:5000/v2/", "http://[::1]:5000"),
+        ("  registry.example.com:5000 ", "https://registry.example.com:5000"),
+    ],
+)
+def test_a_url_is_read_as_it_was_meant(given: str, meant: str) -> None:
+    assert normalise_url(given) == meant
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "ftp://harbor.example.com",
+        "https://",
+        "https://h/some/path",
+        "https://h:port",
+        "http://h:99999",
+    ],
+)
+def test_what_is_no_url_of_a_registry_is_refused(given: str) -> None:
+    with pytest.raises(HarborConfigurationError):
+        normalise_url(given)
+
+
+def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
+    with pytest.raises(HarborConfigurationError) as caught:
+        normalise_url("https://admin:Hush-Hush1@harbor.example.com")
+    assert "Hush-Hush1" not in str(caught.value)
+
+
+def test_a_shown_url_has_no_secret() -> None:
+    assert redact("https://u:p@h/x") == "https://h/x"
+    assert redact("https://s3/x?X-Amz-Signature=abc") == "https://s3/x?..."
+    assert (
+        redact("https://h/v2/a/blobs/uploads/1?_state=abc") == "https://h/v2/a/blobs/uploads/1?..."
+    )
+    assert redact("https://h/api?page=2") == "https://h/api?page=2"
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_passing_failure_is_tried_again(harbor: HarborDouble, status: int) -> None:
+    fault = harbor.faults.add(Fault(path="/ping", times=2, status=status))
+    assert fast_session(harbor.url).request("GET", PING).text == "Pong"
+    assert fault.hits == 2
+
+
+def test_a_cut_connection_is_tried_again(harbor: HarborDouble) -> None:
+    fault = harbor.faults.add(Fault(path="/ping", times=2, reset=True))
+    assert fast_session(harbor.url).request("GET", PING).text == "Pong"
+    assert fault.hits == 2
+
+
+def test_what_may_not_be_sent_twice_is_sent_once(harbor: HarborDouble) -> None:
+    fault = harbor.faults.add(Fault(method="POST", times=None, status=503))
+    with pytest.raises(HarborServerError):
+        fast_session(harbor.url).request("POST", "/api/v2.0/projects", json_body={})
+    assert fault.hits == 1
+
+
+def test_it_gives_up_after_the_attempts_it_has(harbor: HarborDouble) -> None:
+    fault = harbor.faults.add(Fault(path="/ping", times=None, status=503))
+    with pytest.raises(HarborServerError):
+        fast_session(harbor.url, max_attempts=3).request("GET", PING)
+    assert fault.hits == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("7", 7, 7),
+        (lambda: format_datetime(datetime.now(timezone.utc) + timedelta(seconds=20)), 15, 20),
+        ("86400", 60, 60),
+        ("soon", 0.3, 0.7),
+    ],
+    ids=["seconds", "date", "no longer than a minute", "nonsense"],
+)
+def test_retry_after_is_honoured(
+    harbor: HarborDouble, value: object, least: float, most: float
+) -> None:
+    waits: list[float] = []
+    text = value() if callable(value) else str(value)
+    harbor.faults.add(Fault(path="/ping", status=429, headers={"Retry-After": text}))
+    HttpSession(harbor.url, sleep=waits.append).request("GET", PING)
+    assert len(waits) == 1
+    assert least <= waits[0] <= most
+
+
+def test_waits_grow_where_the_server_does_not_say(harbor: HarborDouble) -> None:
+    waits: list[float] = []
+    harbor.faults.add(Fault(path="/ping", times=3, status=503))
+    HttpSession(harbor.url, sleep=waits.append).request("GET", PING)
+    assert waits == sorted(waits)
+    assert len(waits) == 3
+
+
+def test_no_cookie_is_ever_sent_back(harbor: HarborDouble) -> None:
+    """A Harbor refuses what writes and brings its session cookie (goharbor/harbor#10890)."""
+    session = fast_session(harbor.url)
+    admin = basic_authorization(harbor.user, harbor.password)
+    session.request("GET", "/api/v2.0/systeminfo", authorization=admin)
+    session.request(
+        "POST", "/api/v2.0/projects", authorization=admin, json_body={"project_name": "made"}
+    )
+    assert harbor.state.project("made")
+
+
+def test_a_netrc_file_does_not_replace_the_login(
+    harbor: HarborDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    admin = basic_authorization(harbor.user, harbor.password)
+    data, _ = fast_session(harbor.url).get_json("/api/v2.0/systeminfo", authorization=admin)
+    assert "harbor_version" in data
+
+
+def test_nobody_at_the_address_is_a_connection_error() -> None:
+    with pytest.raises(HarborConnectionError) as caught:
+        fast_session("http://127.0.0.1:9", max_attempts=1).request("GET", PING)
+    assert "http://127.0.0.1:9" in str(caught.value)
+    assert is_passing(caught.value)
+
+
+def test_a_certificate_that_does_not_verify_is_permanent(tmp_path: Path) -> None:
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "server.pem"
+    )
+    with HarborDouble(certfile=tmp_path / "server.pem") as harbor:
+        waits: list[float] = []
+        with pytest.raises(HarborTlsError) as caught:
+            HttpSession(harbor.url, sleep=waits.append).request("GET", PING)
+        assert not waits
+        assert not is_passing(caught.value)
+        assert "CA" in str(caught.value)
+
+
+def test_a_certificate_of_a_ca_of_ones_own_verifies_with_its_file(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    with HarborDouble(certfile=tmp_path / "server.pem") as harbor:
+        session = fast_session(harbor.url, verify=str(tmp_path / "ca.pem"))
+        assert session.request("GET", PING).text == "Pong"
+
+
+def test_html_where_json_was_asked_for_says_what_to_look_at(harbor: HarborDouble) -> None:
+    harbor.faults.add(Fault(path="/systeminfo", status=200, body="<html>Sign in</html>"))
+    with pytest.raises(HarborProtocolError, match="login page or proxy"):
+        fast_session(harbor.url).get_json("/api/v2.0/systeminfo")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "reason"),
+    [
+        (
+            401,
+            '{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized"}]}',
+            HarborAuthError,
+            None,
+        ),
+        (403, '{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}', HarborAuthError, None),
+        (
+            404,
+            '{"errors":[{"code":"NOT_FOUND","message":"x not found"}]}',
+            HarborNotFoundError,
+            None,
+        ),
+        (
+            403,
+            '{"errors":[{"code":"DENIED","message":"The system is in read only mode. Any '
+            'modification is prohibited."}]}',
+            HarborRefusedError,
+            RefusalReason.READ_ONLY,
+        ),
+        (
+            403,
+            '{"errors":[{"code":"DENIED","message":"adding 2.0 KiB of storage resource, which '
+            "when updated to current usage of 0 B will exceed the configured upper limit of "
+            '1.5 KiB."}]}',
+            HarborRefusedError,
+            RefusalReason.QUOTA,
+        ),
+        (
+            412,
+            '{"errors":[{"code":"PRECONDITION","message":"Failed to process request due to '
+            "'app:v1' configured as immutable.\"}]}",
+            HarborRefusedError,
+            RefusalReason.IMMUTABLE,
+        ),
+        (
+            412,
+            '{"errors":[{"code":"PROJECTPOLICYVIOLATION","message":"current image without '
+            'vulnerability scanning cannot be pulled"}]}',
+            HarborRefusedError,
+            RefusalReason.POLICY,
+        ),
+        (
+            409,
+            '{"errors":[{"code":"CONFLICT","message":"exists"}]}',
+            HarborRefusedError,
+            RefusalReason.CONFLICT,
+        ),
+        (
+            413,
+            "<html>413 Request Entity Too Large</html>",
+            HarborRefusedError,
+            RefusalReason.TOO_LARGE,
+        ),
+        (
+            400,
+            '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}',
+            HarborRefusedError,
+            RefusalReason.INVALID,
+        ),
+        (429, "", HarborRateLimitError, None),
+        (502, "<html><h1>502 Bad Gateway</h1></html>", HarborServerError, None),
+        (
+            422,
+            '{"errors":[{"code":"UNPROCESSABLE_ENTITY","message":"page_size"}]}',
+            HarborStatusError,
+            None,
+        ),
+        (404, '{"errors":null}', HarborNotFoundError, None),
+        (404, "[1]", HarborNotFoundError, None),
+    ],
+)
+def test_an_error_answer_becomes_the_error_that_callers_decide_by(
+    status: int, body: str, kind: type[HarborStatusError], reason: RefusalReason | None
+) -> None:
+    error = error_for(status, {"X-Request-ID": "r1"}, body, "GET", "https://h/x")
+    assert type(error) is kind
+    assert (error.status, error.method, error.url, error.request_id) == (
+        status,
+        "GET",
+        "https://h/x",
+        "r1",
+    )
+    assert getattr(error, "reason", None) == reason
+    assert "r1" in str(error)
+
+
+def test_no_secret_shows_in_errors_logs_or_representations(
+    harbor: HarborDouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    harbor.faults.add(Fault(path="/statistics", times=None, reset=True))
+    session = fast_session(harbor.url)
+    secret = basic_authorization("admin", "Hush-Hush1")
+    with pytest.raises(HarborBackupError) as caught:
+        session.request("GET", "/api/v2.0/statistics", authorization=secret)
+    shown = f"{caught.value!s} {caught.value!r} {session!r} {vars(caught.value)} {caplog.text}"
+    assert "Hush-Hush1" not in shown
+    assert secret.split()[1] not in shown

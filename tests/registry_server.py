@@ -1,0 +1,86 @@
+"""A plain registry for tests: the program `docker-registry` of Debian, on a port of loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+import requests
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program; without it skip the test, or fail it where all is required."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"needs the program {name} (Debian package {name})"
+        if os.environ.get("HARBOR_TESTS_REQUIRE_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+class PlainRegistry:
+    """An empty `docker-registry`; use it as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._program = require_program("docker-registry")
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def __enter__(self) -> PlainRegistry:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        config = self._directory / "config.yml"
+        config.write_text(_CONFIG.format(root=self._directory / "data", port=port))
+        self._process = subprocess.Popen(
+            [self._program, "serve", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError("docker-registry did not start")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def wipe(self) -> None:
+        """Lose everything, as a disk does that was changed for a new one."""
+        shutil.rmtree(self._directory / "data" / "docker", ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/v2/", timeout=1).ok
+        except requests.ConnectionError:
+            return False
