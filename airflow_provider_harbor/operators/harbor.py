@@ -1,0 +1,391 @@
+"""The steps of a nightly backup as operators.
+
+They are thin: each opens what its connections name and calls :mod:`airflow_provider_harbor.core`.
+Put together they are the DAG ``harbor_backup``::
+
+    check -> projects -> [ inventory -> copy ] for each unit -> snapshot
+
+A *unit* is ``{"name": ..., "projects": [...]}``: one project, or several where Harbor has more
+projects than Airflow maps. Only references and counts go through XCom; inventories and results go
+through the store, which all workers must reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import (
+    Asset,
+    BaseOperator,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    timezone,
+)
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.exceptions import (
+    PASSING_ERRORS,
+    BackupIncompleteError,
+    HarborBackupError,
+    HarborTlsError,
+)
+from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
+from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.hooks.harbor import HarborHook
+from airflow_provider_harbor.operators.units import (
+    BackupInterruptedError,
+    Heartbeat,
+    as_patterns,
+    combined,
+    describe,
+    do_each,
+    make_units,
+    raise_if_incomplete,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# What trying again can mend is tried again, everything else fails at once. For `default_args`.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(HarborTlsError, RetryAction.FAIL, reason="trying again does not help"),
+        RetryRule([*PASSING_ERRORS, BackupInterruptedError], RetryAction.RETRY, reason="may pass"),
+        RetryRule(HarborBackupError, RetryAction.FAIL, reason="trying again does not help"),
+    ]
+)
+
+
+_NO_INVENTORY = (
+    "project {}: this run has no inventory of it, so nothing of it was copied. The log of its "
+    "inventory task says why; clear that task when it is mended"
+)
+
+
+def open_store(url: str | None) -> BackupStore:
+    """Return the store at a directory or URL; by default the one of ``[harbor] store``."""
+    return BackupStore(url or conf.get_mandatory_value("harbor", "store"))
+
+
+class HarborHealthCheckOperator(BaseOperator):
+    """Make sure that Harbor is there, is healthy and accepts the login; the destination, too.
+
+    Returns what was found, without credentials: version, state of each component, counts.
+
+    :param harbor_conn_id: Connection of the Harbor to back up.
+    :param destination_conn_id: Connection of the destination; None to look at Harbor only.
+    :param require_healthy: Whether an unhealthy component of Harbor is an error.
+    """
+
+    template_fields: Sequence[str] = ("harbor_conn_id", "destination_conn_id", "require_healthy")
+    ui_color = "#d9f0e3"
+
+    def __init__(
+        self,
+        *,
+        harbor_conn_id: str = HarborHook.default_conn_name,
+        destination_conn_id: str | None = None,
+        require_healthy: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.harbor_conn_id = harbor_conn_id
+        self.destination_conn_id = destination_conn_id
+        self.require_healthy = require_healthy
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, and return what was found."""
+        hook = HarborHook(self.harbor_conn_id)
+        with closing(hook.get_conn()):
+            status = hook.check(require_healthy=self.require_healthy)
+        self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
+        found = status.to_json()
+        if self.destination_conn_id:
+            with closing(HarborHook(self.destination_conn_id).get_destination()) as destination:
+                found["destination"] = {"url": destination.url, "kind": destination.kind}
+            self.log.info("The destination %s is a %s", destination.url, destination.kind)
+        return found
+
+
+class HarborListProjectsOperator(BaseOperator):
+    """List the projects to back up, as units to map over, and prove that none is overlooked.
+
+    Returns one unit for each project; units of several projects where there are more than
+    ``max_units``.
+
+    :param harbor_conn_id: Connection of the Harbor to back up.
+    :param projects: Names or globs such as ``team-*``; empty for all projects.
+    :param exclude: Names or globs that are left out; they win over ``projects``.
+    :param max_units: How many units at most; by default Airflow's ``[core] max_map_length``.
+    """
+
+    template_fields: Sequence[str] = ("harbor_conn_id", "projects", "exclude", "max_units")
+    ui_color = "#d9f0e3"
+
+    def __init__(
+        self,
+        *,
+        harbor_conn_id: str = HarborHook.default_conn_name,
+        projects: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        max_units: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.harbor_conn_id = harbor_conn_id
+        self.projects = projects
+        self.exclude = exclude
+        self.max_units = max_units
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List the projects, and return them in units."""
+        hook = HarborHook(self.harbor_conn_id)
+        with closing(hook.get_conn()):
+            found = hook.list_projects(as_patterns(self.projects), as_patterns(self.exclude))
+        max_units = self.max_units or conf.getint("core", "max_map_length")
+        units = make_units([project.name for project in found], max_units)
+        self.log.info("%d projects to back up, in %d units", len(found), len(units))
+        return units
+
+
+class HarborInventoryOperator(BaseOperator):
+    """List all that the projects of a unit hold, into the store.
+
+    Returns a reference to each inventory. A project that cannot be listed does not keep the others
+    of its unit from being listed; then the task fails at its end, with the references of the others
+    in its XCom, so that they can still be copied.
+
+    :param unit: What to list.
+    :param harbor_conn_id: Connection of the Harbor to back up.
+    :param store: Directory or URL of the store; by default ``[harbor] store``.
+    """
+
+    template_fields: Sequence[str] = ("unit", "harbor_conn_id", "store")
+    ui_color = "#d6e9f8"
+
+    def __init__(
+        self,
+        *,
+        unit: dict[str, Any],
+        harbor_conn_id: str = HarborHook.default_conn_name,
+        store: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.unit = unit
+        self.harbor_conn_id = harbor_conn_id
+        self.store = store
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List each project of the unit, and return references to the inventories."""
+        hook = HarborHook(self.harbor_conn_id)
+        store = open_store(self.store)
+        store.open_for(hook.url)
+        run, tell = context["run_id"], Heartbeat(self.log)
+        with closing(hook.get_conn()) as client:
+            refs, errors = do_each(
+                self.unit["projects"],
+                lambda name: inventory_project(client, store, run, name, progress=tell).to_json(),
+            )
+        if errors:
+            context["ti"].xcom_push(key="return_value", value=refs)
+            raise combined(errors, self.unit)
+        return refs
+
+
+class HarborCopyOperator(BaseOperator):
+    """Copy all that the projects of a unit hold, and the destination does not.
+
+    Returns the counts of each project. One artifact or project that fails does not stop the others;
+    then the task fails at its end, and is tried again if that may help. What was copied stays
+    copied, so another try costs little.
+
+    In the DAG it runs whatever became of the inventory (``trigger_rule="all_done"``): what could be
+    listed is copied, and a project that could not be listed fails here by its name.
+
+    :param unit: What to copy.
+    :param inventories: What ``HarborInventoryOperator`` returned for the unit.
+    :param destination_conn_id: Connection of the destination, a Harbor or a plain registry.
+    :param harbor_conn_id: Connection of the Harbor to back up.
+    :param store: Directory or URL of the store; by default ``[harbor] store``.
+    :param workers: How many artifacts of a project are copied at once.
+    :param plan_only: Dry run: write the plan into the store, and copy nothing.
+    """
+
+    template_fields: Sequence[str] = (
+        "unit",
+        "inventories",
+        "destination_conn_id",
+        "harbor_conn_id",
+        "store",
+        "workers",
+        "plan_only",
+    )
+    ui_color = "#d6e9f8"
+
+    def __init__(
+        self,
+        *,
+        unit: dict[str, Any],
+        inventories: list[dict[str, Any]] | None,
+        destination_conn_id: str,
+        harbor_conn_id: str = HarborHook.default_conn_name,
+        store: str | None = None,
+        workers: int = 8,
+        plan_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.unit = unit
+        self.inventories = inventories
+        self.destination_conn_id = destination_conn_id
+        self.harbor_conn_id = harbor_conn_id
+        self.store = store
+        self.workers = workers
+        self.plan_only = plan_only
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Copy each project of the unit, and return how it ended."""
+        run = context["run_id"]
+        refs = {ref["project"]: InventoryRef.from_json(ref) for ref in self.inventories or ()}
+        hook, store = HarborHook(self.harbor_conn_id), open_store(self.store)
+        try:
+            destination = HarborHook(self.destination_conn_id).get_destination()
+        except HarborBackupError as err:
+            self._leave_results(store, run, refs.values(), err)
+            raise
+        with (
+            closing(destination),
+            closing(hook.get_conn()) as client,
+            closing(hook.get_registry()) as registry,
+        ):
+
+            def copy(project: str) -> dict[str, Any]:
+                if project not in refs:
+                    raise BackupIncompleteError(_NO_INVENTORY.format(project), [])
+                result = copy_project(
+                    client,
+                    registry,
+                    destination,
+                    store,
+                    run,
+                    refs[project],
+                    workers=self.workers,
+                    dry_run=self.plan_only,
+                    progress=Heartbeat(self.log, project),
+                )
+                self.log.info("%s", describe(result))
+                raise_if_incomplete(result)
+                return result.to_json(with_findings=False)
+
+            results, errors = do_each(self.unit["projects"], copy)
+        if errors:
+            raise combined(errors, self.unit)
+        return results
+
+    def _leave_results(
+        self,
+        store: BackupStore,
+        run: str,
+        refs: Iterable[InventoryRef],
+        err: HarborBackupError,
+    ) -> None:
+        """Let the report say why nothing was copied: the destination could not be reached."""
+        for ref in refs:
+            result = ProjectResult(
+                project=ref.project,
+                run=run,
+                inventory=ref,
+                error=str(err),
+                dry_run=self.plan_only,
+                harbor_url=HarborHook(self.harbor_conn_id).url,
+            )
+            store.write_project(run, result)
+
+
+class HarborSnapshotOperator(BaseOperator):
+    """Conclude a run: write report and snapshot, and fail when anything is not protected.
+
+    It reads from the store what became of each project, so it has to run whatever became of the
+    tasks before it (``trigger_rule="all_done"``). Only when all is protected it ends green and its
+    outlets get an asset event, with ``run``, ``complete`` and ``counts`` in the event's extra. A
+    dry run ends it as skipped, with a report and without snapshot and event.
+
+    :param units: What ``HarborListProjectsOperator`` returned.
+    :param destination_conn_id: Connection of the destination.
+    :param harbor_conn_id: Connection of the Harbor that was backed up.
+    :param status: What ``HarborHealthCheckOperator`` returned, for the report.
+    :param store: Directory or URL of the store; by default ``[harbor] store``.
+    :param plan_only: Whether it was a dry run.
+    """
+
+    template_fields: Sequence[str] = (
+        "units",
+        "destination_conn_id",
+        "harbor_conn_id",
+        "status",
+        "store",
+        "plan_only",
+    )
+    ui_color = "#fbe7c6"
+
+    def __init__(
+        self,
+        *,
+        units: list[dict[str, Any]] | None,
+        destination_conn_id: str,
+        harbor_conn_id: str = HarborHook.default_conn_name,
+        status: dict[str, Any] | None = None,
+        store: str | None = None,
+        plan_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.destination_conn_id = destination_conn_id
+        self.harbor_conn_id = harbor_conn_id
+        self.status = status
+        self.store = store
+        self.plan_only = plan_only
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write report and snapshot, and return a summary."""
+        if self.units is None:
+            raise BackupIncompleteError(
+                "Nothing was backed up: there is no list of projects. The log of the failed task "
+                "before this one says why; mend that, then clear that task",
+                [],
+            )
+        store = open_store(self.store)
+        report = finish_run(
+            store,
+            context["run_id"],
+            [project for unit in self.units for project in unit["projects"]],
+            harbor_url=HarborHook(self.harbor_conn_id).url,
+            harbor_version=(self.status or {}).get("harbor_version", ""),
+            destination=HarborHook(self.destination_conn_id).url,
+            started_at=context["dag_run"].start_date or timezone.utcnow(),
+            dry_run=self.plan_only,
+        )
+        self.log.info("%s", report.to_text())
+        self.log.info("The report is in %s, under reports/", store.url)
+        if failures := report.failures():
+            raise BackupIncompleteError(report.summary_line(), failures)
+        if self.plan_only:
+            raise AirflowSkipException(f"{report.summary_line()}. The plans are in {store.url}")
+        summary: dict[str, Any] = {
+            "run": report.run,
+            "complete": report.complete,
+            "summary": report.summary_line(),
+            "store": store.url,
+            "counts": report.counts.to_json(),
+        }
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(summary)
+        return summary

@@ -1,0 +1,153 @@
+"""What the operators share: units of projects, and one project's failure that stops no other."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from airflow_provider_harbor.core.exceptions import (
+    BackupIncompleteError,
+    HarborBackupError,
+    is_passing,
+)
+from airflow_provider_harbor.core.failures import PASSING_REASONS
+from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.report import ProjectResult, Status
+
+T = TypeVar("T")
+
+# What depends on something that failed shares its fate: its own reason says nothing.
+_PASSING_REASONS = PASSING_REASONS - {"not-tried"}
+# Airflow keeps 250 characters of an instance's name.
+_LONGEST_NAME = 200
+
+
+class BackupInterruptedError(BackupIncompleteError):
+    """Something is not protected, and trying again may mend it."""
+
+
+def make_units(projects: Sequence[str], max_units: int) -> list[dict[str, Any]]:
+    """Put projects into at most so many units, as even as can be, in the order given.
+
+    :param projects: Names of the projects.
+    :param max_units: How many units there may be, 1 or more.
+    """
+    if max_units < 1:
+        raise ValueError(f"max_units is {max_units}, not 1 or more")
+    size = max(1, math.ceil(len(projects) / max_units))
+    chunks = [list(projects[at : at + size]) for at in range(0, len(projects), size)]
+    return [{"name": _name(chunk), "projects": chunk} for chunk in chunks]
+
+
+def _name(projects: Sequence[str]) -> str:
+    if len(projects) == 1:
+        return projects[0][:_LONGEST_NAME]
+    half = _LONGEST_NAME // 2
+    return f"{projects[0][:half]} to {projects[-1][:half]} ({len(projects)})"
+
+
+def as_patterns(value: Sequence[str] | str | None) -> list[str]:
+    """Return patterns as a list; a text has them separated by commas, spaces or new lines."""
+    if isinstance(value, str):
+        value = re.split(r"[,\s]+", value)
+    return [text for text in (pattern.strip() for pattern in value or ()) if text]
+
+
+def do_each(
+    projects: Sequence[str], step: Callable[[str], T]
+) -> tuple[list[T], dict[str, Exception]]:
+    """Take a step for each project, whatever became of the one before.
+
+    :return: What the steps returned, and the error of each project whose step failed.
+    """
+    results: list[T] = []
+    errors: dict[str, Exception] = {}
+    for project in projects:
+        try:
+            results.append(step(project))
+        except Exception as err:
+            errors[project] = err
+    return results, errors
+
+
+def combined(errors: Mapping[str, Exception], unit: Mapping[str, Any]) -> Exception:
+    """Return the one error with which the task of a unit ends.
+
+    :param errors: The error of each project that failed, one at least.
+    :param unit: The unit; where it is one project, the project's own error is returned.
+    """
+    total = len(unit["projects"])
+    if total == 1:
+        return next(iter(errors.values()))
+    kind = BackupInterruptedError if any(map(_may_pass, errors.values())) else BackupIncompleteError
+    return kind(
+        f"{len(errors)} of the {total} projects of this unit failed",
+        [f"project {project}: {err}" for project, err in errors.items()],
+    )
+
+
+def _may_pass(err: Exception) -> bool:
+    # Whatever is not ours (the store's OSError) is tried again, as Airflow does by itself.
+    return (
+        is_passing(err)
+        or isinstance(err, BackupInterruptedError)
+        or not isinstance(err, HarborBackupError)
+    )
+
+
+def raise_if_incomplete(result: ProjectResult) -> None:
+    """Raise when some artifact of a project could not be copied.
+
+    :raises BackupInterruptedError: Trying again may help.
+    :raises BackupIncompleteError: It does not.
+    """
+    if result.copy is None or result.copy.ok:
+        return
+    failed = list(result.iter_findings(Status.FAILED))
+    passes = any(finding.reason in _PASSING_REASONS for finding in failed)
+    kind = BackupInterruptedError if passes else BackupIncompleteError
+    raise kind(
+        f"project {result.project}: {result.copy.failed} of {result.copy.total} digests could not "
+        "be copied",
+        [str(finding) for finding in failed],
+    )
+
+
+def describe(result: ProjectResult) -> str:
+    """Return how a project ended as a line for the log."""
+    copy = result.copy
+    if copy is None:
+        return f"{result.project}: planned, nothing copied"
+    return (
+        f"{result.project}: {copy.copied} copied ({human_size(copy.bytes_copied)}), "
+        f"{copy.present} present, {copy.skipped} skipped, {copy.failed} failed"
+    )
+
+
+class Heartbeat:
+    """Progress for a task's log: a line now and then, however often it is told. For any thread.
+
+    :param log: Where the lines go.
+    :param project: What is said of which project; put in front of each line.
+    :param seconds: How long a line stays the last one at least.
+    """
+
+    def __init__(self, log: Any, project: str = "", *, seconds: float = 10.0) -> None:
+        self._log = log
+        self._prefix = f"{project}: " if project else ""
+        self._seconds = seconds
+        self._last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> None:
+        """Log the text, if the last one was long enough ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < self._seconds:
+                return
+            self._last = now
+        self._log.info("%s%s", self._prefix, text)
