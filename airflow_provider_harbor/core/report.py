@@ -282,9 +282,11 @@ def _problem(result: ProjectResult, dry_run: bool) -> str:
             "its inventory, so something may be missing. Run the project again; if it stays so, it "
             "is a defect of this program: please report it"
         )
-    named = sum(1 for _ in result.iter_findings(Status.FAILED))
-    if copy.failed > named:
-        return f"{human_count(copy.failed - named, 'record')} failed that no finding names. " + (
-            "Read the log of its copy task, then run the project again"
-        )
+    for status, number in ((Status.FAILED, copy.failed), (Status.SKIPPED, copy.skipped)):
+        unnamed = number - sum(1 for _ in result.iter_findings(status))
+        if unnamed > 0:
+            return (
+                f"{human_count(unnamed, 'record')} {status} without a finding that says why. Read "
+                "the log of its copy task, then run the project again"
+            )
     return ""

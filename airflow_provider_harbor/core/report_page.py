@@ -22,32 +22,50 @@ from airflow_provider_harbor.core.results import Finding, ProjectResult, Status
 if TYPE_CHECKING:
     from airflow_provider_harbor.core.report import RunReport
 
-_SHOWN_ARTIFACTS = 50
+_SHOWN_ARTIFACTS = 20
 _SHOWN_NAMES = 5
 _SHORT_DIGEST = len("sha256:") + 12
 
+_COLUMNS = (
+    "Digests",
+    "Tags",
+    "Content",
+    *(status.value.capitalize() for status in Status),
+    "Sent",
+    "Took",
+)
+
 _REASONS = {
-    "deleted-at-source": "Deleted at the source while the run went on",
-    "missing-blob": "Listed by Harbor, but its content is lost",
-    "digest-mismatch": "Content that is not what its digest says",
-    "read-only": "The destination is read-only",
-    "quota": "The quota of the destination is used up",
-    "immutable": "An immutable tag stands in the way",
-    "policy": "A policy stands in the way",
-    "denied": "The login may not do it",
     "connection": "No answer",
-    "proxy-cache": "Cached from another registry",
+    "conflict": "In conflict with what the destination holds",
+    "deleted-at-source": "Deleted at the source while the run went on",
+    "denied": "The destination's login may not do it",
+    "denied-at-source": "The source's login may not pull it",
+    "digest-mismatch": "Content that is not what its digest says",
     "foreign-layer": "Layers that registries do not hold",
+    "immutable": "An immutable tag stands in the way",
+    "invalid": "Not accepted by the destination",
+    "missing-blob": "Listed by Harbor, but its content is lost",
+    "missing-manifest": "Listed by Harbor, but its manifest is lost",
+    "not-tried": "Not tried, since something before it failed",
+    "policy": "A policy stands in the way",
+    "policy-at-source": "A policy of the source stands in the way",
+    "proxy-cache": "Cached from another registry",
+    "quota": "The quota of the destination is used up",
+    "rate-limit": "Too many requests",
+    "read-only": "The destination is read-only",
+    "server-error": "An error of the server",
+    "too-large": "Too large for the destination",
 }
 
 _STYLE = """
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #fff; --ink: #1b2230; --soft: #5b6576; --line: #e1e5eb;
-  --good: #1a7f4b; --bad: #c02b32; --plan: #2f5fb3; --warn: #a15c00;
+  --good: #1a7f4b; --bad: #c02b32; --warn: #a15c00;
   --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32; }
 @media (prefers-color-scheme: dark) { :root {
   --page: #12161d; --card: #1b212b; --ink: #e6eaf0; --soft: #9aa5b5; --line: #2c3543;
-  --good: #2f9e67; --bad: #d9484f; --plan: #4a7dd6; --warn: #e0a43a;
+  --good: #37b577; --bad: #f0737a; --warn: #e0a43a;
   --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d; } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
@@ -59,16 +77,17 @@ h1, h2, h3, p, dl, dd, ul { margin: 0; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 h2 { font-size: 1.05rem; margin-bottom: .6rem; }
 h3 { font-size: .95rem; margin-top: .9rem; }
-a { color: inherit; }
 code { font: .86em/1.4 ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }
-header.verdict { color: #fff; border: 0; padding: 1.25rem; background: var(--good); }
-header.bad { background: var(--bad); }
-header.plan { background: var(--plan); }
-header.verdict p { margin-top: .3rem; }
-.facts { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; }
-.facts dt { color: var(--soft); }
-.facts dd { overflow-wrap: anywhere; }
-.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .9rem; }
+main > header { color: #fff; border: 0; padding: 1.25rem; background: #1a7f4b; }
+main > header.bad { background: #b8272e; }
+main > header.plan { background: #2f5fb3; }
+header p { margin-top: .3rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr));
+  gap: .15rem 1.25rem; }
+.facts div { display: flex; gap: .75rem; }
+.facts dt { color: var(--soft); flex: 0 0 5.5rem; }
+.facts dd, section p { overflow-wrap: anywhere; }
+.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .9rem; }
 .totals dt { color: var(--soft); font-size: .88rem; }
 .totals dd { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
 .totals small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
@@ -89,14 +108,16 @@ th:last-child, td:last-child { padding-right: 0; }
 tr:last-child td { border-bottom: 0; }
 .n { text-align: right; }
 .zero { color: var(--soft); opacity: .55; }
-.good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
-td.good, td.bad, td.warn { font-weight: 600; }
+td.good, td.bad, td.warn { color: var(--good); font-weight: 600; }
+td.bad { color: var(--bad); }
+td.warn { color: var(--warn); }
 section.problems { border-left: 4px solid var(--bad); }
 .group { color: var(--soft); font-weight: 400; }
-ul.artifacts { padding-left: 1.1rem; margin: .25rem 0 .6rem; }
-ul.artifacts li { overflow-wrap: anywhere; }
-ul.artifacts code { color: var(--soft); }
-footer { color: var(--soft); font-size: .85rem; }
+ul.findings { list-style: none; padding: 0; }
+ul.findings li { overflow-wrap: anywhere; margin-top: .45rem; padding-left: .75rem;
+  border-left: 2px solid var(--line); }
+ul.findings b { font-weight: 600; }
+ul.findings code, ul.findings p { color: var(--soft); }
 """
 
 
@@ -121,7 +142,7 @@ def render_page(report: RunReport) -> str:
 
 
 def _verdict(report: RunReport) -> str:
-    kind = "plan" if report.dry_run else "" if report.complete else "bad"
+    kind = "plan" if report.dry_run else "good" if report.complete else "bad"
     counts = report.counts
     held = (
         f"{human_count(report.expected, 'project')}, {human_count(counts.digests, 'digest')}, "
@@ -131,16 +152,22 @@ def _verdict(report: RunReport) -> str:
         names = ", ".join(report.unprotected[:_SHOWN_NAMES])
         more = len(report.unprotected) - _SHOWN_NAMES
         names += f" and {more:,} more" if more > 0 else ""
-        text = f"{len(report.unprotected):,} of {human_count(report.expected, 'project')}: {names}"
+        text = (
+            f"{len(report.unprotected):,} of {human_count(report.expected, 'project')} "
+            f"not wholly done: {names}"
+        )
     elif not report.expected:
         text = "No project was to be backed up. Check the project filters."
     elif report.dry_run:
         text = f"{held} would be protected. The plan of each project is in the store."
     else:
-        text = f"{held}: all of it is at the destination."
+        text = f"{held}, at {report.destination}."
+        if report.skipped:
+            text += (
+                f" {human_count(report.skipped, 'record')} left out, each for a reason: see below."
+            )
     return (
-        f'<header class="verdict {kind}"><h1>{escape(report.headline)}</h1>'
-        f"<p>{escape(text)}</p></header>"
+        f'<header class="{kind}"><h1>{escape(report.headline)}</h1><p>{escape(text)}</p></header>'
     )
 
 
@@ -150,9 +177,9 @@ def _facts(report: RunReport) -> str:
         ("Harbor", f"{report.harbor_url} {report.harbor_version}".strip()),
         ("Destination", report.destination),
         ("Run", report.run),
-        ("When", f"{human_time(report.started_at)} to {human_time(report.ended_at)} ({took})"),
+        ("Started", f"{human_time(report.started_at)}, took {took}"),
     )
-    items = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in rows)
     return f'<dl class="facts">{items}</dl>'
 
 
@@ -164,7 +191,7 @@ def _totals(report: RunReport) -> str:
         ("Accessories", f"{counts.accessories:,}", "signatures, SBOMs"),
         ("Digests in all", f"{counts.digests:,}", f"{counts.attestations:,} attestations excluded"),
         ("Tags", f"{counts.tags:,}", ""),
-        ("Content", human_size(counts.size_bytes), "shared layers counted each time"),
+        ("Content", human_size(counts.size_bytes), "sum of all images"),
     )
     items = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
@@ -177,7 +204,12 @@ def _outcome(report: RunReport) -> str:
     """Show how the records ended; nothing of a dry run, where none did."""
     if report.dry_run:
         return ""
-    numbers = _numbers(report)
+    numbers = {
+        Status.COPIED: report.copied,
+        Status.PRESENT: report.present,
+        Status.SKIPPED: report.skipped,
+        Status.FAILED: report.failed,
+    }
     bar = "".join(
         f'<i style="flex:{number};background:var(--{status})"></i>'
         for status, number in numbers.items()
@@ -194,18 +226,13 @@ def _outcome(report: RunReport) -> str:
     )
 
 
-def _numbers(counted: RunReport | ProjectResult) -> dict[Status, int]:
-    source = counted.copy if isinstance(counted, ProjectResult) else counted
-    return {status: getattr(source, status.value, 0) for status in Status}
-
-
 def _problems(report: RunReport) -> str:
     stopped = "".join(
-        f"<li><b>{escape(project)}</b>: {escape(message)}</li>"
+        f"<li><b>{escape(project)}</b><p>{escape(message)}</p></li>"
         for project, message in report.stopped()
     )
     if stopped:
-        stopped = f'<h3>Projects that stopped</h3><ul class="artifacts">{stopped}</ul>'
+        stopped = f'<h3>Projects that stopped</h3><ul class="findings">{stopped}</ul>'
     groups = "".join(_groups(report.findings(Status.FAILED)))
     if not stopped and not groups:
         return ""
@@ -228,12 +255,16 @@ def _groups(findings: Iterable[Finding]) -> Iterator[str]:
         by_message: dict[str, list[Finding]] = defaultdict(list)
         for finding in group[:_SHOWN_ARTIFACTS]:
             by_message[finding.message].append(finding)
-        for message, same in by_message.items():
-            items = "".join(f"<li>{_artifact(finding)}</li>" for finding in same)
-            yield f'<p>{escape(message)}</p><ul class="artifacts">{items}</ul>'
+        items = "".join(_item(message, same) for message, same in by_message.items())
+        yield f'<ul class="findings">{items}</ul>'
         if len(group) > _SHOWN_ARTIFACTS:
             more = len(group) - _SHOWN_ARTIFACTS
             yield f'<p class="note">and {more:,} more, all in the JSON of this report</p>'
+
+
+def _item(message: str, findings: Iterable[Finding]) -> str:
+    names = "<br>".join(_artifact(finding) for finding in findings)
+    return f"<li>{names}<p>{escape(message)}</p></li>"
 
 
 def _artifact(finding: Finding) -> str:
@@ -242,57 +273,58 @@ def _artifact(finding: Finding) -> str:
     tags += f" and {more:,} more" if more > 0 else ""
     name = f"{finding.repository}:{tags}" if tags else f"{finding.repository} ({finding.role})"
     digest = escape(finding.digest)
-    return f'{escape(name)} <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
+    return f'<b>{escape(name)}</b> <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
 
 
 def _projects(report: RunReport) -> str:
     """List the projects, those with trouble first."""
     if not report.expected:
         return ""
-    columns = (
-        "Digests",
-        "Tags",
-        "Content",
-        *(s.value.capitalize() for s in Status),
-        "Sent",
-        "Took",
-    )
-    head = "".join(f'<th class="n">{name}</th>' for name in columns)
-    missing = [
-        f'<tr><td>{escape(p)}</td><td class="bad">no result</td></tr>' for p in report.missing
-    ]
+    head = "".join(f'<th class="n">{name}</th>' for name in _COLUMNS)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
-    rows = "\n".join([*missing, *(_project(result) for result in results)])
+    rows = [_row(name, "bad", "no result", []) for name in report.missing]
+    rows += [_row(r.project, *_state(r), _numbers_of(r)) for r in results]
     return (
         f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
-        f"<th>State</th>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div></section>"
+        f"<th>State</th>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table></div></section>"
     )
 
 
-def _project(result: ProjectResult) -> str:
-    cells = [f"<td>{escape(result.project)}</td>", _state(result)]
-    if inventory := result.inventory:
-        counts = inventory.counts
-        size = human_size(counts.size_bytes)
-        cells += [_cell(counts.digests), _cell(counts.tags), f'<td class="n">{size}</td>']
-    if inventory and (copy := result.copy):
-        cells += [_cell(number) for number in _numbers(result).values()]
-        cells.append(f'<td class="n">{human_size(copy.bytes_copied)}</td>')
-        cells.append(f'<td class="n">{human_duration(copy.seconds)}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
+def _row(project: str, kind: str, state: str, cells: list[str]) -> str:
+    empty = len(_COLUMNS) - len(cells)
+    rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
+    return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
-def _state(result: ProjectResult) -> str:
+def _state(result: ProjectResult) -> tuple[str, str]:
     if result.error:
-        kind, text = "bad", f"stopped ({result.stage})"
-    elif not result.ok:
-        kind, text = "bad", "incomplete"
-    elif result.copy is None:
-        kind, text = "warn", "planned"
-    else:
-        kind, text = "good", "protected"
-    return f'<td class="{kind}">{text}</td>'
+        return "bad", f"stopped ({result.stage})"
+    if not result.ok:
+        return "bad", "incomplete"
+    if result.copy is None:
+        return "warn", "planned"
+    if result.copy.skipped == result.copy.total > 0:
+        return "warn", "left out"
+    return "good", "protected"
 
 
-def _cell(number: int) -> str:
-    return f'<td class="n{"" if number else " zero"}">{number:,}</td>'
+def _numbers_of(result: ProjectResult) -> list[str]:
+    """Return the cells of a project, as far as it came."""
+    cells = []
+    if result.inventory:
+        counts = result.inventory.counts
+        cells += [_cell(counts.digests), _cell(counts.tags), _text(human_size(counts.size_bytes))]
+    if result.inventory and result.copy:
+        copy = result.copy
+        cells += [_cell(copy.copied), _cell(copy.present)]
+        cells += [_cell(copy.skipped, "warn"), _cell(copy.failed, "bad")]
+        cells += [_text(human_size(copy.bytes_copied)), _text(human_duration(copy.seconds))]
+    return cells
+
+
+def _cell(number: int, kind: str = "some") -> str:
+    return f'<td class="n {kind if number else "zero"}">{number:,}</td>'
+
+
+def _text(text: str) -> str:
+    return f'<td class="n">{text}</td>'

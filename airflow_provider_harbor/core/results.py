@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from airflow_provider_harbor.core.records import Counts, Role
 
+Stage = Literal["inventory", "copy"]
+
+_STAGES: dict[str, Stage] = {"inventory": "inventory", "copy": "copy"}
 _SHOWN_TAGS = 5
 
 
@@ -204,7 +207,7 @@ class ProjectResult:
     inventory: InventoryRef | None = None
     copy: CopyReport | None = None
     error: str = ""
-    stage: Literal["inventory", "copy"] = "copy"
+    stage: Stage = "copy"
     dry_run: bool = False
     harbor_url: str = ""
     destination: str = ""
@@ -246,7 +249,7 @@ class ProjectResult:
             inventory=InventoryRef.from_json(data["inventory"]) if data["inventory"] else None,
             copy=CopyReport.from_json(data["copy"]) if data["copy"] else None,
             error=data["error"],
-            stage="inventory" if data["stage"] == "inventory" else "copy",
+            stage=_STAGES[data["stage"]],
             dry_run=data["dry_run"],
             harbor_url=data["harbor_url"],
             destination=data["destination"],

@@ -252,7 +252,7 @@ class BackupStore:
         """Keep how a run ended; returns the paths of the JSON and of the page."""
         path = f"reports/{self.run_key(run)}"
         page = f"{path}.html"
-        self._files.put(page, lambda stream: stream.write(html.encode()))
+        self._files.put(page, lambda stream: stream.write(html.encode(errors="backslashreplace")))
         return self._put_json(f"{path}.json", report), page
 
     # -- what a destination is known to hold
@@ -338,7 +338,7 @@ class BackupStore:
         return result
 
     def _damage(self, path: str, err: Exception) -> IntegrityError:
-        what = f"field {err} is missing" if isinstance(err, KeyError) else str(err)
+        what = f"{err} is missing or unknown" if isinstance(err, KeyError) else str(err)
         return IntegrityError(
             f"{self._files.url_of(path)} is damaged: {what}. Delete it and run the backup again, "
             "which writes it anew"
@@ -371,7 +371,9 @@ def _compress(content: bytes) -> bytes:
 def _dump(data: Mapping[str, Any]) -> bytes:
     """Return an object as a file of the store: the version first, then as it was given."""
     document = {"format_version": FORMAT_VERSION, **data}
-    return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    # The name of a file in an error's text may have bytes that are no UTF-8; JSON can escape them.
+    return text.encode(errors="backslashreplace")
 
 
 def _shorten(part: str) -> str:

@@ -256,6 +256,11 @@ class TestProjects:
         assert path == f"snapshots/{KEY}/projects/library.json"
         assert list(store.iter_projects(RUN)) == [result()]
 
+    def test_any_error_text_can_be_kept(self, store: BackupStore) -> None:
+        broken = result(error="größe, '\udce4', \x00, \u2028")
+        store.write_project(RUN, broken)
+        assert list(store.iter_projects(RUN)) == [broken]
+
     def test_nothing_is_there_before_it_was_written(self, store: BackupStore) -> None:
         assert store.read_project(RUN, "library") is None
         assert list(store.iter_projects(RUN)) == []
