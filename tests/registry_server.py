@@ -79,6 +79,11 @@ class PlainRegistry:
         """Lose everything, as a disk does that was changed for a new one."""
         shutil.rmtree(self._directory / "data" / "docker", ignore_errors=True)
 
+    def forget_tag(self, repository: str, tag: str) -> None:
+        """Delete a tag behind the registry's back, which version 2.8 cannot do by its API."""
+        repositories = self._directory / "data/docker/registry/v2/repositories"
+        shutil.rmtree(repositories / repository / "_manifests/tags" / tag)
+
     def _answers(self) -> bool:
         try:
             return requests.get(f"{self.url}/v2/", timeout=1).ok

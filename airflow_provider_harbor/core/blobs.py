@@ -8,22 +8,17 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
+from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.exceptions import (
-    HarborAuthError,
-    HarborBackupError,
     HarborNotFoundError,
-    HarborRefusedError,
+    HarborStatusError,
     MissingContentError,
     NotTriedError,
-    is_passing,
 )
 from airflow_provider_harbor.core.manifest import Descriptor
 from airflow_provider_harbor.core.registry import BlobReader, RegistryClient
 
 log = logging.getLogger(__name__)
-
-_ATTEMPTS = 3
-_FIRST_WAIT_SECONDS = 0.5
 
 
 class _Body:
@@ -116,20 +111,16 @@ class BlobCopier:
                 repository, blob.digest
             ):
                 return "present"
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._send(repository, blob)
-            except HarborBackupError as err:
-                if attempt == _ATTEMPTS or not is_passing(err) or self._is_stopped:
-                    raise
-                log.info("%s. Trying the blob again", err)
-            self._sleep(_FIRST_WAIT_SECONDS * 2.0**attempt)
-        raise AssertionError("unreachable")
+        return attempt(
+            lambda: self._send(repository, blob),
+            sleep=self._sleep,
+            goes_on=lambda: not self._is_stopped,
+        )
 
     def _mount(self, repository: str, digest: str, home: str) -> bool:
         try:
             return self._destination.mount_blob(repository, digest, home)
-        except (HarborAuthError, HarborNotFoundError, HarborRefusedError):
+        except HarborStatusError:
             return False  # not every registry knows mounts; sending it will tell what is wrong
 
     def _send(self, repository: str, blob: Descriptor) -> str:

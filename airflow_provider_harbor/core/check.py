@@ -7,6 +7,7 @@ green and holds a tenth. So both are proved, and what cannot be proved is an err
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -19,7 +20,13 @@ from airflow_provider_harbor.core.exceptions import (
     UnhealthyHarborError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.models import Project
+from airflow_provider_harbor.core.models import Health, Project
+
+log = logging.getLogger(__name__)
+
+# What listing and pulling go through. The others (job service, registry controller, portal,
+# scanner) run jobs and pages: a night without them is no reason for a night without a backup.
+NEEDED_COMPONENTS = frozenset({"core", "database", "redis", "registry"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,8 @@ class HarborStatus:
     """What a check found.
 
     Attributes:
+        is_healthy: Harbor's own word; also with an unhealthy component that no backup needs it is
+            False.
         components: State of each component, as Harbor names it.
         project_count: Of the whole Harbor; None unless the login is an administrator's.
         repository_count: Likewise.
@@ -52,9 +61,12 @@ class HarborStatus:
 def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> HarborStatus:
     """Make sure that a Harbor is there, is healthy, and accepted the login.
 
+    An unhealthy component that a backup needs (`NEEDED_COMPONENTS`) is an error; another one is
+    logged as a warning.
+
     Args:
         client: The login.
-        require_healthy: Whether an unhealthy component is an error.
+        require_healthy: Whether an unhealthy component can be an error.
 
     Raises:
         HarborConnectionError: Nobody answers; `HarborTlsError` when the certificate is wrong.
@@ -64,8 +76,8 @@ def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> Harbo
     """
     client.ping()
     health = client.get_health()
-    if require_healthy and not health.is_healthy:
-        raise UnhealthyHarborError(client.url, dict(health.errors))
+    if require_healthy:
+        _require_health(client.url, health)
     info = client.get_system_info()
     if not info.harbor_version:
         raise client.login_refused()
@@ -84,6 +96,16 @@ def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> Harbo
         repository_count=statistics.total_repo_count if is_admin else None,
         storage_bytes=statistics.total_storage_bytes if is_admin else None,
     )
+
+
+def _require_health(url: str, health: Health) -> None:
+    needed = {name: text for name, text in health.errors.items() if name in NEEDED_COMPONENTS}
+    if needed or (not health.is_healthy and not health.errors):
+        raise UnhealthyHarborError(url, needed)
+    for name, text in sorted(health.errors.items()):
+        log.warning(
+            "Harbor's component %s is unhealthy, which a backup does without: %s", name, text
+        )
 
 
 def list_projects(

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.blobs import BlobCopier
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -41,8 +42,11 @@ _FAILURES_TO_STOP = 5
 class _Manifests:
     """The source's manifests, each fetched once, however many repositories need it."""
 
-    def __init__(self, source: RegistryClient, plan: CopyPlan) -> None:
+    def __init__(
+        self, source: RegistryClient, plan: CopyPlan, sleep: Callable[[float], None]
+    ) -> None:
         self._source = source
+        self._sleep = sleep
         self._uses = Counter(s.record.digest for s in plan.steps if s.needs_content)
         self._kept: dict[str, Manifest] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -54,7 +58,10 @@ class _Manifests:
         with lock:
             manifest = self._kept.get(record.digest)
             if manifest is None:
-                manifest = self._source.get_manifest(record.repository, record.digest)
+                manifest = attempt(
+                    lambda: self._source.get_manifest(record.repository, record.digest),
+                    sleep=self._sleep,
+                )
             # Kept for exactly as long as another repository is going to ask for it.
             self._uses[record.digest] -= 1
             if self._uses[record.digest] > 0:
@@ -96,7 +103,7 @@ class Transfer:
         self._held = held
         self._workers = workers
         self._progress = progress
-        self._manifests = _Manifests(source, plan)
+        self._manifests = _Manifests(source, plan, sleep)
         self._referrers = ReferrersTags(destination)
         self._blobs = BlobCopier(
             source,

@@ -10,7 +10,11 @@ from typing import Any
 
 from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.check import list_projects
-from airflow_provider_harbor.core.destination import Destination, open_destination
+from airflow_provider_harbor.core.destination import (
+    Destination,
+    HarborDestination,
+    PlainDestination,
+)
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.records import Record
@@ -21,6 +25,7 @@ from airflow_provider_harbor.core.store import BackupStore
 from airflow_provider_harbor.core.transport import HttpSession
 from tests.double import HarborDouble
 from tests.double.content import Content, Image, multi_arch
+from tests.registry_server import PlainRegistry
 
 
 def fast_session(url: str, **options: Any) -> HttpSession:
@@ -64,6 +69,7 @@ class Backup:
         self.client = login(harbor)
         self.registry = registry_login(harbor)
         self.store = BackupStore(store)
+        self.store_path = store
         self._nights = itertools.count(1)
 
     def __enter__(self) -> Backup:
@@ -110,9 +116,8 @@ class Backup:
         return [record for ref in refs for record in self.store.iter_inventory(ref)]
 
 
-def reach(harbor_or_registry: Any) -> Destination:
+def reach(target: HarborDouble | PlainRegistry) -> Destination:
     """Open a double or a plain registry as a destination."""
-    user = getattr(harbor_or_registry, "user", "")
-    return open_destination(
-        harbor_or_registry.url, user, getattr(harbor_or_registry, "password", "")
-    )
+    if isinstance(target, PlainRegistry):
+        return PlainDestination(RegistryClient(target.url, session=fast_session(target.url)))
+    return HarborDestination(login(target), registry_login(target))

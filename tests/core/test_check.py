@@ -15,7 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from tests.core.rig import login
-from tests.double import HarborDouble
+from tests.double import Fault, HarborDouble
 from tests.double.server import READS, ROBOT_SECRET
 
 
@@ -72,12 +72,32 @@ def test_no_credentials_are_no_login(harbor: HarborDouble) -> None:
         check_harbor(login(harbor, "", ""))
 
 
-def test_an_unhealthy_component_is_named(harbor: HarborDouble) -> None:
-    harbor.state.set_unhealthy("redis", "connection refused")
-    with pytest.raises(UnhealthyHarborError, match="redis: connection refused") as caught:
+@pytest.mark.parametrize("name", ["core", "database", "redis", "registry"])
+def test_an_unhealthy_component_that_a_backup_needs_is_named(
+    harbor: HarborDouble, name: str
+) -> None:
+    harbor.state.set_unhealthy(name, "connection refused")
+    with pytest.raises(UnhealthyHarborError, match=f"{name}: connection refused") as caught:
         check_harbor(login(harbor))
-    assert caught.value.components == {"redis": "connection refused"}
+    assert caught.value.components == {name: "connection refused"}
     assert not check_harbor(login(harbor), require_healthy=False).is_healthy
+
+
+@pytest.mark.parametrize("name", ["jobservice", "registryctl", "portal"])
+def test_an_unhealthy_component_that_only_runs_jobs_stops_no_backup(
+    harbor: HarborDouble, name: str
+) -> None:
+    harbor.state.set_unhealthy(name, "connection refused")
+    status = check_harbor(login(harbor))
+    assert status.components[name] == "unhealthy"
+    assert not status.is_healthy
+
+
+def test_a_harbor_that_is_unhealthy_without_saying_why_is_believed(harbor: HarborDouble) -> None:
+    body = '{"components": [], "status": "unhealthy"}'
+    harbor.faults.add(Fault(path="/health", status=200, body=body, content_type="application/json"))
+    with pytest.raises(UnhealthyHarborError):
+        check_harbor(login(harbor))
 
 
 def test_all_projects_come_sorted(harbor: HarborDouble) -> None:

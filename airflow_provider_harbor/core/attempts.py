@@ -1,0 +1,44 @@
+"""Do a thing again when that can help: for what is more than one request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from airflow_provider_harbor.core.exceptions import HarborBackupError, is_passing
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ATTEMPTS = 3
+_FIRST_WAIT_SECONDS = 0.5
+
+
+def attempt(
+    work: Callable[[], T],
+    *,
+    sleep: Callable[[float], None],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> T:
+    """Return what `work` returns, called up to three times, with growing waits in between.
+
+    Args:
+        work: Safe to call again after it failed.
+        sleep: What waits, in seconds.
+        goes_on: Asked before each further call; False ends it with the error at hand.
+
+    Raises:
+        HarborBackupError: What `work` raised last, or raised and no further call can mend.
+    """
+    number = 1
+    while True:
+        try:
+            return work()
+        except HarborBackupError as err:
+            if number == _ATTEMPTS or not is_passing(err) or not goes_on():
+                raise
+            log.info("%s. Trying again", err)
+        sleep(_FIRST_WAIT_SECONDS * 2.0 ** (number - 1))
+        number += 1

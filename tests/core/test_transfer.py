@@ -1,0 +1,366 @@
+"""Copying: byte for byte, each thing once, in the right order, and quietly at the source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from airflow_provider_harbor.core.destination import Destination
+from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.referrers import referrers_tag
+from airflow_provider_harbor.core.registry import RegistryClient
+from tests.core.rig import Backup, fill_small, reach, registry_login
+from tests.double import Fault, HarborDouble
+from tests.double.content import (
+    DOCKER_MANIFEST,
+    Image,
+    Index,
+    cosign_signature,
+    helm_chart,
+    multi_arch,
+    sbom_for,
+    sigstore_bundle,
+)
+from tests.registry_server import PlainRegistry
+
+
+@pytest.fixture(params=["harbor", "plain registry"])
+def target(
+    request: pytest.FixtureRequest, other_harbor: HarborDouble
+) -> HarborDouble | PlainRegistry:
+    """Each kind of destination, empty."""
+    if request.param == "harbor":
+        return other_harbor
+    registry: PlainRegistry = request.getfixturevalue("plain_registry")
+    return registry
+
+
+@pytest.fixture
+def destination(target: HarborDouble | PlainRegistry) -> Iterator[Destination]:
+    opened = reach(target)
+    yield opened
+    opened.close()
+
+
+def fill_all_kinds(harbor: HarborDouble) -> None:
+    """Make one of everything that a registry holds."""
+    for name in ("p", "q", "2024"):
+        harbor.create_project(name)
+    image = harbor.push("p/app", Image("app", layers=3), "1.0", "latest")
+    harbor.push("p/app", Image("untagged"))
+    harbor.push("p/app", cosign_signature(image), *cosign_signature(image).default_tags)
+    sbom = harbor.push("p/app", sbom_for(image))
+    harbor.push("p/app", cosign_signature(sbom), *cosign_signature(sbom).default_tags)
+    harbor.push("p/deep/er/docker", Image("docker", media_type=DOCKER_MANIFEST), "1.0")
+    multi = harbor.push("p/multi", multi_arch("multi"), "2.0")
+    harbor.push("p/multi", sbom_for(multi))
+    harbor.push("p/nested", Index(Index(Image("leaf")), Image("other leaf")), "3.0")
+    harbor.push("q/charts/web", helm_chart("web"), "1.0.0")
+    harbor.push("q/copy", Image("app", layers=3), "again")
+    harbor.push("2024/app", Image("numeric"), "1.0")
+
+
+def assert_holds(client: RegistryClient, records: list[Record], source: RegistryClient) -> None:
+    for record in records:
+        there = client.get_manifest(record.repository, record.digest)
+        assert there.content == source.get_manifest(record.repository, record.digest).content
+        assert all(client.has_blob(record.repository, blob.digest) for blob in there.blobs)
+        for tag in record.tags:
+            assert client.find_manifest(record.repository, tag.name) == record.digest
+
+
+def test_everything_arrives_byte_for_byte_with_the_right_tags(
+    harbor: HarborDouble, destination: Destination, backup: Backup
+) -> None:
+    fill_all_kinds(harbor)
+    report = backup.run(destination)
+    records = backup.records(report)
+    assert report.complete, report.failures()
+    assert report.copied == len(records) == 19
+    assert_holds(destination.registry, records, backup.registry)
+    for repository in {record.repository for record in records}:
+        wanted = {t.name for r in records if r.repository == repository for t in r.tags}
+        # A plain registry lists referrers under a tag, as the specification has clients do it.
+        lists = {referrers_tag(r.subject) for r in records if r.subject}
+        assert wanted == set(destination.registry.iter_tags(repository)) - lists
+
+
+def test_a_second_run_fetches_and_sends_nothing(
+    harbor: HarborDouble,
+    target: HarborDouble | PlainRegistry,
+    destination: Destination,
+    backup: Backup,
+) -> None:
+    fill_all_kinds(harbor)
+    backup.run(destination)
+    harbor.requests.reset()
+    report = backup.run(destination)
+    assert report.complete
+    assert (report.copied, report.present) == (0, len(backup.records(report)))
+    kinds = harbor.requests.by_kind()
+    assert not {kind for kind in kinds if kind.startswith(("manifest", "blob"))}, kinds
+    if isinstance(target, HarborDouble):
+        written = {"manifest.put", "upload.post", "upload.put", "mount"}
+        before = Counter(target.requests.by_kind())
+        backup.run(destination)
+        after = Counter(target.requests.by_kind()) - before
+        assert not written & after.keys()
+
+
+def test_a_copy_leaves_pull_times_and_counts_as_they_were(
+    harbor: HarborDouble, destination: Destination, backup: Backup
+) -> None:
+    fill_all_kinds(harbor)
+
+    def marks() -> object:
+        auth = (harbor.user, harbor.password)
+        api = f"{harbor.url}/api/v2.0"
+        return [
+            requests.get(f"{api}/projects/p/{path}", auth=auth, timeout=10).json()
+            for path in ("repositories?sort=name", "artifacts?q=base=*&sort=id&page_size=100")
+        ]
+
+    before = marks()
+    backup.run(destination)
+    assert marks() == before
+
+
+def test_only_what_is_new_is_fetched(
+    harbor: HarborDouble, destination: Destination, backup: Backup
+) -> None:
+    fill_small(harbor)
+    backup.run(destination)
+    harbor.push("alpha/app", Image("newer", layers=2), "1.1", "latest")
+    harbor.requests.reset()
+    report = backup.run(destination)
+    assert report.complete
+    assert report.copied == 1
+    assert harbor.requests["manifest.get"] == 1
+    assert harbor.requests["blob.get"] == 3
+    assert_holds(destination.registry, backup.records(report), backup.registry)
+
+
+def test_a_tag_that_moved_moves_without_a_fetch_from_the_source(
+    harbor: HarborDouble, destination: Destination, backup: Backup
+) -> None:
+    pushed = fill_small(harbor)
+    backup.run(destination)
+    harbor.push("alpha/app", pushed["untagged"], "latest")
+    harbor.requests.reset()
+    assert backup.run(destination).complete
+    assert harbor.requests["manifest.get"] == harbor.requests["blob.get"] == 0
+    assert destination.registry.find_manifest("alpha/app", "latest") == pushed["untagged"].digest
+    assert destination.registry.find_manifest("alpha/app", "1.0") == pushed["image"].digest
+
+
+def test_each_digest_is_fetched_once_and_sent_once(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    shared = [b"base layer" * 500, b"second layer" * 500]
+    for number in range(6):
+        image = Image(f"image {number}", layers=[*shared, 100])
+        for repository in ("a", "b", "c"):
+            harbor.push(f"p/{repository}{number % 2}", image, f"v{number}")
+    assert backup.run(reach(other_harbor), workers=8).complete
+    gets = Counter(
+        path.split("/")[-1]
+        for method, path, _ in harbor.requests.log
+        if method == "GET" and re.search("/(blobs|manifests)/", path)
+    )
+    assert set(gets.values()) == {1}
+    sent = Counter(
+        path.split("digest=")[1]
+        for method, path, _ in other_harbor.requests.log
+        if method == "PUT" and "digest=" in path
+    )
+    assert set(sent.values()) == {1}
+    puts = Counter(path for method, path, _ in other_harbor.requests.log if method == "PUT")
+    assert set(puts.values()) == {1}
+
+
+def test_content_comes_before_what_refers_to_it_and_tags_come_last(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    index = harbor.push("p/app", multi_arch("multi"), "1.0")
+    signature = harbor.push("p/app", cosign_signature(index), *cosign_signature(index).default_tags)
+    assert backup.run(reach(other_harbor), workers=8).complete
+    puts = [
+        path.rsplit("/", 1)[1]
+        for method, path, _ in other_harbor.requests.log
+        if method == "PUT" and "/manifests/" in path
+    ]
+    children = [content.digest for content in index.walk() if content is not index]
+    assert set(puts[:4]) == set(children)
+    assert puts[4:] == [index.digest, *signature.default_tags, "1.0"]
+
+
+def test_a_created_project_is_private_even_if_the_source_is_public(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("open", public=True)
+    harbor.push("open/app", Image("app"), "1")
+    assert backup.run(reach(other_harbor)).complete
+    made = other_harbor.state.project("open")
+    assert made
+    assert not made.public
+
+
+def test_a_dry_run_writes_the_plan_and_copies_nothing(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    fill_small(harbor)
+    report = backup.run(reach(other_harbor), dry_run=True)
+    assert not report.complete
+    assert not report.failures()
+    assert harbor.requests["manifest.get"] == harbor.requests["blob.get"] == 0
+    assert other_harbor.state.project("alpha") is None
+    plans = list((backup.store_path / "plans" / report.run).iterdir())
+    assert {plan.stem for plan in plans} == {"alpha", "beta", "library"}
+    assert not (backup.store_path / "snapshots" / report.run / "snapshot.json").exists()
+
+
+def test_a_plain_registry_keeps_the_referrers_under_their_tag(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("signed"), "1.0")
+    referrers = {harbor.push("p/app", make(image)).digest for make in (sbom_for, sigstore_bundle)}
+    assert backup.run(reach(plain_registry)).complete
+    client = RegistryClient(plain_registry.url)
+    listed = client.get_manifest("p/app", referrers_tag(image.digest))
+    assert {child.digest for child in listed.children} == referrers
+
+
+def test_a_plain_registry_that_lost_everything_is_filled_again(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    fill_small(harbor)
+    destination = reach(plain_registry)
+    backup.run(destination)
+    plain_registry.wipe()
+    report = backup.run(destination)
+    assert report.complete
+    assert report.copied == len(backup.records(report))
+    assert_holds(destination.registry, backup.records(report), backup.registry)
+
+
+def test_a_tag_deleted_at_the_plain_registry_is_set_again(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    pushed = fill_small(harbor)
+    destination = reach(plain_registry)
+    backup.run(destination)
+    plain_registry.forget_tag("alpha/app", "1.0")
+    harbor.requests.reset()
+    report = backup.run(destination)
+    assert report.complete
+    assert destination.registry.find_manifest("alpha/app", "1.0") == pushed["image"].digest
+    assert harbor.requests["blob.get"] == 0
+
+
+def test_without_its_record_a_plain_registry_is_asked_for_each_manifest(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    fill_small(harbor)
+    destination = reach(plain_registry)
+    backup.run(destination)
+    for cached in (backup.store_path / "destinations").rglob("*.gz"):
+        cached.unlink()
+    harbor.requests.reset()
+    report = backup.run(destination)
+    assert report.complete
+    assert report.copied == 0
+    assert harbor.requests["manifest.get"] == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(method="GET", path="/blobs/", times=2, status=503),
+        Fault(method="GET", path="/blobs/", times=2, reset=True),
+        Fault(method="GET", path="/blobs/", times=2, truncate_after_bytes=100),
+        Fault(method="GET", path="/blobs/", times=2, corrupt=True),
+        Fault(method="GET", path="/manifests/", times=2, status=502, body="<html>"),
+        Fault(method="GET", path="/manifests/", times=2, truncate_after_bytes=20),
+        Fault(method="GET", path="/service/token", times=2, status=503),
+        Fault(method="GET", path="/artifacts", times=2, status=504, body="<html>"),
+    ],
+    ids=lambda fault: f"{fault.path} {fault.status or vars(fault)}"[:40],
+)
+def test_a_passing_fault_of_the_source_is_overcome(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, fault: Fault
+) -> None:
+    fill_small(harbor)
+    harbor.faults.add(fault)
+    report = backup.run(reach(other_harbor))
+    assert report.complete, report.failures()
+    assert_holds(registry_login(other_harbor), backup.records(report), backup.registry)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(method="POST", path="/blobs/uploads/", times=2, status=503),
+        Fault(method="POST", path="/blobs/uploads/", times=1, lose_answer=True),
+        Fault(method="PUT", path="/blobs/uploads/", times=2, status=500),
+        Fault(method="PUT", path="/blobs/uploads/", times=1, lose_answer=True),
+        Fault(method="PUT", path="/blobs/uploads/", times=2, reset=True),
+        Fault(method="PUT", path="/manifests/", times=2, status=502, body="<html>"),
+        Fault(method="PUT", path="/manifests/", times=1, lose_answer=True),
+        Fault(method="POST", path="mount=", times=None, status=405),
+    ],
+    ids=lambda fault: f"{fault.method} {fault.path} {fault.status or vars(fault)}"[:40],
+)
+def test_a_passing_fault_of_the_destination_is_overcome(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, fault: Fault
+) -> None:
+    fill_small(harbor)
+    harbor.push("alpha/other", Image("app", layers=2), "mounted")
+    other_harbor.faults.add(fault)
+    report = backup.run(reach(other_harbor))
+    assert report.complete, report.failures()
+    assert_holds(registry_login(other_harbor), backup.records(report), backup.registry)
+
+
+def test_progress_tells_manifests_and_bytes(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    fill_small(harbor)
+    lines: list[str] = []
+    backup.run(reach(other_harbor), progress=lines.append)
+    assert any(re.fullmatch(r"\d+ of \d+ manifests, .* copied", line) for line in lines)
+
+
+def test_workers_must_be_at_least_one(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    fill_small(harbor)
+    with pytest.raises(ValueError, match="workers"):
+        backup.run(reach(other_harbor), workers=0)
+
+
+def test_a_large_layer_streams_through(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    layer = bytes(range(256)) * 4096 * 20
+    harbor.push("p/big", Image("big", layers=[layer]), "1.0")
+    report = backup.run(reach(other_harbor))
+    assert report.complete
+    assert report.bytes_copied > len(layer)
+
+
+def test_the_password_is_nowhere_in_the_store(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    fill_small(harbor)
+    backup.run(reach(other_harbor))
+    for path in backup.store_path.rglob("*"):
+        if path.is_file():
+            assert harbor.password.encode() not in path.read_bytes()
