@@ -102,7 +102,8 @@ def artifact_text(state: State, artifact: Artifact, options: Options) -> str:
     keep = not options.immutable  # rules change without a word to the artifacts
     if keep and artifact.rendered is not None and artifact.rendered[0] == options.key:
         return artifact.rendered[1]
-    text = json.dumps(_artifact_json(state, artifact, options), separators=(",", ":"))
+    document = _artifact_json(state, artifact, options)
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True)
     if keep:
         artifact.rendered = (options.key, text)
     return text

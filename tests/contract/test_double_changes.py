@@ -1,0 +1,227 @@
+"""What changes in the double when something is pushed, pulled, tagged or deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.client import ACCEPT, API, Client, error_of, tag_names
+from tests.double import (
+    HarborDouble,
+    Image,
+    Index,
+    attestation_for,
+    cosign_signature,
+    multi_arch,
+    sbom_for,
+)
+
+APP = "/projects/team/repositories/app"
+NEVER = "0001-01-01T00:00:00.000Z"
+RULE = {
+    "action": "immutable",
+    "template": "immutable_template",
+    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
+    "scope_selectors": {
+        "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "a**"}]
+    },
+}
+
+
+def test_a_pull_moves_times_and_counts_unless_harbor_itself_pulls(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1")
+
+    def seen():
+        row = admin.api(f"{APP}/artifacts/v1")
+        repository = admin.api(APP)
+        times = (row["pull_time"], row["tags"][0]["pull_time"], repository["update_time"])
+        return *times, repository["pull_count"]
+
+    before = seen()
+    assert before[:2] == (NEVER, NEVER)
+    uncounted = {"User-Agent": "harbor-registry-client"}
+    assert admin.manifest("team/app", "v1", **uncounted).content == image.manifest
+    admin.send("HEAD", "/v2/team/app/manifests/v1", headers={"Accept": ACCEPT})
+    admin.get(f"/v2/team/app/blobs/{next(iter(image.blobs))}")
+    not_modified = admin.manifest("team/app", "v1", **{"If-None-Match": f'"{image.digest}"'})
+    assert not_modified.status_code == 304
+    assert seen() == before
+    assert admin.manifest("team/app", "v1").status_code == 200
+    after = seen()
+    assert all(new > old for new, old in zip(after, before, strict=True))
+
+
+def test_every_change_moves_the_update_time_of_the_repository(harbor, admin):
+    times = []
+
+    def changed() -> bool:
+        times.append(admin.api(APP)["update_time"])
+        return times[-1] > times[-2] if len(times) > 1 else True
+
+    image = harbor.push("team/app", Image("one"), "v1")
+    assert changed()
+    harbor.push("team/app", Image("two"), "v1")
+    assert changed()
+    tags = f"{API}{APP}/artifacts/{image.digest}/tags"
+    assert admin.send("POST", tags, json={"name": "kept"}).status_code == 201
+    assert changed()
+    assert admin.send("DELETE", f"{tags}/kept").status_code == 200
+    assert changed()
+    assert admin.send("DELETE", f"{API}{APP}/artifacts/{image.digest}").status_code == 200
+    assert changed()
+    assert admin.get(f"{API}/repositories?sort=-update_time&page_size=1").json()[0]["name"] == (
+        "team/app"
+    )
+
+
+def test_a_tag_that_moves_leaves_its_artifact_untagged_but_listed(harbor, admin):
+    old = harbor.push("team/app", Image("old"), "v1")
+    new = harbor.push("team/app", Image("new"), "v1")
+    rows = admin.api(f"{APP}/artifacts?sort=id")
+    assert [(row["digest"], tag_names(row)) for row in rows] == [
+        (old.digest, []),
+        (new.digest, ["v1"]),
+    ]
+    assert rows[0]["tags"] is None
+
+
+def test_keyset_paging_neither_repeats_nor_hides_what_offsets_would(harbor, admin):
+    images = [harbor.push("team/app", Image(f"app-{i}"), f"v{i}") for i in range(6)]
+    first = admin.api(f"{APP}/artifacts?page_size=3&sort=id")
+    newest_first = admin.api(f"{APP}/artifacts?page_size=3")
+    admin.send("DELETE", f"{API}{APP}/artifacts/{images[0].digest}")
+    late = harbor.push("team/app", Image("late"), "late")
+    since = first[-1]["id"] + 1
+    answer = admin.get(f"{API}{APP}/artifacts?page_size=3&sort=id&q=base=*,id=[{since}~]")
+    assert answer.headers["X-Total-Count"] == "4"
+    rest = answer.json() + admin.api(f"{APP}/artifacts?sort=id&q=id=[{answer.json()[-1]['id']}~]")
+    expected = [image.digest for image in [*images[3:], late]]
+    assert list(dict.fromkeys(row["digest"] for row in rest)) == expected
+    shifted = admin.api(f"{APP}/artifacts?page_size=3&page=2")
+    assert newest_first[-1]["digest"] == shifted[0]["digest"]  # seen twice
+
+
+def test_deleting_an_index_takes_what_only_it_needs(harbor, admin):
+    shared = Image("shared")
+    index = Index(Image("only here"), attestation_for(shared), shared)
+    other = harbor.push("team/app", Index(shared), "other")
+    harbor.push("team/app", index, "all")
+    harbor.push("team/app", cosign_signature(index))
+    harbor.push("team/app", index.children[1], "kept")
+    child = admin.send("DELETE", f"{API}{APP}/artifacts/{shared.digest}")
+    assert error_of(child) == (
+        412,
+        "VIOLATE_FOREIGN_KEY_CONSTRAINT",
+        "the deleting artifact is referenced by others",
+    )
+    assert admin.send("DELETE", f"{API}{APP}/artifacts/all").status_code == 200
+    left = {row["digest"] for row in admin.api(f"{APP}/artifacts?q=base=*")}
+    assert left == {other.digest, shared.digest, index.children[1].digest}
+    assert admin.get("/v2/team/app/tags/list").json()["tags"] == ["kept", "other"]
+
+
+def test_a_subject_that_comes_later_adopts_its_accessory(harbor, admin):
+    image = Image("late")
+    bill = harbor.push("team/app", sbom_for(image))
+    assert admin.get(f"{API}{APP}/artifacts?q=base=*").json() == []
+    harbor.push("team/app", image, "v1")
+    (row,) = admin.api(f"{APP}/artifacts?with_accessory=true")
+    assert [each["digest"] for each in row["accessories"]] == [bill.digest]
+    assert row["accessories"][0]["subject_artifact_id"] == row["id"]
+
+
+def test_a_quota_counts_blobs_once_and_is_freed_by_a_delete(harbor, admin):
+    image = Image("app", layers=[b"x" * 3000])
+    size = len(image.manifest) + sum(len(blob) for blob in image.blobs.values())
+    harbor.create_project("small", storage_limit_bytes=size)
+    harbor.push("small/app", image, "v1")
+    harbor.push("small/copy", image, "v1")
+    quota = admin.api("/projects/small/summary")["quota"]
+    assert quota == {"hard": {"storage": size}, "used": {"storage": size}}
+    refused = admin.put_blob("small/app", b"y" * 2048)
+    status, code, message = error_of(refused)
+    assert (status, code) == (403, "DENIED")
+    assert message.startswith("adding 2.0 KiB of storage resource, which when updated to current ")
+    assert admin.put_blob("small/app", b"x" * 3000).status_code == 201
+    for name in ("app", "copy"):
+        path = f"{API}/projects/small/repositories/{name}/artifacts/v1"
+        assert admin.send("DELETE", path).status_code == 200
+    assert admin.api("/projects/small/summary")["quota"]["used"] == {"storage": 0}
+    assert admin.put_blob("small/app", b"y" * 2048).status_code == 201
+
+
+def test_an_immutable_tag_can_neither_be_pushed_nor_deleted(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1", "latest")
+    harbor.push("team/other", Image("app"), "v1")
+    rules = f"{API}/projects/team/immutabletagrules"
+    location = admin.send("POST", rules, json=RULE).headers["Location"]
+    assert error_of(admin.put_manifest("team/app", "v1", image))[:2] == (412, "PRECONDITION")
+    assert admin.put_manifest("team/app", "latest", image).status_code == 201
+    assert admin.put_manifest("team/app", image.digest, image).status_code == 201
+    assert admin.put_manifest("team/other", "v1", image).status_code == 201
+    deleted = admin.send("DELETE", f"{API}{APP}/artifacts/{image.digest}")
+    assert error_of(deleted)[:2] == (412, "PRECONDITION")
+    row = admin.api(f"{APP}/artifacts/v1?with_immutable_status=true")
+    assert {tag["name"]: tag["immutable"] for tag in row["tags"]} == {"v1": True, "latest": False}
+    assert admin.send("DELETE", location).status_code == 200
+    assert admin.put_manifest("team/app", "v1", image).status_code == 201
+
+
+def test_read_only_refuses_writes_and_nothing_else(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1")
+    harbor.state.read_only = True
+    refusal = (403, "DENIED", "The system is in read only mode. Any modification is prohibited.")
+    assert error_of(admin.send("POST", "/v2/team/app/blobs/uploads/")) == refusal
+    assert error_of(Client(harbor).send("POST", f"{API}/projects")) == refusal
+    assert admin.manifest("team/app", "v1").content == image.manifest
+    assert admin.api("/systeminfo")["read_only"] is True
+    body = {"read_only": False}
+    assert admin.send("PUT", f"{API}/configurations", json=body).status_code == 200
+    assert admin.send("POST", "/v2/team/app/blobs/uploads/").status_code == 202
+
+
+def test_a_project_is_deleted_when_empty_and_its_name_is_free_again(harbor, admin):
+    harbor.push("team/app", Image("app"), "v1")
+    scope = "service=harbor-registry&scope=repository:team/app:pull"
+    token = admin.get(f"/service/token?{scope}").json()["token"]
+    number = admin.api("/projects/team")["project_id"]
+    status, code, _ = error_of(admin.send("DELETE", f"{API}/projects/team"))
+    assert (status, code) == (412, "PRECONDITION")
+    assert admin.send("DELETE", f"{API}{APP}").status_code == 200
+    assert admin.send("DELETE", f"{API}/projects/team").status_code == 200
+    assert error_of(admin.get(f"{API}/projects/team"))[0] == 404
+    # A second is what tokens count in; the new project has to be younger than the token.
+    with harbor.state.pretended_time(harbor.state.now() + 2000):
+        created = admin.send("POST", f"{API}/projects", json={"project_name": "team"})
+    assert created.headers["Location"] == f"/api/v2.0/projects/{number + 1}"
+    harbor.push("team/app", Image("app"), "v1")
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert Client(harbor).manifest("team/app", "v1", **bearer).status_code == 401
+
+
+def test_labels_are_shown_where_they_are_asked_for(harbor, admin):
+    harbor.push("team/app", Image("app"), "v1")
+    harbor.push("team/app", Image("other"), "v2")
+    label = {"name": "blessed", "scope": "g", "color": "#00AA00"}
+    number = int(admin.send("POST", f"{API}/labels", json=label).headers["Location"].split("/")[-1])
+    added = admin.send("POST", f"{API}{APP}/artifacts/v1/labels", json={"id": number})
+    assert added.status_code == 200
+    (row,) = admin.api(f"{APP}/artifacts?with_label=true&q=labels=({number})")
+    assert [each["name"] for each in row["labels"]] == ["blessed"]
+    assert admin.api(f"{APP}/artifacts/v1")["labels"] is None
+    path = f"{API}{APP}/artifacts/v1/labels/{number}"
+    assert admin.send("DELETE", path).status_code == 200
+    assert admin.api(f"{APP}/artifacts/v1?with_label=true")["labels"] is None
+
+
+@pytest.mark.parametrize("version", ["v2.11.2", "v2.8.0-abc"])
+def test_older_versions_lack_what_came_with_2_12(version):
+    with HarborDouble(version=version) as harbor:
+        harbor.create_project("team")
+        harbor.push("team/app", multi_arch("app"), "v1")
+        admin = Client(harbor, harbor.user, harbor.password)
+        assert admin.api("/systeminfo")["harbor_version"] == version
+        missing = admin.get(f"{API}/projects/team/artifacts")
+        text = "path /api/v2.0/projects/team/artifacts was not found"
+        assert error_of(missing) == (404, "NOT_FOUND", text)
+        for row in admin.api(f"{APP}/artifacts?q=base=*"):
+            assert not {"artifact_type", "repository_name"} & row.keys()
