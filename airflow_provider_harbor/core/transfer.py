@@ -20,7 +20,9 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConnectionError,
     HarborNotFoundError,
+    HarborRateLimitError,
     HarborRefusedError,
+    HarborServerError,
     NotTriedError,
     RefusalReason,
 )
@@ -37,6 +39,12 @@ Progress = Callable[[str], None]
 
 # So many artifacts in a row that fail for a reason which is not theirs stop the rest.
 _FAILURES_TO_STOP = 5
+_GENERAL_ERRORS = (
+    HarborConnectionError,
+    HarborAuthError,
+    HarborRateLimitError,
+    HarborServerError,
+)
 
 
 class _Manifests:
@@ -186,8 +194,11 @@ class Transfer:
 
     def _note_failure(self, err: HarborBackupError) -> None:
         """Stop the rest when it is the whole copy that fails, and not this artifact."""
-        is_read_only = isinstance(err, HarborRefusedError) and err.reason is RefusalReason.READ_ONLY
-        if not is_read_only and not isinstance(err, (HarborConnectionError, HarborAuthError)):
+        if isinstance(err, HarborRefusedError):
+            is_general = err.reason in (RefusalReason.READ_ONLY, RefusalReason.QUOTA)
+        else:
+            is_general = isinstance(err, _GENERAL_ERRORS)
+        if not is_general:
             return
         with self._lock:
             self._failures_in_a_row += 1

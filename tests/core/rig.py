@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import requests
+
 from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.check import list_projects
 from airflow_provider_harbor.core.destination import (
@@ -60,6 +62,24 @@ def fill_small(harbor: HarborDouble) -> dict[str, Content]:
         "untagged": harbor.push("alpha/app", Image("untagged")),
         "index": harbor.push("beta/deep/multi", multi_arch("multi"), "2.0"),
     }
+
+
+def make_immutable(harbor: HarborDouble, project: str, tags: str) -> None:
+    """Set a rule that makes the tags of a project which fit a glob immutable."""
+    requests.post(
+        f"{harbor.url}/api/v2.0/projects/{project}/immutabletagrules",
+        auth=(harbor.user, harbor.password),
+        timeout=10,
+        json={
+            "disabled": False,
+            "action": "immutable",
+            "template": "immutable_template",
+            "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": tags}],
+            "scope_selectors": {
+                "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]
+            },
+        },
+    ).raise_for_status()
 
 
 class Backup:
