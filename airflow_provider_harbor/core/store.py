@@ -365,7 +365,11 @@ class _HashingReader(io.RawIOBase):
 
 def _compress(content: bytes) -> bytes:
     """Return the gzip form, which has neither a name nor a time in it: equal for equal content."""
-    return gzip.compress(content, compresslevel=6, mtime=0)
+    packed = io.BytesIO()
+    # Not gzip.compress(), whose header depends on the version of Python.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as stream:
+        stream.write(content)
+    return packed.getvalue()
 
 
 def _dump(data: Mapping[str, Any]) -> bytes:

@@ -176,6 +176,7 @@ class TestInventories:
         refs = [local.write_inventory(run, "library", [record(1)]) for run in ("one", "two")]
         first, second = ((root / ref.path).read_bytes() for ref in refs)
         assert first == second
+        assert first[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "no name, no time"
         assert gzip.decompress(first).splitlines()[0] == (
             b'{"format_version":1,"kind":"harbor-inventory"}'
         )
