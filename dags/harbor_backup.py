@@ -1,0 +1,146 @@
+"""Back up a Harbor, every night.
+
+1. **check**: is Harbor there and healthy, are both logins accepted?
+2. **projects**: list the projects, and prove that the login sees all of them.
+3. **backup**, once for each project and named by it:
+   **inventory** lists every digest into the store, **copy** copies what the destination lacks.
+4. **snapshot**: write the report. It is green only when everything is protected; its log, and
+   `reports/` in the store, say what is not, and why.
+
+**To run one project again**: open its red `backup.inventory` (or, where that one is green, its red
+`backup.copy`), choose *Clear*, leave *Downstream* on, and confirm. The project's tasks and
+**snapshot** run again, and nothing else.
+
+**To look before it copies**: trigger it with *Dry run*. Inventories and plans are written into the
+store, nothing is copied, and **snapshot** ends as skipped.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import DAG, Asset, Param, conf, task_group
+
+from airflow_provider_harbor.operators.harbor import (
+    RETRY_POLICY,
+    HarborCopyOperator,
+    HarborHealthCheckOperator,
+    HarborInventoryOperator,
+    HarborListProjectsOperator,
+    HarborSnapshotOperator,
+)
+
+SOURCE = "harbor_default"  # the connection of the Harbor to back up
+DESTINATION = "harbor_destination"  # the connection of the registry to copy to
+SCHEDULE = "30 3 * * *"
+TIME_ZONE = "UTC"
+# How much load Harbor gets: so many projects at once, each with `workers` artifacts at once.
+PROJECTS_AT_ONCE = 4
+
+with DAG(
+    "harbor_backup",
+    description="Copy all artifacts of a Harbor to another registry, and prove that all are there",
+    doc_md=__doc__,
+    schedule=SCHEDULE,
+    start_date=pendulum.datetime(2025, 1, 1, tz=TIME_ZONE),
+    catchup=False,
+    max_active_runs=1,
+    tags=["harbor", "backup"],
+    params={
+        "projects": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Projects",
+            description_md="Names or globs such as `team-*`, one a line; empty for all.",
+        ),
+        "exclude": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Exclude",
+            description_md="Names or globs to leave out; they win over *Projects*.",
+        ),
+        "destination": Param(
+            DESTINATION,
+            type="string",
+            minLength=1,
+            title="Destination",
+            description_md="Id of the connection (type Harbor) of a Harbor or a plain registry.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description_md="Write inventories and plans, copy nothing.",
+        ),
+        "workers": Param(
+            8,
+            type="integer",
+            minimum=1,
+            maximum=64,
+            title="Workers",
+            description_md="How many artifacts of a project are copied at once.",
+        ),
+        "store": Param(
+            conf.get("harbor", "store"),
+            type="string",
+            minLength=1,
+            title="Store",
+            description_md="Directory or URL of inventories and reports; all workers need it.",
+        ),
+    },
+    default_args={
+        "owner": "registry",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        # Only what may pass is tried again: a wrong password fails at once.
+        "retry_policy": RETRY_POLICY,
+        "harbor_conn_id": SOURCE,
+    },
+) as dag:
+    destination, dry_run, store = map(dag.param, ("destination", "dry_run", "store"))
+
+    check = HarborHealthCheckOperator(task_id="check", destination_conn_id=destination)
+
+    projects = HarborListProjectsOperator(
+        task_id="projects", projects=dag.param("projects"), exclude=dag.param("exclude")
+    )
+
+    @task_group(default_args={"map_index_template": "{{ task.unit['name'] }}"})
+    def backup(unit):
+        inventory = HarborInventoryOperator(
+            task_id="inventory",
+            unit=unit,
+            store=store,
+            max_active_tis_per_dagrun=PROJECTS_AT_ONCE,
+        )
+        # Runs also where the inventory failed: of several projects the others are copied, and the
+        # one that failed is shown by its name.
+        HarborCopyOperator(
+            task_id="copy",
+            unit=unit,
+            inventories=inventory.output,
+            destination_conn_id=destination,
+            store=store,
+            workers=dag.param("workers"),
+            plan_only=dry_run,
+            trigger_rule="all_done",
+            max_active_tis_per_dagrun=PROJECTS_AT_ONCE,
+        )
+
+    # Runs whatever happened before it, and fails when anything is not protected.
+    snapshot = HarborSnapshotOperator(
+        task_id="snapshot",
+        units=projects.output,
+        status=check.output,
+        destination_conn_id=destination,
+        store=store,
+        plan_only=dry_run,
+        trigger_rule="all_done",
+        outlets=[Asset("harbor_backup")],
+    )
+
+    check >> projects
+    backup.expand(unit=projects.output) >> snapshot

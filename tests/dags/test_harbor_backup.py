@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.inventory import take_inventory
+from tests.dags.conftest import Run
+from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
+
+pytestmark = pytest.mark.airflow
+RunDag = Callable[..., Run]
+NAMES = ("library", "team-a", "team-b")
+
+
+@pytest.fixture
+def filled(harbor: HarborDouble, other_harbor: HarborDouble, connect: Any) -> HarborDouble:
+    """A Harbor with three projects, and connections to it and to an empty destination."""
+    for name in NAMES[1:]:
+        harbor.create_project(name)
+    harbor.push("library/base", Image("base"), "1", "latest")
+    app = harbor.push("team-a/app", Image("app"), "v1")
+    harbor.push("team-a/app", cosign_signature(app))
+    harbor.push("team-b/web", multi_arch("web"), "v2")
+    connect("harbor_default", harbor)
+    connect("harbor_destination", other_harbor)
+    return harbor
+
+
+def held(harbor: HarborDouble) -> set[tuple[str, str, tuple[str, ...]]]:
+    """Return all that a Harbor holds: repository, digest, tags."""
+    with HarborClient(harbor.url, harbor.user, harbor.password) as client:
+        return {
+            (record.repository, record.digest, tuple(tag.name for tag in record.tags))
+            for project in client.iter_projects()
+            for record in take_inventory(client, project.name)
+        }
+
+
+def committed(root: Path) -> list[str]:
+    return [path.name for path in root.glob("snapshots/*/*.json")]
+
+
+def failed(run: Run) -> set[tuple[str, int]]:
+    return {key for key, state in run.states.items() if state == "failed"}
+
+
+def test_everything_is_copied(
+    run_dag: RunDag,
+    filled: HarborDouble,
+    other_harbor: HarborDouble,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert run.state == "success"
+    assert set(run.states.values()) == {"success"}
+    assert held(other_harbor) == held(filled)
+    assert committed(tmp_path) == ["snapshot.json"]
+    for task in ("backup.inventory", "backup.copy"):
+        assert tuple(run.names[task, index] for index in range(3)) == NAMES
+    (event,) = run.asset_events
+    assert (event["run"], event["complete"]) == (run.run_id, True)
+    assert event["counts"]["artifacts"] == 3
+    # References and counts only.
+    assert all(len(json.dumps(value)) < 2000 for value in run.xcoms.values())
+    # What the backup says of itself is in the logs, what it must not say is nowhere.
+    output = "".join(capfd.readouterr())
+    assert "Everything is protected" in output
+    for shown in (
+        output,
+        json.dumps([*run.xcoms.values(), *run.fields.values()]),
+        *texts(tmp_path),
+    ):
+        assert filled.password not in shown
+
+
+def texts(root: Path) -> list[str]:
+    """Return what is in the files of a store."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return [
+        (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
+        for path in files
+    ]
+
+
+def test_one_project_cannot_be_listed(
+    run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path
+) -> None:
+    fault = Fault(path="/projects/team-a/(artifacts|repositories)", status=403, times=None)
+    filled.faults.add(fault)
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert run.state == "failed"
+    # Permanent: failed at the first try, and shown by its name.
+    assert failed(run) == {("backup.inventory", 1), ("backup.copy", 1), ("snapshot", -1)}
+    assert set(run.tries.values()) == {1}
+    assert run.names["backup.copy", 1] == "team-a"
+    assert fault.hits == 1
+    assert committed(tmp_path) == ["partial.json"]
+    assert run.asset_events == []
+    (partial,) = tmp_path.glob("snapshots/*/partial.json")
+    results = {r["project"]: r for r in json.loads(partial.read_text())["projects"]}
+    assert {name: result["ok"] for name, result in results.items()} == {
+        "library": True,
+        "team-a": False,
+        "team-b": True,
+    }
+    assert "team-a" in results["team-a"]["error"]
+    assert {repository for repository, _, _ in held(other_harbor)} == {"library/base", "team-b/web"}
+
+
+def test_one_artifact_cannot_be_copied(
+    run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path
+) -> None:
+    lost = next(iter(Image("app").blobs))
+    filled.state.lose_blob(lost)
+    filled.push("team-a/other", Image("other"), "v1")
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert failed(run) == {("backup.copy", 1), ("snapshot", -1)}
+    assert set(run.tries.values()) == {1}
+    assert committed(tmp_path) == ["partial.json"]
+    (report,) = tmp_path.glob("reports/*.json")
+    findings = json.loads(report.read_text())["projects"][1]["copy"]["findings"]
+    assert [f["digest"] for f in findings if f["reason"] == "missing-blob"] == [Image("app").digest]
+    assert ("team-a/other", Image("other").digest, ("v1",)) in held(other_harbor)
+
+
+def test_what_may_pass_is_tried_again(
+    run_dag: RunDag, filled: HarborDouble, tmp_path: Path
+) -> None:
+    # More often than the transport itself tries.
+    filled.faults.add(
+        Fault(path="/projects/team-a/artifacts", status=503, times=6, headers={"Retry-After": "0"})
+    )
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert run.state == "success"
+    assert run.tries["backup.inventory", 1] == 2
+    assert run.tries["backup.inventory", 0] == 1
+    assert committed(tmp_path) == ["snapshot.json"]
+
+
+def test_harbor_is_not_there(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:
+    filled.faults.add(Fault(path="/ping", status=404, times=None))
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert run.state == "failed"
+    assert failed(run) == {("check", -1), ("snapshot", -1)}
+    assert run.states["projects", -1] == "upstream_failed"
+    assert run.states["backup.copy", -1] == "upstream_failed"
+
+
+def test_mistyped_project(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:
+    run = run_dag("harbor_backup", store=str(tmp_path), projects=["taem-*"])
+
+    assert run.state == "failed"
+    assert failed(run) == {("projects", -1), ("snapshot", -1)}
+
+
+def test_form_values_are_heeded(
+    run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path, connect: Any
+) -> None:
+    connect("elsewhere", other_harbor)
+    run = run_dag(
+        "harbor_backup",
+        store=str(tmp_path),
+        projects=["team-*"],
+        exclude=["team-b"],
+        destination="elsewhere",
+        workers=2,
+    )
+
+    assert run.state == "success"
+    assert {repository for repository, _, _ in held(other_harbor)} == {"team-a/app"}
+    assert run.fields["backup.copy", 0]["workers"] == 2
+
+
+def test_dry_run(
+    run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path
+) -> None:
+    before = held(other_harbor)
+    run = run_dag("harbor_backup", store=str(tmp_path), dry_run=True)
+
+    assert run.state == "success"
+    assert run.states["snapshot", -1] == "skipped"
+    assert held(other_harbor) == before == set()
+    assert len(list(tmp_path.glob("plans/*/*.json"))) == 3
+    assert len(list(tmp_path.glob("inventories/*/*"))) == 3
+    assert committed(tmp_path) == []
+    assert run.asset_events == []
+
+
+def test_more_projects_than_airflow_maps(
+    run_dag: RunDag,
+    filled: HarborDouble,
+    other_harbor: HarborDouble,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    filled.faults.add(Fault(path="/projects/library/artifacts", status=403, times=None))
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert run.names["backup.copy", 0] == "library to team-a (2)"
+    assert failed(run) == {("backup.inventory", 0), ("backup.copy", 0), ("snapshot", -1)}
+    # The other project of the unit is protected all the same.
+    assert {repository for repository, _, _ in held(other_harbor)} == {"team-a/app", "team-b/web"}
