@@ -169,6 +169,20 @@ class HarborClient:
         for quota in self._iter_pages("/quotas", query):
             yield str((quota.get("ref") or {}).get("name") or "")
 
+    def get_permissions(self, project_id: int) -> frozenset[str]:
+        """Return what the login may do in a project, as `repository:pull`, `artifact:list`, ...
+
+        Of a project that the login may not see, or that is not there, it is empty. Takes a user as
+        well as a robot. Source: swagger.yaml `GET /users/current/permissions`.
+        """
+        params = {"scope": f"/project/{project_id}", "relative": "true"}
+        data, _ = self._session.get_json(
+            f"{_API}/users/current/permissions", authorization=self._authorization, params=params
+        )
+        if not isinstance(data, list):
+            raise HarborProtocolError(f"GET {self.url}{_API}/users/current/permissions: no list")
+        return frozenset(f"{item.get('resource')}:{item.get('action')}" for item in data)
+
     # -- projects
 
     def iter_projects(self) -> Iterator[Project]:

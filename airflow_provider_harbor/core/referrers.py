@@ -12,13 +12,7 @@ from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborNotFoundError
 from airflow_provider_harbor.core.manifest import OCI_INDEX, Manifest, digest_of
-from airflow_provider_harbor.core.registry import RegistryClient
-
-
-def referrers_tag(subject: str) -> str:
-    """Return the tag under which the referrers of a digest are listed."""
-    algorithm, _, encoded = subject.partition(":")
-    return f"{algorithm[:32]}-{encoded[:64]}"
+from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 
 
 class ReferrersTags:

@@ -20,7 +20,12 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
     HarborProtocolError,
 )
-from airflow_provider_harbor.core.manifest import MANIFEST_MEDIA_TYPES, Manifest
+from airflow_provider_harbor.core.manifest import (
+    MANIFEST_MEDIA_TYPES,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+)
 from airflow_provider_harbor.core.tokens import Authenticator
 
 # Harbor counts a pull, and moves pull times that retention rules go by, unless the user agent is
@@ -28,8 +33,6 @@ from airflow_provider_harbor.core.tokens import Authenticator
 _UNCOUNTED_USER_AGENT = "harbor-registry-client"
 # Without it a registry answers 404 for what the client does not say that it understands.
 _ACCEPT = ", ".join(MANIFEST_MEDIA_TYPES)
-# More than any registry takes (4 MiB is what the specification asks for).
-_LARGEST_MANIFEST_BYTES = 16 * 1024 * 1024
 _PAGE_SIZE = 1000
 
 
@@ -160,15 +163,14 @@ class RegistryClient:
                 `MANIFEST_UNKNOWN` when Harbor knows it but its storage has lost it.
             DigestMismatchError: The bytes are not what was asked for.
         """
-        with self._request(
+        response = self._request(
             "GET",
             repository,
             f"manifests/{reference}",
             headers={"Accept": _ACCEPT, "User-Agent": _UNCOUNTED_USER_AGENT},
-            stream=True,
-        ) as response:
-            content = _read_limited(response, f"{repository}@{reference}")
-            media_type = response.headers.get("Content-Type", "")
+        )
+        content = response.content
+        media_type = response.headers.get("Content-Type", "")
         if ":" in reference:
             algorithm = reference.split(":", 1)[0]
             actual = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
@@ -316,8 +318,26 @@ class RegistryClient:
                 return
             data = transport.read_json(response)
             yield from (data.get("tags") if isinstance(data, dict) else None) or []
-            following = response.links.get("next", {}).get("url")
-            path = urljoin(response.url, following) if following else None
+            path = _next_page(response)
+
+    def iter_referrers(self, repository: str, digest: str) -> Iterator[Descriptor]:
+        """Yield what refers to a digest, by the registry's own list or by that under its tag."""
+        path: str | None = f"referrers/{digest}"
+        while path:
+            try:
+                response = self._request("GET", repository, path)
+            except HarborNotFoundError:
+                yield from self._tagged_referrers(repository, digest)
+                return
+            where = f"referrers of {repository}@{digest}"
+            yield from Manifest.from_bytes(response.content, OCI_INDEX, where).children
+            path = _next_page(response)
+
+    def _tagged_referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
+        try:
+            return self.get_manifest(repository, referrers_tag(digest)).children
+        except HarborNotFoundError:
+            return ()
 
     # -- requests
 
@@ -340,12 +360,18 @@ class RegistryClient:
         return self._authenticator.send(method, path, scopes, **kwargs)
 
 
-def _read_limited(response: transport.Response, where: str) -> bytes:
-    content = bytearray()
-    for block in transport.iter_content(response):
-        content += block
-        if len(content) > _LARGEST_MANIFEST_BYTES:
-            raise HarborProtocolError(
-                f"{where}: the manifest is larger than {_LARGEST_MANIFEST_BYTES} bytes"
-            )
-    return bytes(content)
+def referrers_tag(subject: str) -> str:
+    """Return the tag that lists the referrers of a digest where a registry does not do it itself.
+
+    Source: distribution-spec v1.1, "Referrers Tag Schema".
+    """
+    algorithm, _, encoded = subject.partition(":")
+    return f"{algorithm[:32]}-{encoded[:64]}"
+
+
+def _next_page(response: transport.Response) -> str | None:
+    """Return path and query of the next page; its host is the registry's, whatever it says."""
+    following = response.links.get("next", {}).get("url")
+    if not following:
+        return None
+    return urlsplit(urljoin(response.url, following))._replace(scheme="", netloc="").geturl()

@@ -109,7 +109,6 @@ class Transfer:
         self._destination = destination
         self._plan = plan
         self._held = held
-        self._workers = workers
         self._progress = progress
         self._manifests = _Manifests(source, plan, sleep)
         self._referrers = ReferrersTags(destination)
@@ -120,6 +119,8 @@ class Transfer:
             on_bytes=lambda number: self._tell(),
             sleep=sleep,
         )
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="manifest")
+        self._blob_pool = ThreadPoolExecutor(workers, thread_name_prefix="blob")
         self._lock = threading.Lock()
         self._futures: dict[tuple[str, str], Future[HarborBackupError | None]] = {}
         self._blob_futures: dict[tuple[str, str], Future[None]] = {}
@@ -131,22 +132,21 @@ class Transfer:
         self._stopped_by: HarborBackupError | None = None
 
     def run(self, project: str) -> CopyReport:
-        """Do all steps, and say of each record of the plan what became of it.
+        """Do all steps, once, and say of each record of the plan what became of it.
 
         An artifact that cannot be copied is a finding of the report, and raises nothing.
         """
         started = time.monotonic()
-        self._blob_pool = ThreadPoolExecutor(self._workers, thread_name_prefix="blob")
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="manifest")
         try:
-            self._run_all(pool, self._copy_step, self._plan.steps)
+            self._run_all(self._copy_step, self._plan.steps)
             last = [step for step in self._plan.steps if step.record.key in self._waiting_tags]
-            self._run_all(pool, self._put_waiting_tags, last)
+            self._run_all(self._put_waiting_tags, last)
         finally:
-            # After a failure or Ctrl-C nothing new begins, and what goes on ends with its block.
+            # After Ctrl-C nothing new begins, and what is on its way ends with its block.
             self._blobs.stop()
-            pool.shutdown(cancel_futures=True)
-            self._blob_pool.shutdown(cancel_futures=True)
+            self._blob_pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(cancel_futures=True)
+            self._blob_pool.shutdown()
         return self._report(project, time.monotonic() - started)
 
     def holdings(self) -> Holdings:
@@ -166,13 +166,11 @@ class Transfer:
 
     # -- scheduling
 
-    def _run_all(
-        self, pool: ThreadPoolExecutor, work: Callable[[Step], None], steps: Sequence[Step]
-    ) -> None:
+    def _run_all(self, work: Callable[[Step], None], steps: Sequence[Step]) -> None:
         for step in steps:
             # In the plan's order, so that what a step waits for has always begun before it: the
             # pool starts work in the order in which it was given.
-            self._futures[step.record.key] = pool.submit(self._guarded, work, step)
+            self._futures[step.record.key] = self._pool.submit(self._guarded, work, step)
         for step in steps:
             error = self._futures[step.record.key].result()
             if error is not None:

@@ -178,6 +178,17 @@ def test_a_created_project_is_private(harbor: HarborDouble) -> None:
     assert caught.value.reason is RefusalReason.CONFLICT
 
 
+def test_the_permissions_of_a_robot_are_those_it_was_given(harbor: HarborDouble) -> None:
+    project = harbor.create_project("mine")
+    other = harbor.create_project("other")
+    robot = harbor.create_robot("one", ["mine"])
+    client = login(harbor, robot, ROBOT_SECRET)
+    held = client.get_permissions(project.id)
+    assert {"repository:pull", "artifact:list"} <= held
+    assert "repository:push" not in held
+    assert client.get_permissions(other.id) == frozenset()
+
+
 def test_a_project_that_is_not_there_is_not_found(harbor: HarborDouble) -> None:
     with pytest.raises(HarborNotFoundError):
         login(harbor).get_project("nothing")

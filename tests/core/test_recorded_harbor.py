@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_harbor.core.manifest import digest_of
 from airflow_provider_harbor.core.records import Record, Role
-from airflow_provider_harbor.core.referrers import referrers_tag
+from airflow_provider_harbor.core.registry import referrers_tag
 from tests.contract.replay import Replayer, load_scenario
 from tests.core.rig import Backup, reach, registry_login
 from tests.double import HarborDouble

@@ -20,11 +20,12 @@ from airflow_provider_harbor.core.exceptions import (
     RefusalReason,
 )
 from airflow_provider_harbor.core.manifest import Manifest, digest_of
+from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import BlobReader, RegistryClient
 from airflow_provider_harbor.core.transport import basic_authorization
 from tests.core.rig import fast_session, registry_login
 from tests.double import Fault, HarborDouble
-from tests.double.content import Content, Image, multi_arch
+from tests.double.content import Content, Image, multi_arch, sbom_for, sigstore_bundle
 from tests.registry_server import PlainRegistry
 
 
@@ -113,6 +114,23 @@ class RegistryContract:
     def test_all_tags_are_listed(self, client: RegistryClient) -> None:
         push(client, "p/app", Image("many tags"), "b", "a", "c")
         assert sorted(client.iter_tags("p/app")) == ["a", "b", "c"]
+
+    def test_referrers_are_listed_by_the_registry_or_by_their_tag(
+        self, client: RegistryClient
+    ) -> None:
+        subject = Image("subject")
+        push(client, "p/app", subject, "1.0")
+        assert list(client.iter_referrers("p/app", subject.digest)) == []
+        lists = ReferrersTags(client)
+        attached = [make(subject) for make in (sbom_for, sigstore_bundle)]
+        for content in attached:
+            for digest, blob in content.blobs.items():
+                client.put_blob("p/app", digest, blob)
+            manifest = as_manifest(content)
+            if not client.put_manifest("p/app", content.digest, manifest).handles_subject:
+                lists.add("p/app", manifest)
+        found = {d.digest for d in client.iter_referrers("p/app", subject.digest)}
+        assert found == {content.digest for content in attached}
 
     def test_a_repository_that_is_not_there_has_no_tags(self, client: RegistryClient) -> None:
         assert list(client.iter_tags("p/nothing")) == []

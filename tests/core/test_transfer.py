@@ -11,8 +11,7 @@ import requests
 
 from airflow_provider_harbor.core.destination import Destination
 from airflow_provider_harbor.core.records import Record
-from airflow_provider_harbor.core.referrers import referrers_tag
-from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 from tests.core.rig import Backup, fill_small, reach, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import (
