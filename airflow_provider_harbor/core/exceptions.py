@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import Any
 
 
 class HarborBackupError(Exception):
@@ -135,28 +136,9 @@ class HarborRefusedError(HarborStatusError):
         reason: Which rule, see `RefusalReason`.
     """
 
-    def __init__(
-        self,
-        reason: RefusalReason,
-        *,
-        status: int,
-        code: str = "",
-        message: str = "",
-        method: str = "",
-        url: str = "",
-        request_id: str = "",
-        hint: str = "",
-    ) -> None:
+    def __init__(self, reason: RefusalReason, **fields: Any) -> None:
         self.reason = reason
-        super().__init__(
-            status=status,
-            code=code,
-            message=message,
-            method=method,
-            url=url,
-            request_id=request_id,
-            hint=hint,
-        )
+        super().__init__(**fields)
 
 
 class HarborRateLimitError(HarborStatusError):

@@ -22,7 +22,12 @@ from airflow_provider_harbor.core.models import (
     Statistics,
     SystemInfo,
 )
-from airflow_provider_harbor.core.transport import HttpSession, basic_authorization, read_json
+from airflow_provider_harbor.core.transport import (
+    Client,
+    HttpSession,
+    basic_authorization,
+    read_json,
+)
 
 T = TypeVar("T")
 
@@ -47,7 +52,7 @@ def _escape(repository: str) -> str:
     return quote(quote(repository, safe=""), safe="")
 
 
-class HarborClient:
+class HarborClient(Client):
     """A login at one Harbor. May be shared by threads.
 
     Wrong credentials are no error to Harbor: it goes on as if nobody had logged in, and answers 200
@@ -77,24 +82,11 @@ class HarborClient:
         if not 1 <= page_size <= _MAX_PAGE_SIZE:
             # Harbor takes 0 for "all at once", and answers 422 above 100.
             raise ValueError(f"page_size is {page_size}, not 1 to {_MAX_PAGE_SIZE}")
-        self._session = session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds)
-        self.url = self._session.base_url
-        self.user = user
+        super().__init__(
+            session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds), user
+        )
         self._authorization = basic_authorization(user, password) if user else None
         self._page_size = page_size
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, user={self.user!r})"
-
-    def __enter__(self) -> HarborClient:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
 
     # -- the system
 

@@ -98,7 +98,7 @@ class BlobReader:
             )
 
 
-class RegistryClient:
+class RegistryClient(transport.Client):
     """A login at one registry. May be shared by threads.
 
     Args:
@@ -120,25 +120,11 @@ class RegistryClient:
         timeout_seconds: float = 60,
         session: transport.HttpSession | None = None,
     ) -> None:
-        self._session = session or transport.HttpSession(
-            url, verify=verify, timeout_seconds=timeout_seconds
+        super().__init__(
+            session or transport.HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
+            user,
         )
-        self.url = self._session.base_url
-        self.user = user
         self._authenticator = Authenticator(self._session, user, password)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, user={self.user!r})"
-
-    def __enter__(self) -> RegistryClient:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
 
     def ping(self) -> None:
         """Make sure that a registry is there and takes the login.

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -33,6 +33,9 @@ from airflow_provider_harbor.core.exceptions import (
     HarborTlsError,
 )
 from airflow_provider_harbor.core.statuses import error_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +267,33 @@ class HttpSession:
         """
         response = self.request("GET", path, **kwargs)
         return read_json(response), response.headers
+
+
+class Client:
+    """A login at one server; a context manager, which closes the connections at its end.
+
+    Attributes:
+        url: Base URL of the server.
+        user: Name that is logged in; empty for nobody.
+    """
+
+    def __init__(self, session: HttpSession, user: str) -> None:
+        self._session = session
+        self.url = session.base_url
+        self.user = user
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, user={self.user!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
 
 
 def read_json(response: requests.Response) -> Any:

@@ -26,3 +26,14 @@ def backup(harbor: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
     """A login at `harbor`, and a store."""
     with Backup(harbor, tmp_path / "store") as made:
         yield made
+
+
+@pytest.fixture(params=["harbor", "plain registry"])
+def target(
+    request: pytest.FixtureRequest, other_harbor: HarborDouble
+) -> HarborDouble | PlainRegistry:
+    """Each kind of destination, empty."""
+    if request.param == "harbor":
+        return other_harbor
+    registry: PlainRegistry = request.getfixturevalue("plain_registry")
+    return registry

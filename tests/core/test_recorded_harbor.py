@@ -35,16 +35,6 @@ def backup(recorded: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
         yield made
 
 
-@pytest.fixture(params=["harbor", "plain registry"])
-def target(
-    request: pytest.FixtureRequest, other_harbor: HarborDouble
-) -> HarborDouble | PlainRegistry:
-    if request.param == "harbor":
-        return other_harbor
-    registry: PlainRegistry = request.getfixturevalue("plain_registry")
-    return registry
-
-
 def pushed_digests() -> set[tuple[str, str]]:
     return {(repository, digest) for repository, _, digest in SCENARIO["pushes"]}
 

@@ -27,17 +27,6 @@ from tests.double.content import (
 from tests.registry_server import PlainRegistry
 
 
-@pytest.fixture(params=["harbor", "plain registry"])
-def target(
-    request: pytest.FixtureRequest, other_harbor: HarborDouble
-) -> HarborDouble | PlainRegistry:
-    """Each kind of destination, empty."""
-    if request.param == "harbor":
-        return other_harbor
-    registry: PlainRegistry = request.getfixturevalue("plain_registry")
-    return registry
-
-
 @pytest.fixture
 def destination(target: HarborDouble | PlainRegistry) -> Iterator[Destination]:
     opened = reach(target)
