@@ -283,10 +283,10 @@ def _problem(result: ProjectResult, dry_run: bool) -> str:
             "is a defect of this program: please report it"
         )
     for status, number in ((Status.FAILED, copy.failed), (Status.SKIPPED, copy.skipped)):
-        unnamed = number - sum(1 for _ in result.iter_findings(status))
-        if unnamed > 0:
+        named = sum(1 for _ in result.iter_findings(status))
+        if named != number:
             return (
-                f"{human_count(unnamed, 'record')} {status} without a finding that says why. Read "
-                "the log of its copy task, then run the project again"
+                f"{human_count(number, 'record')} {status}, but its findings give the reasons of "
+                f"{named:,}. Read the log of its copy task, then run the project again"
             )
     return ""

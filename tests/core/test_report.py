@@ -162,8 +162,14 @@ class TestComplete:
             (result(dry_run=True), "project library: only a dry run"),
             (result(copy=copied(present=5)), "accounts for 9 of the 10 records"),
             (result(copy=copied(present=7)), "accounts for 11 of the 10 records"),
-            (result(copy=copied(copied=3, failed=1)), "1 record failed without a finding"),
-            (result(copy=copied(copied=3, skipped=1)), "1 record skipped without a finding"),
+            (
+                result(copy=copied(copied=3, failed=1)),
+                "1 record failed, but its findings give the reasons of 0",
+            ),
+            (
+                result(copy=copied(copied=3, skipped=1)),
+                "1 record skipped, but its findings give the reasons of 0",
+            ),
         ],
     )
     def test_not_when_a_project_is_not_done(self, bad: ProjectResult, line: str) -> None:
