@@ -1,15 +1,18 @@
 """The backup itself, without Airflow: it imports and runs where Airflow is not installed.
 
-    cli                             the command `harbor-backup`
-    transfer, check                 copy a plan; prove the login and what it sees
-    inventory, plan, store, report  what Harbor holds; what to copy; the files; how a run ended
-    harbor, registry                Harbor's REST API; the OCI distribution API
-    tokens                          the tokens of a registry
-    transport                       HTTP: the only module that knows `requests`
-    records, models, manifest       inventory records; Harbor's values; OCI content
-    statuses, exceptions            an error status as an exception; the error tree
+    cli, commands, progress, credentials    the command `harbor-backup`
+    backup                                  the steps of a run: list, copy, conclude
+    transfer, blobs, referrers, failures    carry out a copy plan; what a failure means
+    destination, check                      where copies go; prove the login and what it sees
+    store, storage                          the backup store and its format; atomic files
+    report, report_page, results            how a run ended, for people; how a project did
+    inventory, plan                         walk a project; what has to be copied, in which order
+    harbor, registry, tokens                Harbor's REST API; the OCI distribution API
+    transport, statuses, attempts           HTTP, the only module that knows `requests`; retries
+    records, models, manifest, human        inventory records; Harbor's values; OCI content
+    exceptions                              the error tree
 
 Import rule: each line may import the lines below it, never those above, and nothing here imports
 Airflow or the hooks, operators, sensors, triggers and DAGs, which import this package. `ruff`
-enforces it (TID251 in pyproject.toml).
+enforces the latter (TID251 in pyproject.toml), a test the former.
 """

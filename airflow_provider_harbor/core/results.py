@@ -139,7 +139,7 @@ class CopyReport:
         tags_set: Tags put; those that were right already are not among them.
         blobs_copied, blobs_mounted, blobs_present: Sent; taken from another repository of the
             destination; there already.
-        bytes_copied: Sent to the destination, manifests included.
+        bytes_copied: Of blobs that were sent, broken attempts included.
         seconds: Wall-clock time.
         findings: One for each record that was skipped or failed.
     """
