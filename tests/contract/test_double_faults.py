@@ -62,7 +62,7 @@ def test_a_fault_hits_only_what_it_is_for(harbor, admin, blob):
 def test_a_connection_can_be_reset(harbor, admin, fault):
     harbor.faults.add(fault)
     body = {"project_name": "new"}
-    with pytest.raises(requests.ConnectionError, match="reset"):
+    with pytest.raises(requests.ConnectionError):
         admin.send("POST", f"{API}/projects", json=body)
     assert harbor.requests.log == [("POST", f"{API}/projects", 0)]
     done = harbor.state.project("new") is not None

@@ -18,6 +18,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -43,9 +44,17 @@ def to_json(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def digest_of(data: bytes | memoryview) -> str:
+def digest_of(data: bytes) -> str:
     """Return the OCI digest of some bytes."""
+    return _remembered_digest(data) if len(data) > 65536 else _digest(data)
+
+
+def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+# Base layers are in many images; hashing them for each would be most of the time a sample takes.
+_remembered_digest = lru_cache(maxsize=32)(_digest)
 
 
 def noise(name: str, size: int) -> bytes:

@@ -23,7 +23,8 @@ def is_immutable(repository: Repository, tag: str) -> bool:
 
 def _selected(selector: dict[str, Any], name: str) -> bool:
     matches = doublestar(selector["pattern"]).match(name) is not None
-    return matches != selector["decoration"].lower().endswith("excludes")
+    excludes = str(selector["decoration"]).lower().endswith("excludes")
+    return matches != excludes
 
 
 def doublestar(pattern: str) -> re.Pattern[str]:

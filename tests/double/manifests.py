@@ -21,12 +21,17 @@ def is_digest(reference: str) -> bool:
 def parse_manifest(data: bytes) -> dict[str, Any]:
     """Return a manifest as a document, or raise what Harbor says of one that is none."""
     try:
-        document = json.loads(data)
+        document: dict[str, Any] = json.loads(data)
     except ValueError as err:
         text = f"unmarshal manifest failed: {_go_json_error(data)}"
         raise HarborError(400, "MANIFEST_INVALID", text) from err
-    if not isinstance(document, dict):
-        raise HarborError(400, "MANIFEST_INVALID", "unmarshal manifest failed: not an object")
+    well_formed = isinstance(document, dict) and all(
+        isinstance(each, dict) and isinstance(each.get("digest"), str) and "size" in each
+        for each in [*descriptors_of(document), *(document.get("manifests") or [])]
+    )
+    if not well_formed:
+        text = "unmarshal manifest failed: descriptors without digest or size"
+        raise HarborError(400, "MANIFEST_INVALID", text)
     return document
 
 

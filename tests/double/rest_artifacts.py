@@ -265,7 +265,7 @@ def list_artifacts_of_project(state: State, request: Request, name: str) -> Resp
 
 
 def _artifact(
-    state: State, request: Request, path: tuple[str, str, str], resource: str, action: str
+    state: State, request: Request, path: tuple[str, ...], resource: str, action: str
 ) -> Artifact:
     project, repository, reference = path
     require_project(state, request.caller, state.project(project), resource, action)

@@ -43,7 +43,7 @@ Push = tuple[str, Content, tuple[str, ...]]
 def base_layers(name: str, architecture: str) -> tuple[bytes, ...]:
     """Return the layers of a base image, which all images built on it share."""
     system = layer(f"debian/{architecture}", 1_500_000)
-    return (system, layer(f"{name}/{architecture}", 900_000)) if name != "debian" else (system,)
+    return (system,) if name == "debian" else (system, layer(f"{name}/{architecture}", 900_000))
 
 
 def application(base: str, name: str, *, attested: bool = True) -> Index:
@@ -64,7 +64,7 @@ def application(base: str, name: str, *, attested: bool = True) -> Index:
 
 def docker_image(base: str, name: str) -> Image:
     """Return a single image in Docker's old format."""
-    layers = [*base_layers(base, "amd64"), 30_000]
+    layers: list[bytes | int] = [*base_layers(base, "amd64"), 30_000]
     return Image(name, media_type=DOCKER_MANIFEST, layers=layers)
 
 

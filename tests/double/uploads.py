@@ -94,16 +94,17 @@ async def _finish(state: State, request: Request, upload: Upload) -> Response:
     await _receive(state, request, upload)
     with state.lock:
         if not is_digest(digest):
-            detail = "digest parsing failed" if digest else "digest missing"
-            text = "provided digest did not match uploaded content"
-            raise HarborError(400, "DIGEST_INVALID", text, detail=detail, registry=True)
+            raise _wrong_digest("digest parsing failed" if digest else "digest missing")
         state.check_quota(project, {digest: upload.size})
         if state.storage.finish_upload(upload, digest) is None:
-            text = "provided digest did not match uploaded content"
-            detail = {"Digest": digest, "Reason": {}}
-            raise HarborError(400, "DIGEST_INVALID", text, detail=detail, registry=True)
+            raise _wrong_digest({"Digest": digest, "Reason": {}})
         state.count_blob(project, digest, upload.size)
         return _stored(state, request, upload.repository, digest)
+
+
+def _wrong_digest(detail: object) -> HarborError:
+    text = "provided digest did not match uploaded content"
+    return HarborError(400, "DIGEST_INVALID", text, detail=detail, registry=True)
 
 
 def _base(state: State, request: Request) -> str:
