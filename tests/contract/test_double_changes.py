@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.client import ACCEPT, API, Client, error_of, tag_names
 from tests.double import (
+    ROBOT_SECRET,
     HarborDouble,
     Image,
     Index,
@@ -196,6 +197,42 @@ def test_a_project_is_deleted_when_empty_and_its_name_is_free_again(harbor, admi
     harbor.push("team/app", Image("app"), "v1")
     bearer = {"Authorization": f"Bearer {token}"}
     assert Client(harbor).manifest("team/app", "v1", **bearer).status_code == 401
+
+
+def test_a_project_robot_works_in_its_project_and_may_pull_what_it_may_push(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1")
+    access = [{"resource": "repository", "action": "push"}]
+    permissions = [{"kind": "project", "namespace": "team", "access": access}]
+    body = {"name": "ci", "level": "project", "duration": 7, "permissions": permissions}
+    created = admin.send("POST", f"{API}/robots", json=body)
+    robot = created.json()
+    assert (created.status_code, robot["name"]) == (201, "robot$team+ci")
+    assert robot["expires_at"] > 0
+    client = Client(harbor, robot["name"], robot["secret"])
+    assert client.manifest("team/app", "v1").content == image.manifest
+    assert client.put_manifest("team/app", "v2", image).status_code == 201
+    assert error_of(client.get(f"{API}/projects/team"))[0] == 403
+    number = admin.api("/projects/team")["project_id"]
+    (listed,) = admin.api(f"/robots?q=Level=project,ProjectID={number}")
+    assert "secret" not in listed
+    disabled = {**listed, "disable": True}
+    path = f"{API}/robots/{robot['id']}"
+    assert admin.send("PUT", path, json=disabled).status_code == 200
+    assert client.manifest("team/app", "v1").status_code == 401
+    assert admin.send("DELETE", path).status_code == 200
+    assert admin.api(f"/robots?q=Level=project,ProjectID={number}") == []
+
+
+def test_projects_can_be_left_to_administrators_to_create(harbor, admin):
+    robot = Client(harbor, harbor.create_robot("reader"), ROBOT_SECRET)
+    body = {"project_name": "by-robot", "metadata": {"public": "true"}}
+    assert robot.send("POST", f"{API}/projects", json=body).status_code == 201
+    assert admin.api("/projects/by-robot")["metadata"] == {"public": "true"}
+    restricted = {"project_creation_restriction": "adminonly"}
+    assert admin.send("PUT", f"{API}/configurations", json=restricted).status_code == 200
+    refused = robot.send("POST", f"{API}/projects", json={"project_name": "another"})
+    text = "Only system admin can create project"
+    assert error_of(refused) == (403, "FORBIDDEN", text)
 
 
 def test_labels_are_shown_where_they_are_asked_for(harbor, admin):

@@ -137,6 +137,19 @@ def test_a_range_behind_the_end_is_refused(admin):
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */30")
 
 
+def test_blobs_can_be_redirected_to_a_storage_that_wants_no_credentials(harbor, admin):
+    admin.put_blob("team/app", DATA)
+    harbor.state.redirect_blobs = True
+    answer = admin.get(f"/v2/team/app/blobs/{digest_of(DATA)}")
+    assert answer.status_code == 307
+    location = answer.headers["Location"]
+    assert urlsplit(location).hostname == "localhost"
+    assert admin.get(location).status_code == 400
+    assert admin.get(location, auth=None).content == DATA
+    part = admin.get(location, auth=None, headers={"Range": "bytes=3-"})
+    assert (part.status_code, part.content) == (206, DATA[3:])
+
+
 def test_a_blob_is_mounted_only_from_where_it_is_and_may_be_read(harbor, admin):
     harbor.create_project("other")
     admin.put_blob("other/source", DATA)
@@ -232,6 +245,14 @@ def test_what_storage_lost_is_told_from_what_was_deleted(harbor, admin):
     assert admin.manifest("team/app", "v1").content == image.manifest
     harbor.state.delete_artifact("team/app", "v1")
     assert error_of(admin.manifest("team/app", image.digest))[1] == "NOT_FOUND"
+
+
+def test_a_manifest_is_deleted_by_digest_only(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1")
+    by_tag = admin.send("DELETE", "/v2/team/app/manifests/v1")
+    assert error_of(by_tag)[:2] == (400, "UNSUPPORTED")
+    assert admin.send("DELETE", f"/v2/team/app/manifests/{image.digest}").status_code == 202
+    assert error_of(admin.manifest("team/app", "v1"))[:2] == (404, "NOT_FOUND")
 
 
 def test_a_policy_refuses_manifests_but_no_blobs(harbor, admin):

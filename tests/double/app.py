@@ -122,6 +122,8 @@ class Application:
         if path == "/service/token":
             with self._state.lock:
                 return v2.token(self._state, request)
+        if path.startswith("/_storage/"):
+            return v2.stored_blob(self._state, request)
         if path == "/api/version":
             return answer({"version": "v2.0"})
         if path.startswith(routes.PREFIX + "/"):

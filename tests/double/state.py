@@ -35,7 +35,9 @@ class State(Artifacts):
     Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (single
     escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after
     a wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
-    `relative_locations` (Locations of the registry without scheme and host).
+    `relative_locations` (Locations of the registry without scheme and host), `redirect_blobs` (GET
+    of a blob is answered 307 to a signed URL on another host, as with S3 below Harbor; sending the
+    credentials on to there is an error).
     """
 
     def __init__(self, version: str, user: str, password: str) -> None:
@@ -47,6 +49,7 @@ class State(Artifacts):
         self.storage_full = False
         self.behind_nginx = False
         self.relative_locations = False
+        self.redirect_blobs = False
         self.login_lock_seconds = 0.0
         self.locked_until: dict[str, float] = {}
         self.unhealthy: dict[str, str] = {}

@@ -244,6 +244,30 @@ def _get_blob(state: State, request: Request, name: str, reference: str) -> Resp
     }
     if request.headers.get("if-none-match", "").strip('"') == reference:
         return Response(status_code=304, headers=headers)
+    if state.redirect_blobs and request.method == "GET":
+        return Response(status_code=307, headers={"Location": _storage_url(request, reference)})
+    return _blob_response(request, blob, headers)
+
+
+def _storage_url(request: Request, digest: str) -> str:
+    """Return where storage serves a blob: on this server, but by another name of it."""
+    port = request.base_url.rpartition(":")[2]
+    return f"{request.scheme}://localhost:{port}/_storage/{digest}?X-Amz-Signature=0123"
+
+
+def stored_blob(state: State, request: Request) -> Response:
+    """Answer for the storage to which blobs can be redirected."""
+    if "authorization" in request.headers:
+        text = "Only one auth mechanism allowed; only the signature should be specified"
+        return Response(text, 400, {"Content-Type": "application/xml"})
+    blob = state.storage.blobs.get(request.raw_path.rpartition("/")[2])
+    if blob is None:
+        return Response("NoSuchKey", 404, {"Content-Type": "application/xml"})
+    return _blob_response(request, blob, {"Content-Type": "application/octet-stream"})
+
+
+def _blob_response(request: Request, blob: Blob, headers: dict[str, str]) -> Response:
+    """Return a blob, or the range of it that is asked for."""
     start, end, status = 0, blob.size, 200
     asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
     if asked is not None and (asked[1] or asked[2]):
