@@ -40,6 +40,7 @@ from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.operators.units import (
     BackupInterruptedError,
     Heartbeat,
+    as_flag,
     as_patterns,
     combined,
     describe,
@@ -102,7 +103,7 @@ class HarborHealthCheckOperator(BaseOperator):
         """Check, and return what was found."""
         hook = HarborHook(self.harbor_conn_id)
         with closing(hook.get_conn()):
-            status = hook.check(require_healthy=self.require_healthy)
+            status = hook.check(require_healthy=as_flag(self.require_healthy))
         self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
         found = status.to_json()
         if self.destination_conn_id:
@@ -147,7 +148,7 @@ class HarborListProjectsOperator(BaseOperator):
         hook = HarborHook(self.harbor_conn_id)
         with closing(hook.get_conn()):
             found = hook.list_projects(as_patterns(self.projects), as_patterns(self.exclude))
-        max_units = self.max_units or conf.getint("core", "max_map_length")
+        max_units = int(self.max_units or 0) or conf.getint("core", "max_map_length")
         units = make_units([project.name for project in found], max_units)
         self.log.info("%d projects to back up, in %d units", len(found), len(units))
         return units
@@ -275,8 +276,8 @@ class HarborCopyOperator(BaseOperator):
                     store,
                     run,
                     refs[project],
-                    workers=self.workers,
-                    dry_run=self.plan_only,
+                    workers=int(self.workers),
+                    dry_run=as_flag(self.plan_only),
                     progress=Heartbeat(self.log, project),
                 )
                 self.log.info("%s", describe(result))
@@ -302,7 +303,7 @@ class HarborCopyOperator(BaseOperator):
                 run=run,
                 inventory=ref,
                 error=str(err),
-                dry_run=self.plan_only,
+                dry_run=as_flag(self.plan_only),
                 harbor_url=HarborHook(self.harbor_conn_id).url,
             )
             store.write_project(run, result)
@@ -361,7 +362,7 @@ class HarborSnapshotOperator(BaseOperator):
                 "before this one says why; mend that, then clear that task",
                 [],
             )
-        store = open_store(self.store)
+        store, plan_only = open_store(self.store), as_flag(self.plan_only)
         report = finish_run(
             store,
             context["run_id"],
@@ -370,13 +371,14 @@ class HarborSnapshotOperator(BaseOperator):
             harbor_version=(self.status or {}).get("harbor_version", ""),
             destination=HarborHook(self.destination_conn_id).url,
             started_at=context["dag_run"].start_date or timezone.utcnow(),
-            dry_run=self.plan_only,
+            dry_run=plan_only,
         )
         self.log.info("%s", report.to_text())
         self.log.info("The report is in %s, under reports/", store.url)
-        if failures := report.failures():
+        # Results of an earlier try may be whole although this one failed: that is no green end.
+        if failures := report.failures() or self._failed_tasks(context):
             raise BackupIncompleteError(report.summary_line(), failures)
-        if self.plan_only:
+        if plan_only:
             raise AirflowSkipException(f"{report.summary_line()}. The plans are in {store.url}")
         summary: dict[str, Any] = {
             "run": report.run,
@@ -389,3 +391,13 @@ class HarborSnapshotOperator(BaseOperator):
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(summary)
         return summary
+
+    def _failed_tasks(self, context: Context) -> list[str]:
+        if not (before := sorted(self.upstream_task_ids)):
+            return []
+        run = context["run_id"]
+        states = context["ti"].get_task_states(
+            dag_id=context["dag_run"].dag_id, task_ids=before, run_ids=[run]
+        )
+        failed = [t for t, s in states.get(run, {}).items() if s in ("failed", "upstream_failed")]
+        return [f"task {task} failed, its log says why" for task in sorted(failed)]

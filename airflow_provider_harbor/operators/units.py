@@ -57,6 +57,15 @@ def as_patterns(value: Sequence[str] | str | None) -> list[str]:
     return [text for text in (pattern.strip() for pattern in value or ()) if text]
 
 
+def as_flag(value: bool | str) -> bool:
+    """Return a flag; a template that is not rendered to native objects gives it as a text."""
+    if isinstance(value, str):
+        if value.strip().lower() not in ("true", "false"):
+            raise ValueError(f"{value!r} is neither true nor false")
+        return value.strip().lower() == "true"
+    return value
+
+
 def do_each(
     projects: Sequence[str], step: Callable[[str], T]
 ) -> tuple[list[T], dict[str, Exception]]:

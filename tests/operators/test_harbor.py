@@ -45,13 +45,16 @@ class Task:
     def __init__(self, run: str = RUN) -> None:
         self.run = run
         self.xcoms: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
         self.events = {WHOLE: SimpleNamespace(extra={})}
 
     def execute(self, operator: Any) -> Any:
         context = {
             "run_id": self.run,
-            "ti": SimpleNamespace(xcom_push=self._push),
-            "dag_run": SimpleNamespace(start_date=datetime.now(timezone.utc)),
+            "ti": SimpleNamespace(
+                xcom_push=self._push, get_task_states=lambda **query: {self.run: self.states}
+            ),
+            "dag_run": SimpleNamespace(dag_id="backup", start_date=datetime.now(timezone.utc)),
             "outlet_events": self.events,
         }
         return operator.execute(context)
@@ -387,6 +390,21 @@ def test_snapshot_where_the_projects_could_not_be_listed(
 ) -> None:
     with pytest.raises(BackupIncompleteError, match="Nothing was backed up"):
         task.execute(snapshot(store, None))
+
+
+def test_whole_results_of_an_earlier_try_do_not_hide_that_this_one_failed(
+    filled: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    refs = task.execute(inventory(store, "team-a"))
+    task.execute(copy(store, refs, "team-a"))
+    again = snapshot(store, [unit("team-a")])
+    again.upstream_task_ids.update({"check", "projects", "backup.copy"})
+    task.states = {"check": "failed", "projects": "upstream_failed", "backup.copy_0": "success"}
+    with pytest.raises(BackupIncompleteError, match="task check failed") as caught:
+        task.execute(again)
+
+    assert "backup.copy" not in str(caught.value)
+    assert task.events[WHOLE].extra == {}
 
 
 # -- what is tried again

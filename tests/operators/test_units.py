@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.report import CopyReport, Finding, ProjectResu
 from airflow_provider_harbor.operators.units import (
     BackupInterruptedError,
     Heartbeat,
+    as_flag,
     as_patterns,
     combined,
     do_each,
@@ -69,6 +70,16 @@ def test_no_units_are_wanted() -> None:
 )
 def test_patterns_from_a_form_or_a_template(value: Any, patterns: list[str]) -> None:
     assert as_patterns(value) == patterns
+
+
+@pytest.mark.parametrize(("value", "flag"), [(True, True), ("False", False), (" true", True)])
+def test_flags_from_a_form_or_a_template(value: Any, flag: bool) -> None:
+    assert as_flag(value) is flag
+
+
+def test_flag_that_is_none() -> None:
+    with pytest.raises(ValueError, match="'perhaps' is neither true nor false"):
+        as_flag("perhaps")
 
 
 def test_one_failure_does_not_stop_the_others() -> None:
