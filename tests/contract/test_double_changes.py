@@ -173,6 +173,8 @@ def test_read_only_refuses_writes_and_nothing_else(harbor, admin):
     refusal = (403, "DENIED", "The system is in read only mode. Any modification is prohibited.")
     assert error_of(admin.send("POST", "/v2/team/app/blobs/uploads/")) == refusal
     assert error_of(Client(harbor).send("POST", f"{API}/projects")) == refusal
+    large = admin.send("PUT", "/v2/team/app/blobs/uploads/x?digest=y", data=b"x" * 20_000_000)
+    assert error_of(large) == refusal
     assert admin.manifest("team/app", "v1").content == image.manifest
     assert admin.api("/systeminfo")["read_only"] is True
     body = {"read_only": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import threading
 
@@ -60,7 +61,11 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with harbor:
+    try:
+        harbor.start()
+    except OSError as err:
+        parser.exit(1, f"cannot listen on {options.host}:{options.port}: {err.strerror}\n")
+    with contextlib.closing(harbor):
         print(f"Harbor double ready at {harbor.url} (admin / Harbor12345)", flush=True)
         ended.wait()
     return 0

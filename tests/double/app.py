@@ -76,8 +76,7 @@ class Application:
         if fault.reset:
             return None
         if fault.status is not None:
-            async for _ in request.chunks():
-                pass  # a proxy in front of Harbor would have taken the body, too
+            await request.drain()
             headers = {"Content-Type": fault.content_type, **fault.headers}
             return Response(fault.body, fault.status, headers)
         response = await self._harbor(request)
@@ -98,6 +97,7 @@ class Application:
                 raise HarborError(403, "DENIED", text)
             response = await self._dispatch(request)
         except HarborError as err:
+            await request.drain()
             response = err.response()
         except (ClientDisconnect, asyncio.CancelledError):
             raise
@@ -209,6 +209,8 @@ async def _cut(receive: Receive, *, reset: bool) -> None:
     """
     cycle = receive.__self__  # type: ignore[attr-defined]
     transport = cycle.transport
+    if cycle.disconnected:
+        return
     if reset:
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

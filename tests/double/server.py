@@ -21,7 +21,7 @@ from .model import Project, User
 from .sample import fill
 from .state import State
 
-VERSION = "v2.15.2-3d5bbe34"
+VERSION = "v2.15.2-double"
 READS = {
     "repository": ("list", "read", "pull"), "artifact": ("list", "read"), "tag": ("list",),
     "accessory": ("list",), "project": ("read",),

@@ -106,6 +106,7 @@ class Request:
                 self.scopes += value.split(" ")
         self.scheme: str = scope["scheme"]
         self._receive = receive
+        self._ended = False
         self._whole: bytes | None = None
 
     @property
@@ -131,14 +132,18 @@ class Request:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; raises ClientDisconnect where it is cut."""
-        while True:
+        while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
+            self._ended = not message.get("more_body", False)
             if message.get("body"):
                 yield message["body"]
-            if not message.get("more_body", False):
-                return
+
+    async def drain(self) -> None:
+        """Read what is left of the body, else the client may see a reset instead of the answer."""
+        async for _ in self.chunks():
+            pass
 
     async def body(self) -> bytes:
         if self._whole is None:
