@@ -26,7 +26,9 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.progress import Console, ConsoleHandler
 
-log = logging.getLogger(__name__)
+_PACKAGE = "airflow_provider_harbor"
+# Not by __name__, which is another one where Python runs this module itself.
+log = logging.getLogger(f"{_PACKAGE}.core.cli")
 
 PROGRAM = "harbor-backup"
 EXIT_DONE = 0
@@ -34,6 +36,8 @@ EXIT_INCOMPLETE = 1
 EXIT_PERMANENT = 2
 EXIT_PASSING = 3
 EXIT_INTERRUPTED = 130
+
+_LOOK_SECONDS = 0.2
 
 _DESCRIPTION = "Back up a Harbor registry by its own APIs, while it runs."
 _INVENTORY_EXAMPLES = """\
@@ -144,7 +148,7 @@ def _logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
     handler = ConsoleHandler(console)
     pattern = "%(asctime)s %(levelname)s %(name)s: " if verbose else "%(levelname)s: "
     handler.setFormatter(logging.Formatter(pattern + "%(message)s"))
-    package = logging.getLogger(__name__.partition(".")[0])
+    package = logging.getLogger(_PACKAGE)
     root, level = logging.getLogger(), package.level
     root.addHandler(handler)
     package.setLevel(logging.DEBUG if verbose else logging.WARNING)
@@ -173,9 +177,14 @@ def _signals(console: Console) -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Python looks for signals between two instructions of this thread. One that comes just before
+    # the thread begins to wait for others is not seen until something wakes it: this clock does.
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -288,11 +297,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="GLOB",
         help="not such projects; may be repeated, and wins over --project",
-    )
-    add(
-        "--ignore-health",
-        action="store_true",
-        help="go on when a component of Harbor is unhealthy (a broken scanner does no harm here)",
     )
     add(
         "--timeout",

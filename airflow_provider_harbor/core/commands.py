@@ -100,10 +100,7 @@ def _look_at_source(
 ) -> tuple[HarborStatus, list[str]]:
     """Prove that Harbor is fit and the login sees all, and return the projects' names, sorted."""
     console.begin(f"checking {client.url}")
-    status = check_harbor(client, require_healthy=not arguments.ignore_health)
-    if not status.is_healthy:
-        ill = sorted(name for name, state in status.components.items() if state != "healthy")
-        log.warning("Harbor says that it is unhealthy (%s); going on", ", ".join(ill) or "no name")
+    status = check_harbor(client)
     names = [
         project.name for project in list_projects(client, arguments.project, arguments.exclude)
     ]
@@ -121,10 +118,12 @@ class _Walk:
         # As their repositories are sorted: `a-b/x` comes before `a/x`.
         self._projects = sorted(projects, key=lambda name: name + "/")
         self._console = console
+        self.is_begun = False
         self.counts = Counts()
         self.failures: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
+        self.is_begun = True
         for number, project in enumerate(self._projects, start=1):
             place = f"[{number}/{len(self._projects)}]"
             yield from self._list(project, place)
@@ -161,7 +160,15 @@ def run_inventory(arguments: argparse.Namespace, console: Console) -> Outcome:
     with HarborClient(**_connection(arguments, arguments.url, "SOURCE")) as client:
         status, projects = _look_at_source(arguments, client, console)
         walk = _Walk(client, projects, console)
-        where = _write_output(arguments.output, walk)
+        try:
+            where = _write_output(arguments.output, walk)
+        except BrokenPipeError:
+            raise
+        except OSError as err:
+            message = f"{arguments.output} cannot be written: {describe(err)}"
+            if walk.is_begun:
+                raise BackupIncompleteError(message, walk.failures) from err
+            raise HarborConfigurationError(message) from err
     words = "NOT everything is listed" if walk.failures else "Everything is listed"
     return Outcome(
         is_complete=not walk.failures,

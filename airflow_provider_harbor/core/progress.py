@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TextIO
 
 _SECONDS_BETWEEN_UPDATES = 0.1
@@ -67,8 +68,7 @@ class Console:
         """Write to stderr, whatever was asked for."""
         with self._lock:
             self.clear()
-            self._stderr.write(text + "\n")
-            self._stderr.flush()
+            self._write(text + "\n")
 
     def result(self, text: str) -> None:
         """Write to stdout, below whatever progress was shown."""
@@ -81,8 +81,7 @@ class Console:
         with self._lock:
             if self._is_status_shown:
                 self._is_status_shown = False
-                self._stderr.write(_ERASE_LINE)
-                self._stderr.flush()
+                self._write(_ERASE_LINE)
 
     def _show(self, text: str, now: float) -> None:
         if self._quiet or not self._is_terminal:
@@ -90,7 +89,13 @@ class Console:
         with self._lock:
             self._updated_at = now
             self._is_status_shown = True
-            self._stderr.write(_ERASE_LINE + text[: self._width()])
+            self._write(_ERASE_LINE + text[: self._width()])
+
+    def _write(self, text: str) -> None:
+        """Write to stderr; a terminal that is gone must not stop a backup."""
+        # RuntimeError: a signal's handler writes while its thread is in the midst of writing.
+        with suppress(OSError, RuntimeError):
+            self._stderr.write(text)
             self._stderr.flush()
 
     def _width(self) -> int:

@@ -1,0 +1,61 @@
+"""Core and the command line import, and run, where Airflow is not installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import airflow_provider_harbor.core
+
+MODULES = sorted(
+    path.stem
+    for path in Path(airflow_provider_harbor.core.__file__).parent.glob("*.py")
+    if path.stem != "__init__"
+)
+# A module that is None in sys.modules cannot be imported.
+WITHOUT_AIRFLOW = """\
+import sys
+for name in ("airflow", "pendulum"):
+    sys.modules[name] = None
+"""
+
+
+def run_without_airflow(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_AIRFLOW + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def test_there_are_modules():
+    assert {"cli", "backup", "harbor", "store"} <= set(MODULES)
+
+
+def test_each_module_imports_alone_and_without_airflow():
+    done = run_without_airflow(
+        f"""
+import importlib
+for module in {MODULES}:
+    for name in [name for name in sys.modules if name.startswith("airflow_provider_harbor")]:
+        del sys.modules[name]
+    importlib.import_module("airflow_provider_harbor.core." + module)
+    layers = ("hooks", "operators", "sensors", "triggers")
+    above = tuple("airflow_provider_harbor." + layer for layer in layers)
+    loaded = [name for name in sys.modules if name.startswith(above)]
+    assert not loaded, (module, loaded)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_runs_without_airflow():
+    done = run_without_airflow(
+        "from airflow_provider_harbor.core.cli import main\nmain(['--version'])\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("harbor-backup ")
