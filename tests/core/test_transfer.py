@@ -316,6 +316,18 @@ def test_a_passing_fault_of_the_destination_is_overcome(
     assert_holds(registry_login(other_harbor), backup.records(report), backup.registry)
 
 
+@pytest.mark.parametrize("switch", ["behind_nginx", "relative_locations", "redirect_blobs"])
+def test_ways_in_which_harbors_differ_make_no_difference(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, switch: str
+) -> None:
+    fill_all_kinds(harbor)
+    for double in (harbor, other_harbor):
+        setattr(double.state, switch, not getattr(double.state, switch))
+    report = backup.run(reach(other_harbor))
+    assert report.complete, report.failures()
+    assert_holds(registry_login(other_harbor), backup.records(report), backup.registry)
+
+
 def test_progress_tells_manifests_and_bytes(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
 ) -> None:
