@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.rig import Backup
+from tests.core.rig import Backup, login, registry_login
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry
 
@@ -24,8 +24,8 @@ def plain_registry(tmp_path: Path) -> Iterator[PlainRegistry]:
 @pytest.fixture
 def backup(harbor: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
     """A login at `harbor`, and a store."""
-    with Backup(harbor, tmp_path / "store") as made:
-        yield made
+    with login(harbor) as client, registry_login(harbor) as registry:
+        yield Backup(client, registry, tmp_path / "store")
 
 
 @pytest.fixture(params=["harbor", "plain registry"])

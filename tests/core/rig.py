@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -85,24 +84,12 @@ def make_immutable(harbor: HarborDouble, project: str, tags: str) -> None:
 class Backup:
     """One source with its store; every call of `run` is a night."""
 
-    def __init__(self, harbor: HarborDouble, store: Path) -> None:
-        self.client = login(harbor)
-        self.registry = registry_login(harbor)
+    def __init__(self, client: HarborClient, registry: RegistryClient, store: Path) -> None:
+        self.client = client
+        self.registry = registry
         self.store = BackupStore(store)
         self.store_path = store
         self._nights = itertools.count(1)
-
-    def __enter__(self) -> Backup:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.client.close()
-        self.registry.close()
 
     def run(self, destination: Destination, **options: Any) -> RunReport:
         """Back up all projects, and conclude the run."""

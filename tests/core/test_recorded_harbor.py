@@ -14,7 +14,7 @@ from airflow_provider_harbor.core.manifest import digest_of
 from airflow_provider_harbor.core.records import Record, Role
 from airflow_provider_harbor.core.registry import referrers_tag
 from tests.contract.replay import Replayer, load_scenario
-from tests.core.rig import Backup, reach, registry_login
+from tests.core.rig import Backup, login, reach, registry_login
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry, require_program
 
@@ -31,8 +31,8 @@ def recorded() -> Iterator[HarborDouble]:
 
 @pytest.fixture
 def backup(recorded: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
-    with Backup(recorded, tmp_path / "store") as made:
-        yield made
+    with login(recorded) as client, registry_login(recorded) as registry:
+        yield Backup(client, registry, tmp_path / "store")
 
 
 def pushed_digests() -> set[tuple[str, str]]:
