@@ -280,13 +280,16 @@ class _Copy:
         self._tell(result, place)
 
     def _tell(self, result: ProjectResult, place: str) -> None:
-        digests = human_count(result.inventory.counts.digests if result.inventory else 0, "digest")
+        counts = result.inventory.counts if result.inventory else Counts()
+        held = human_count(counts.digests, "digest")
+        if counts.attestations:  # they are copied too, so that the sum is right
+            held += f" and {human_count(counts.attestations, 'attestation')}"
         copy = result.copy
         if copy is None:
-            self.console.line(f"{place} {result.project}: {digests}, planned")
+            self.console.line(f"{place} {result.project}: {held}, planned")
             return
         self.console.line(
-            f"{place} {result.project}: {digests}; {copy.copied:,} copied "
+            f"{place} {result.project}: {held}; {copy.copied:,} copied "
             f"({human_size(copy.bytes_copied)}), {copy.present:,} present, {copy.skipped:,} "
             f"skipped, {copy.failed:,} failed"
         )

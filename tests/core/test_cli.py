@@ -300,7 +300,7 @@ def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, t
     out, err = capsys.readouterr()
     assert out.startswith("NOT everything is protected: 2 of 3 projects, ")
     assert "[1/3] FAILED alpha: GET " in err
-    assert "[2/3] beta: 3 digests; " in err
+    assert "[2/3] beta: 3 digests and 2 attestations; 5 copied (" in err
     only(state / "snapshots", "*/partial.json")
 
     filled.faults.clear()
