@@ -18,7 +18,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import take_inventory
-from airflow_provider_harbor.core.plan import plan_copy
+from airflow_provider_harbor.core.plan import PlanCounts, plan_copy
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.registry import RegistryClient
 from airflow_provider_harbor.core.report import RunReport, build_report
@@ -116,12 +116,15 @@ def copy_project(
             result then.
     """
 
-    def result(*, copy: CopyReport | None = None, error: str = "") -> ProjectResult:
+    def result(
+        *, copy: CopyReport | None = None, plan: PlanCounts | None = None, error: str = ""
+    ) -> ProjectResult:
         made = ProjectResult(
             project=ref.project,
             run=run,
             inventory=ref,
             copy=copy,
+            plan=plan,
             error=error,
             dry_run=dry_run,
             harbor_url=client.url,
@@ -138,7 +141,7 @@ def copy_project(
         plan = plan_copy(records, held)
         if dry_run:
             store.write_plan(run, ref.project, {"project": ref.project, **plan.to_json()})
-            return result()
+            return result(plan=plan.counts)
         if plan.steps:
             destination.prepare(ref.project)
         transfer = Transfer(

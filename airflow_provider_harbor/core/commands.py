@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.progress import Console
 from airflow_provider_harbor.core.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.registry import RegistryClient
@@ -286,7 +287,11 @@ class _Copy:
             held += f" and {human_count(counts.attestations, 'attestation')}"
         copy = result.copy
         if copy is None:
-            self.console.line(f"{place} {result.project}: {held}, planned")
+            plan = result.plan or PlanCounts()
+            self.console.line(
+                f"{place} {result.project}: {held}; {plan.to_copy:,} to copy (at most "
+                f"{human_size(plan.most_bytes)}), {plan.to_tag:,} to tag, {plan.present:,} present"
+            )
             return
         self.console.line(
             f"{place} {result.project}: {held}; {copy.copied:,} copied "
@@ -367,7 +372,7 @@ def _outcome(copy: _Copy, report: RunReport, is_whole: bool) -> Outcome:
     if copy.dry_run:
         summary += f". Plans: {copy.store.url}/plans/{key}"
     return Outcome(
-        is_complete=not report.unprotected,
+        is_complete=not report.failures(),
         is_interrupted=not is_whole,
         summary=summary,
         document={

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from airflow_provider_harbor.core.records import Record
@@ -75,6 +75,38 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCounts:
+    """What a plan comes to.
+
+    Attributes:
+        to_copy: Records whose content is to be sent.
+        to_tag: Records of which only tags are to be set.
+        present: Records that need nothing.
+        most_bytes: Upper bound of what has to be sent: a layer that several images share counts in
+            each of them.
+    """
+
+    to_copy: int = 0
+    to_tag: int = 0
+    present: int = 0
+    most_bytes: int = 0
+
+    def __add__(self, other: PlanCounts) -> PlanCounts:
+        return PlanCounts(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PlanCounts:
+        """Read what `to_json` returned."""
+        return cls(**{f.name: int(data[f.name]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyPlan:
     """What to do for one project.
 
@@ -87,23 +119,19 @@ class CopyPlan:
     present: tuple[Record, ...]
 
     @property
-    def most_bytes(self) -> int:
-        """Upper bound of what has to be sent: shared layers count in each image that has them."""
-        return sum(
-            step.record.size_bytes
-            for step in self.steps
-            if step.needs_content and not step.record.children
+    def counts(self) -> PlanCounts:
+        """What the plan comes to."""
+        moving = [step.record for step in self.steps if step.needs_content]
+        return PlanCounts(
+            to_copy=len(moving),
+            to_tag=len(self.steps) - len(moving),
+            present=len(self.present),
+            most_bytes=sum(record.size_bytes for record in moving if not record.children),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what a dry run shows."""
-        return {
-            "to_copy": sum(1 for step in self.steps if step.needs_content),
-            "to_tag": sum(1 for step in self.steps if not step.needs_content),
-            "present": len(self.present),
-            "most_bytes": self.most_bytes,
-            "steps": [step.to_json() for step in self.steps],
-        }
+        return {**self.counts.to_json(), "steps": [step.to_json() for step in self.steps]}
 
 
 def plan_copy(records: Iterable[Record], held: Holdings) -> CopyPlan:

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.human import (
     human_size,
     human_time,
 )
+from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.records import Counts
 from airflow_provider_harbor.core.report_page import render_page
 from airflow_provider_harbor.core.results import (
@@ -41,10 +42,7 @@ __all__ = [
 ]
 
 _SHOWN_FAILURES = 5
-_NO_RESULT = (
-    "it left no result: its task did not run, or was killed. "
-    "Read the task's log, then run the project again"
-)
+_NO_RESULT = "it left no result: it was not begun, or was stopped on the way. Run the project again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +124,11 @@ class RunReport:
         return sum(copy.bytes_copied for copy in self._copies())
 
     @property
+    def planned(self) -> PlanCounts:
+        """What copying would come to, of a dry run."""
+        return sum((result.plan for result in self.projects if result.plan), PlanCounts())
+
+    @property
     def seconds(self) -> float:
         """From the start of the run to its end."""
         return (self.ended_at - self.started_at).total_seconds()
@@ -156,12 +159,25 @@ class RunReport:
             f"{self.expected - len(self.unprotected):,} of {human_count(self.expected, 'project')}"
         )
         parts = [done, human_count(self.counts.digests, "digest")]
-        if not self.dry_run:
+        if self.counts.attestations:
+            # They are copied too, and the numbers that follow count them.
+            parts[-1] += f" and {human_count(self.counts.attestations, 'attestation')}"
+        if self.dry_run:
+            parts += self._planned()
+        else:
             parts.append(f"{self.copied:,} copied ({human_size(self.bytes_copied)})")
             parts.append(f"{self.present:,} present")
             parts.append(f"{self.skipped:,} skipped")
             parts.append(f"{self.failed:,} failed")
         return f"{self.headline}: {', '.join(parts)}, in {human_duration(self.seconds)}"
+
+    def _planned(self) -> list[str]:
+        plan = self.planned
+        return [
+            f"{plan.to_copy:,} to copy (at most {human_size(plan.most_bytes)})",
+            f"{plan.to_tag:,} to tag",
+            f"{plan.present:,} present",
+        ]
 
     def to_text(self) -> str:
         """Return the report as a dozen aligned lines, for a log."""
@@ -183,7 +199,9 @@ class RunReport:
             ),
             ("content", f"{human_count(counts.tags, 'tag')}, {human_size(counts.size_bytes)}"),
         ]
-        if not self.dry_run:
+        if self.dry_run:
+            rows.append(("plan", ", ".join(self._planned())))
+        else:
             states = (self.copied, self.present, self.skipped, self.failed)
             rows.append(
                 ("records", ", ".join(f"{n:,} {s}" for n, s in zip(states, Status, strict=True)))
@@ -210,6 +228,7 @@ class RunReport:
             "started_at": self.started_at.isoformat(),
             "ended_at": self.ended_at.isoformat(),
             "counts": self.counts.to_json(),
+            "planned": self.planned.to_json() if self.dry_run else None,
             "copied": self.copied,
             "present": self.present,
             "skipped": self.skipped,

@@ -201,9 +201,14 @@ def _totals(report: RunReport) -> str:
 
 
 def _outcome(report: RunReport) -> str:
-    """Show how the records ended; nothing of a dry run, where none did."""
+    """Show how the records ended; of a dry run, how they would."""
     if report.dry_run:
-        return ""
+        plan = report.planned
+        size = human_size(plan.most_bytes)
+        return (
+            f'<ul class="legend"><li><b>{plan.to_copy:,}</b> to copy, at most {size}</li>'
+            f"<li><b>{plan.to_tag:,}</b> to tag</li><li><b>{plan.present:,}</b> present</li></ul>"
+        )
     numbers = {
         Status.COPIED: report.copied,
         Status.PRESENT: report.present,

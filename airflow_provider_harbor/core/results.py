@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.records import Counts, Role
 
 Stage = Literal["inventory", "copy"]
@@ -199,6 +200,7 @@ class ProjectResult:
         copy: None where nothing was copied: a dry run, or an error before it.
         error: What stopped the project as a whole, and what to do; empty when nothing did.
         stage: Where it stopped, or the last one it passed.
+        plan: What copying would come to, where it was planned only.
         dry_run: Whether the copy was planned only.
     """
 
@@ -206,6 +208,7 @@ class ProjectResult:
     run: str
     inventory: InventoryRef | None = None
     copy: CopyReport | None = None
+    plan: PlanCounts | None = None
     error: str = ""
     stage: Stage = "copy"
     dry_run: bool = False
@@ -238,6 +241,7 @@ class ProjectResult:
             "destination": self.destination,
             "inventory": self.inventory.to_json() if self.inventory else None,
             "copy": self.copy.to_json(with_findings=with_findings) if self.copy else None,
+            "plan": self.plan.to_json() if self.plan else None,
         }
 
     @classmethod
@@ -248,6 +252,7 @@ class ProjectResult:
             run=data["run"],
             inventory=InventoryRef.from_json(data["inventory"]) if data["inventory"] else None,
             copy=CopyReport.from_json(data["copy"]) if data["copy"] else None,
+            plan=PlanCounts.from_json(data["plan"]) if data["plan"] else None,
             error=data["error"],
             stage=_STAGES[data["stage"]],
             dry_run=data["dry_run"],

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.blobs import BlobCopier
@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
     RefusalReason,
 )
 from airflow_provider_harbor.core.failures import explain
-from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
 from airflow_provider_harbor.core.records import Record
@@ -39,6 +39,7 @@ Progress = Callable[[str], None]
 
 # So many artifacts in a row that fail for a reason which is not theirs stop the rest.
 _FAILURES_TO_STOP = 5
+_SIGNAL_SECONDS = 0.5
 _GENERAL_ERRORS = (
     HarborConnectionError,
     HarborAuthError,
@@ -126,6 +127,7 @@ class Transfer:
         self._blob_futures: dict[tuple[str, str], Future[None]] = {}
         self._waiting_tags: dict[tuple[str, str], Manifest] = {}
         self._errors: dict[tuple[str, str], HarborBackupError] = {}
+        self._started = time.monotonic()
         self._done = 0
         self._tags_set = 0
         self._failures_in_a_row = 0
@@ -136,7 +138,7 @@ class Transfer:
 
         An artifact that cannot be copied is a finding of the report, and raises nothing.
         """
-        started = time.monotonic()
+        self._started = time.monotonic()
         try:
             self._run_all(self._copy_step, self._plan.steps)
             last = [step for step in self._plan.steps if step.record.key in self._waiting_tags]
@@ -147,7 +149,7 @@ class Transfer:
             self._blob_pool.shutdown(wait=False, cancel_futures=True)
             self._pool.shutdown(cancel_futures=True)
             self._blob_pool.shutdown()
-        return self._report(project, time.monotonic() - started)
+        return self._report(project, time.monotonic() - self._started)
 
     def holdings(self) -> Holdings:
         """Return what the destination holds after `run`."""
@@ -172,7 +174,11 @@ class Transfer:
             # pool starts work in the order in which it was given.
             self._futures[step.record.key] = self._pool.submit(self._guarded, work, step)
         for step in steps:
-            error = self._futures[step.record.key].result()
+            future = self._futures[step.record.key]
+            while not future.done():
+                # Not for ever: Python sees a signal only when the main thread wakes.
+                wait([future], timeout=_SIGNAL_SECONDS)
+            error = future.result()
             if error is not None:
                 self._errors[step.record.key] = error
 
@@ -205,9 +211,11 @@ class Transfer:
 
     def _tell(self) -> None:
         if self._progress:
+            sent = self._blobs.numbers["bytes"]
+            rate = sent / max(time.monotonic() - self._started, 0.001)
             self._progress(
-                f"{self._done} of {len(self._plan.steps)} manifests, "
-                f"{human_size(self._blobs.numbers['bytes'])} copied"
+                f"{self._done} of {human_count(len(self._plan.steps), 'manifest')}, "
+                f"{human_size(sent)} copied, {human_size(int(rate))}/s"
             )
 
     # -- one step

@@ -350,6 +350,13 @@ def _connection_error(
     inner: BaseException = err
     while inner.__cause__ or inner.__context__:
         inner = inner.__cause__ or inner.__context__ or inner
+    if getattr(inner, "reason", "") == "WRONG_VERSION_NUMBER":
+        return HarborTlsError(
+            f"{method} {url}: the server does not speak TLS on this port. If that is meant, write "
+            "the URL with http://",
+            method=method,
+            url=url,
+        )
     if isinstance(err, requests.exceptions.SSLError):
         return HarborTlsError(
             f"{method} {url}: the TLS certificate does not verify ({inner}). Give the CA's file, "

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.records import Counts, Role
 from airflow_provider_harbor.core.report import RunReport, build_report
 from airflow_provider_harbor.core.results import (
@@ -222,16 +223,21 @@ def test_times_need_a_zone() -> None:
 
 def test_summary_is_one_line_that_says_it_all() -> None:
     assert report(FAILED, result("a")).summary_line() == (
-        "NOT everything is protected: 1 of 2 projects, 18 digests, 7 copied (4.0 KiB), "
-        "12 present, 0 skipped, 1 failed, in 4 min 12 s"
+        "NOT everything is protected: 1 of 2 projects, 18 digests and 2 attestations, "
+        "7 copied (4.0 KiB), 12 present, 0 skipped, 1 failed, in 4 min 12 s"
     )
 
 
-def test_summary_of_a_dry_run_speaks_of_no_copies() -> None:
-    made = report(result(copy=None, dry_run=True), dry_run=True)
+def test_a_dry_run_says_what_there_is_to_copy_and_not_what_was() -> None:
+    plan = PlanCounts(to_copy=3, to_tag=1, present=6, most_bytes=2048)
+    made = report(result(copy=None, dry_run=True, plan=plan), dry_run=True)
     assert made.summary_line() == (
-        "Dry run: nothing was copied: 1 of 1 project, 9 digests, in 4 min 12 s"
+        "Dry run: nothing was copied: 1 of 1 project, 9 digests and 1 attestation, "
+        "3 to copy (at most 2.0 KiB), 1 to tag, 6 present, in 4 min 12 s"
     )
+    assert "3 to copy (at most 2.0 KiB)" in made.to_text()
+    assert "at most 2.0 KiB" in made.to_html()
+    assert made.to_json()["planned"] == plan.to_json()
 
 
 def test_text_is_short_and_aligned() -> None:

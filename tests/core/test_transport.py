@@ -187,6 +187,11 @@ def test_a_certificate_that_does_not_verify_is_permanent(tmp_path: Path) -> None
         assert "CA" in str(caught.value)
 
 
+def test_a_server_without_tls_behind_an_https_url_is_told(harbor: HarborDouble) -> None:
+    with pytest.raises(HarborTlsError, match=r"does not speak TLS.*http://"):
+        fast_session(harbor.url.replace("http:", "https:")).request("GET", PING)
+
+
 def test_a_certificate_of_a_ca_of_ones_own_verifies_with_its_file(tmp_path: Path) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
