@@ -232,6 +232,8 @@ class AirflowServer:
             # Only what is triggered runs: the schedule of a DAG could come due meanwhile.
             "scheduler.use_job_schedule": "False",
             "scheduler.scheduler_idle_sleep_time": "0.3",
+            # The end of a task that failed is noticed after so many seconds only.
+            "workers.min_heartbeat_interval": "1",
             "usage_data_collection.enabled": "False",
         }
         variables = {
@@ -250,6 +252,7 @@ class AirflowServer:
         }
 
     def _is_healthy(self) -> bool:
+        self.check()
         try:
             answer = requests.get(f"{self.url}/api/v2/monitor/health", timeout=10)
             parts = answer.json()
@@ -260,15 +263,10 @@ class AirflowServer:
 
     def _wait(self, condition: Callable[[], bool], what: str, deadline: float) -> None:
         while not condition():
-            if self._components_run():
-                self.check()
             if time.monotonic() > deadline:
                 words = "\n".join(f"[{p.name}]\n{p.last_words(5)}" for p in self._processes)
                 raise AirflowServerError(f"waited too long for {what}:\n{words}")
             self._pause(_POLL_SECONDS)
-
-    def _components_run(self) -> bool:
-        return any(process.name == "scheduler" for process in self._processes)
 
 
 class AirflowApi:
@@ -349,7 +347,7 @@ class AirflowApi:
         return self.call("GET", path, params={"map_index": map_index})["value"]
 
     def get_log(self, dag_id: str, run_id: str, instance: Mapping[str, Any]) -> list[str]:
-        """Return the log of a task instance's last try as lines, without Airflow's grouping."""
+        """Return the log of a task instance's last try, without what the UI folds."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{instance['task_id']}/logs"
         answer = self.call(
             "GET",
@@ -358,11 +356,15 @@ class AirflowApi:
             headers={"Accept": "application/json"},
         )
         lines: list[str] = []
+        folded = False
         for entry in answer["content"]:
-            event = str(entry.get("event", "") if isinstance(entry, dict) else entry)
-            lines += [line for line in event.splitlines() if not line.startswith("::")]
-            for error in entry.get("error_detail") or () if isinstance(entry, dict) else ():
-                lines.append(f"{error['exc_type']}: {error['exc_value']}")
+            event = str(entry["event"])
+            if event.startswith(("::group::", "::endgroup::")):
+                folded = event.startswith("::group::")
+            elif not folded:
+                lines += event.splitlines()
+                for error in entry.get("error_detail") or ():
+                    lines += f"{error['exc_type']}: {error['exc_value']}".splitlines()
         return lines
 
     def wait_until(

@@ -105,7 +105,7 @@ class Demo:
         for conn_id, registry in ((SOURCE, source), (DESTINATION, destination)):
             body = {
                 "connection_id": conn_id,
-                "description": registry.what,
+                "description": registry.name,
                 **{name: value or None for name, value in registry.connection().items()},
             }
             airflow.api.call("POST", "/connections", json=body)
@@ -153,9 +153,9 @@ class Demo:
 
     def _show_logs(self, airflow: AirflowServer, run_id: str, failed: list[dict[str, Any]]) -> None:
         for instance in failed[:3]:
-            name = instance["rendered_map_index"] or ""
+            name = f"{instance['task_id']} {instance['rendered_map_index'] or ''}".strip()
             self._screen.line()
-            self._screen.bad(f"The log of {instance['task_id']} {name} ends with:")
+            self._screen.bad(f"The log of {name} ends with:")
             for line in airflow.api.get_log(DAG_ID, run_id, instance)[-_LOG_LINES:]:
                 self._screen.line(f"  {line}")
 

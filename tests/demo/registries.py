@@ -22,10 +22,12 @@ class Registry:
     """Where one of the two is, and how to log in.
 
     Attributes:
-        what: A few words for people.
+        name: What it is here.
+        what: What it is by itself.
     """
 
     url: str
+    name: str
     what: str
     user: str = ""
     password: str = ""
@@ -59,7 +61,7 @@ def sample_harbor() -> Iterator[Registry]:
     """Run the double with its sample."""
     with HarborDouble(sample=True) as double:
         what = f"Harbor double, {double.user} / {double.password}"
-        yield Registry(double.url, what, double.user, double.password)
+        yield Registry(double.url, "The sample Harbor", what, double.user, double.password)
 
 
 @contextmanager
@@ -67,11 +69,11 @@ def empty_registry(directory: Path) -> Iterator[Registry]:
     """Run Debian's docker-registry; where it is not installed, another double."""
     if program := shutil.which("docker-registry"):
         with PlainRegistry(directory) as registry:
-            yield Registry(registry.url, f"{_version(program)}, empty")
+            yield Registry(registry.url, "Where the backup goes", f"{_version(program)}, empty")
     else:
         with HarborDouble() as double:
             what = "Harbor double, empty (docker-registry is not installed)"
-            yield Registry(double.url, what, double.user, double.password)
+            yield Registry(double.url, "Where the backup goes", what, double.user, double.password)
 
 
 def _version(program: str) -> str:

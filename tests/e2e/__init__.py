@@ -1,0 +1,1 @@
+"""Tests with a real scheduler, API server and triggerer."""

@@ -1,0 +1,179 @@
+"""A project fails, is mended, and is run again from the UI: nothing else runs again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.store import BackupStore
+from tests.double import HarborDouble, Image, cosign_signature, multi_arch
+from tests.double.content import Content
+
+from .conftest import Site
+
+pytestmark = pytest.mark.e2e
+
+DAG_ID = "harbor_backup"
+PROJECTS = ["blue", "green", "red"]
+GREEN = PROJECTS.index("green")
+
+# What the UI's dialog sends; it lists with a dry run what it is going to clear.
+CLEAR_PROJECT = {
+    "task_ids": [["backup.inventory", GREEN]],
+    "include_downstream": True,
+    "include_upstream": False,
+    "include_future": False,
+    "include_past": False,
+    "only_failed": False,
+    "run_on_latest_version": False,
+    "prevent_running_task": True,
+}
+
+Instances = dict[tuple[str, int], dict[str, Any]]
+
+
+@pytest.fixture
+def images(site: Site) -> dict[str, Content]:
+    """Fill the source: three projects with everything that is listed in some way of its own."""
+    source = site.source
+    source.state.delete_project("library")
+    for project in PROJECTS:
+        source.create_project(project)
+    app = source.push("blue/app", multi_arch("blue"), "1.0", "latest")
+    source.push("blue/app", cosign_signature(app))
+    source.push("red/deep/down", Image("red"), "r1")
+    source.push("red/deep/down", Image("untagged"))
+    return {
+        "kept": source.push("green/one", Image("green kept"), "k"),
+        "lost": source.push("green/two", Image("green lost"), "l", "stable"),
+    }
+
+
+def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Content]) -> None:
+    api, source = site.api, site.source
+    source.state.lose_blob(next(iter(images["lost"].blobs)))
+    api.wait_for_dag(DAG_ID)
+    run_id = api.trigger(DAG_ID)
+
+    assert api.wait_for_run(DAG_ID, run_id)["state"] == "failed"
+
+    before = instances_of(site, run_id)
+    assert states_of(before) == {
+        ("check", -1): "success",
+        ("projects", -1): "success",
+        **{("backup.inventory", index): "success" for index in range(3)},
+        **{("backup.copy", index): "success" for index in range(3)},
+        ("backup.copy", GREEN): "failed",
+        ("snapshot", -1): "failed",
+    }
+    assert names_of(before, "backup.inventory") == PROJECTS
+    assert names_of(before, "backup.copy") == PROJECTS
+    assert files_of(site, run_id) == {"partial.json"}
+    assert copied_digests(site.destination) == copied_digests(source) - {
+        ("green/two", images["lost"].digest)
+    }
+    report = json.loads(report_of(site, run_id).read_bytes())
+    assert report["complete"] is False
+    findings = [f for p in report["projects"] for f in p["copy"]["findings"]]
+    assert [(f["repository"], f["digest"]) for f in findings] == [
+        ("green/two", images["lost"].digest)
+    ]
+    log = "\n".join(api.get_log(DAG_ID, run_id, before["backup.copy", GREEN]))
+    assert "green/two" in log
+    assert images["lost"].digest in log
+    assert asset_events(site, run_id) == []
+
+    source.push("green/two", images["lost"], "l", "stable")  # what the error message says to do
+    assert would_clear(site, run_id) == {
+        ("backup.inventory", GREEN),
+        ("backup.copy", GREEN),
+        ("snapshot", -1),
+    }
+    clear(site, run_id, dry_run=False)
+
+    assert api.wait_for_run(DAG_ID, run_id)["state"] == "success"
+
+    after = instances_of(site, run_id)
+    assert set(states_of(after).values()) == {"success"}
+    ran_again = {key for key, instance in after.items() if instance["try_number"] == 2}
+    assert ran_again == {("backup.inventory", GREEN), ("backup.copy", GREEN), ("snapshot", -1)}
+    for key in after.keys() - ran_again:
+        assert when(after[key]) == when(before[key])
+    assert names_of(after, "backup.copy") == PROJECTS
+    assert files_of(site, run_id) == {"snapshot.json"}
+    assert json.loads(report_of(site, run_id).read_bytes())["complete"] is True
+    assert asset_events(site, run_id) == ["harbor_backup"]
+    assert copied_digests(site.destination) == copied_digests(source)
+    assert tags_of(site.destination) == tags_of(source)
+    assert manifests_of(site.destination, source) == manifests_of(source, source)
+
+
+def instances_of(site: Site, run_id: str) -> Instances:
+    found = site.api.get_task_instances(DAG_ID, run_id)
+    return {(instance["task_id"], instance["map_index"]): instance for instance in found}
+
+
+def states_of(instances: Instances) -> dict[tuple[str, int], str]:
+    return {key: instance["state"] for key, instance in instances.items()}
+
+
+def names_of(instances: Instances, task_id: str) -> list[str]:
+    """Return what the UI shows instead of the map index."""
+    return [instances[task_id, index]["rendered_map_index"] for index in range(3)]
+
+
+def when(instance: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(instance[name] for name in ("try_number", "start_date", "end_date", "id"))
+
+
+def clear(site: Site, run_id: str, *, dry_run: bool) -> list[dict[str, Any]]:
+    body = {**CLEAR_PROJECT, "dag_run_id": run_id, "dry_run": dry_run}
+    answer = site.api.call("POST", f"/dags/{DAG_ID}/clearTaskInstances", json=body)
+    return list(answer["task_instances"])
+
+
+def would_clear(site: Site, run_id: str) -> set[tuple[str, int]]:
+    cleared = clear(site, run_id, dry_run=True)
+    return {(instance["task_id"], instance["map_index"]) for instance in cleared}
+
+
+def asset_events(site: Site, run_id: str) -> list[str]:
+    events = site.api.call("GET", "/assets/events", params={"source_run_id": run_id})
+    return [event["name"] for event in events["asset_events"]]
+
+
+def files_of(site: Site, run_id: str) -> set[str]:
+    directory = site.store / "snapshots" / BackupStore.run_key(run_id)
+    return {entry.name for entry in directory.iterdir() if entry.is_file()}
+
+
+def report_of(site: Site, run_id: str) -> Path:
+    return site.store / "reports" / f"{BackupStore.run_key(run_id)}.json"
+
+
+def copied_digests(harbor: HarborDouble) -> set[tuple[str, str]]:
+    return {key for key, _ in _records(harbor)}
+
+
+def tags_of(harbor: HarborDouble) -> dict[tuple[str, str], list[str]]:
+    return dict(_records(harbor))
+
+
+def manifests_of(harbor: HarborDouble, source: HarborDouble) -> dict[tuple[str, str], bytes]:
+    """Return the content of every digest that the source lists."""
+    with RegistryClient(harbor.url, harbor.user, harbor.password) as registry:
+        keys = copied_digests(source)
+        return {key: registry.get_manifest(*key).content for key in keys}
+
+
+def _records(harbor: HarborDouble) -> list[tuple[tuple[str, str], list[str]]]:
+    with HarborClient(harbor.url, harbor.user, harbor.password) as client:
+        names = [project.name for project in client.iter_projects() if project.name in PROJECTS]
+        records = [record for name in names for record in take_inventory(client, name)]
+    return [(record.key, [tag.name for tag in record.tags]) for record in records]
