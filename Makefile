@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@grep -h '^[a-z]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-$(READY): requirements.lock setup.cfg pyproject.toml
+$(READY): requirements.lock setup.cfg
 	@echo "Setting up $(VENV) (once; about half a minute with a warm package cache) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements.lock

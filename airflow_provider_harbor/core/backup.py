@@ -170,6 +170,7 @@ def finish_run(
     started_at: datetime,
     harbor_version: str = "",
     dry_run: bool = False,
+    error: str = "",
 ) -> RunReport:
     """Conclude a run: read what became of its projects, and write report and snapshot.
 
@@ -182,6 +183,7 @@ def finish_run(
         started_at: When the run began, with a time zone.
         harbor_version: Of the source, if it is known.
         dry_run: Whether the run only planned.
+        error: What ended the run before there was a list of projects; empty when nothing did.
 
     Returns:
         The report. Whether anything is missing is for the caller to raise, see `RunReport`.
@@ -196,6 +198,7 @@ def finish_run(
         started_at=started_at,
         ended_at=datetime.now(timezone.utc),
         dry_run=dry_run,
+        error=error,
     )
     store.write_report(run, report.to_json(), report.to_html())
     if not dry_run:

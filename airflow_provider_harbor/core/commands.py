@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -321,20 +321,33 @@ def run_copy(arguments: argparse.Namespace, console: Console) -> Outcome:
     target = _connection(arguments, arguments.destination, "DESTINATION")
     with ExitStack() as opened:
         client = opened.enter_context(HarborClient(**source))
-        status, projects = _look_at_source(arguments, client, console)
-        console.begin(f"checking {target['url']}")
-        destination = open_destination(**target)
-        opened.callback(destination.close)
         registry = opened.enter_context(RegistryClient(**source))
         store = BackupStore(arguments.state)
         store.open_for(client.url)
+        run = f"cli-{started_at:%Y-%m-%dT%H-%M-%S.%fZ}"
+        try:
+            status, projects = _look_at_source(arguments, client, console)
+            console.begin(f"checking {target['url']}")
+            destination = opened.enter_context(closing(open_destination(**target)))
+        except HarborBackupError as err:
+            finish_run(
+                store,
+                run,
+                [],
+                harbor_url=client.url,
+                destination=normalise_url(arguments.destination),
+                started_at=started_at,
+                dry_run=arguments.dry_run,
+                error=str(err),
+            )
+            raise
         copy = _Copy(
             client=client,
             registry=registry,
             destination=destination,
             store=store,
             console=console,
-            run=f"cli-{started_at:%Y-%m-%dT%H-%M-%S.%fZ}",
+            run=run,
             workers=arguments.workers,
             dry_run=arguments.dry_run,
         )

@@ -12,12 +12,14 @@
       HarborProtocolError      an answer we cannot read, or that contradicts itself      permanent
       HarborConfigurationError what was asked cannot be done as asked                    permanent
         HarborSightError       the login does not see all that was asked for             permanent
+      UnsettledHarborError     what Harbor lists went on changing while it was listed    try again
       UnhealthyHarborError     Harbor says that a component of it is unhealthy           try again
       IntegrityError
         DigestMismatchError    content that is not what its digest says                  try again
         MissingContentError    listed, but the server has lost it                        permanent
       NotTriedError            given up, since what it needs failed, or the run had to stop
-      BackupIncompleteError    a run ended, and something is not protected
+      BackupIncompleteError    a run ended, and something is not protected               permanent
+        BackupInterruptedError the same, for a reason that may pass                      try again
 
 Wrong arguments from code are `ValueError`; trouble of the store stays the `OSError` it is.
 Callers read fields, never messages. No message or field ever holds a credential.
@@ -161,6 +163,10 @@ class HarborSightError(HarborConfigurationError):
     """The login does not see everything, or cannot prove that it does."""
 
 
+class UnsettledHarborError(HarborBackupError):
+    """What Harbor lists and what it counts went on to disagree: probably somebody is pushing."""
+
+
 class UnhealthyHarborError(HarborBackupError):
     """Harbor itself says that it is not healthy.
 
@@ -238,13 +244,19 @@ class BackupIncompleteError(HarborBackupError):
         super().__init__(f"{summary}{shown}")
 
 
+class BackupInterruptedError(BackupIncompleteError):
+    """A run came to its end, and trying again may protect what it did not."""
+
+
 # What trying again can mend; everything else is permanent.
 PASSING_ERRORS: tuple[type[HarborBackupError], ...] = (
     HarborConnectionError,
     HarborRateLimitError,
     HarborServerError,
+    UnsettledHarborError,
     UnhealthyHarborError,
     DigestMismatchError,
+    BackupInterruptedError,
 )
 
 

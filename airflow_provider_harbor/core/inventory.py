@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_harbor.core.exceptions import HarborNotFoundError, HarborProtocolError
+from airflow_provider_harbor.core.exceptions import HarborNotFoundError, UnsettledHarborError
 from airflow_provider_harbor.core.harbor import HarborClient, split_repository
 from airflow_provider_harbor.core.manifest import Platform
 from airflow_provider_harbor.core.models import Accessory, Artifact, Repository, Tag
@@ -52,7 +52,7 @@ def take_inventory(
         HarborNotFoundError: The project is gone.
         HarborAuthError: The login may not list it; to all but administrators Harbor says the same
             of a project that is gone.
-        HarborProtocolError: Harbor's list and Harbor's count go on to disagree.
+        UnsettledHarborError: Harbor's list and Harbor's count go on to disagree.
     """
     tell = progress or (lambda text: None)
     listings: dict[str, _Listing] = defaultdict(_Listing)
@@ -88,7 +88,7 @@ def _settle(
         listing = _Listing(artifacts, _walk_accessories(client, name, artifacts))
     if repository and listing.visible() == repository.artifact_count:
         return listing
-    raise HarborProtocolError(
+    raise UnsettledHarborError(
         f"repository {name}: Harbor counts {repository.artifact_count if repository else 0} "
         f"artifacts, but lists {listing.visible()}, and went on to do so in {_SETTLE_ROUNDS} "
         "further listings. Run the project again; if it stays so, Harbor's database is damaged "

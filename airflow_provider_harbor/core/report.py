@@ -54,6 +54,7 @@ class RunReport:
         started_at, ended_at: With a time zone.
         projects: The results, sorted by project.
         missing: Projects that were to be backed up and left no result, sorted.
+        error: What ended the run before there was a list of projects; empty when nothing did.
     """
 
     run: str
@@ -65,11 +66,12 @@ class RunReport:
     dry_run: bool
     projects: tuple[ProjectResult, ...]
     missing: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def complete(self) -> bool:
         """Whether everything that was to be backed up is protected now."""
-        return bool(self.projects) and not self.dry_run and not self.unprotected
+        return bool(self.projects) and not (self.dry_run or self.unprotected or self.error)
 
     @property
     def unprotected(self) -> tuple[str, ...]:
@@ -84,6 +86,8 @@ class RunReport:
     @property
     def headline(self) -> str:
         """The report in a few words."""
+        if self.error:
+            return "NOTHING was backed up"
         if self.dry_run:
             return "Dry run: nothing was copied"
         return "Everything is protected" if self.complete else "NOT everything is protected"
@@ -148,6 +152,8 @@ class RunReport:
 
     def failures(self) -> list[str]:
         """Return a line for each failure: the project or artifact, what happened, what to do."""
+        if self.error:
+            return [self.error]
         if not self.expected:
             return ["no project was to be backed up; check the project filters"]
         lines = [f"project {project}: {message}" for project, message in self.stopped()]
@@ -155,6 +161,8 @@ class RunReport:
 
     def summary_line(self) -> str:
         """Return the report as one line."""
+        if self.error:
+            return f"{self.headline}, after {human_duration(self.seconds)}"
         done = (
             f"{self.expected - len(self.unprotected):,} of {human_count(self.expected, 'project')}"
         )
@@ -181,12 +189,24 @@ class RunReport:
 
     def to_text(self) -> str:
         """Return the report as a dozen aligned lines, for a log."""
-        counts = self.counts
         rows = [
             ("run", self.run),
             ("Harbor", " ".join([self.harbor_url, self.harbor_version]).strip()),
             ("destination", self.destination),
             ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
+        ]
+        if not self.error:
+            rows += self._content_rows()
+        lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
+        failures = self.failures()
+        lines += [f"  ! {line}" for line in failures[:_SHOWN_FAILURES]]
+        if len(failures) > _SHOWN_FAILURES:
+            lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")
+        return "\n".join(lines)
+
+    def _content_rows(self) -> list[tuple[str, str]]:
+        counts = self.counts
+        rows = [
             (
                 "projects",
                 f"{self.expected - len(self.unprotected):,} of {self.expected:,} in order",
@@ -200,20 +220,14 @@ class RunReport:
             ("content", f"{human_count(counts.tags, 'tag')}, {human_size(counts.size_bytes)}"),
         ]
         if self.dry_run:
-            rows.append(("plan", ", ".join(self._planned())))
-        else:
-            states = (self.copied, self.present, self.skipped, self.failed)
-            rows.append(
-                ("records", ", ".join(f"{n:,} {s}" for n, s in zip(states, Status, strict=True)))
-            )
-            sent = f"{human_size(self.bytes_copied)} in {human_count(self.blobs_copied, 'blob')}"
-            rows.append(("sent", sent))
-        lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
-        failures = self.failures() if self.unprotected or not self.expected else []
-        lines += [f"  ! {line}" for line in failures[:_SHOWN_FAILURES]]
-        if len(failures) > _SHOWN_FAILURES:
-            lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")
-        return "\n".join(lines)
+            return [*rows, ("plan", ", ".join(self._planned()))]
+        states = (self.copied, self.present, self.skipped, self.failed)
+        sent = f"{human_size(self.bytes_copied)} in {human_count(self.blobs_copied, 'blob')}"
+        return [
+            *rows,
+            ("records", ", ".join(f"{n:,} {s}" for n, s in zip(states, Status, strict=True))),
+            ("sent", sent),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole report, all findings included."""
@@ -236,6 +250,7 @@ class RunReport:
             "blobs_copied": self.blobs_copied,
             "bytes_copied": self.bytes_copied,
             "missing": list(self.missing),
+            "error": self.error,
             "projects": [result.to_json() for result in self.projects],
         }
 
@@ -255,6 +270,7 @@ def build_report(
     ended_at: datetime,
     harbor_version: str = "",
     dry_run: bool = False,
+    error: str = "",
 ) -> RunReport:
     """Put the results of a run together, and check that they add up.
 
@@ -278,6 +294,7 @@ def build_report(
         dry_run=dry_run,
         projects=tuple(_audited(found[name], dry_run) for name in sorted(found)),
         missing=tuple(sorted(names - found.keys())),
+        error=error,
     )
 
 

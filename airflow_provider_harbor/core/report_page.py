@@ -142,13 +142,15 @@ def render_page(report: RunReport) -> str:
 
 
 def _verdict(report: RunReport) -> str:
-    kind = "plan" if report.dry_run else "good" if report.complete else "bad"
+    kind = "good" if report.complete else "plan" if _is_clean_plan(report) else "bad"
     counts = report.counts
     held = (
         f"{human_count(report.expected, 'project')}, {human_count(counts.digests, 'digest')}, "
         f"{human_size(counts.size_bytes)}"
     )
-    if report.unprotected:
+    if report.error:
+        text = report.error
+    elif report.unprotected:
         names = ", ".join(report.unprotected[:_SHOWN_NAMES])
         more = len(report.unprotected) - _SHOWN_NAMES
         names += f" and {more:,} more" if more > 0 else ""
@@ -169,6 +171,10 @@ def _verdict(report: RunReport) -> str:
     return (
         f'<header class="{kind}"><h1>{escape(report.headline)}</h1><p>{escape(text)}</p></header>'
     )
+
+
+def _is_clean_plan(report: RunReport) -> bool:
+    return report.dry_run and not report.failures()
 
 
 def _facts(report: RunReport) -> str:

@@ -38,13 +38,14 @@ from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
 from airflow_provider_harbor.core.store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.operators.units import (
-    BackupInterruptedError,
+    ERROR_KEY,
     Heartbeat,
     as_flag,
     as_patterns,
     combined,
     describe,
     do_each,
+    leaving_the_reason,
     make_units,
     raise_if_incomplete,
 )
@@ -56,11 +57,10 @@ if TYPE_CHECKING:
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(HarborTlsError, RetryAction.FAIL, reason="trying again does not help"),
-        RetryRule([*PASSING_ERRORS, BackupInterruptedError], RetryAction.RETRY, reason="may pass"),
+        RetryRule([*PASSING_ERRORS], RetryAction.RETRY, reason="may pass"),
         RetryRule(HarborBackupError, RetryAction.FAIL, reason="trying again does not help"),
     ]
 )
-
 
 _NO_INVENTORY = (
     "project {}: this run has no inventory of it, so nothing of it was copied. The log of its "
@@ -101,6 +101,10 @@ class HarborHealthCheckOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return what was found."""
+        with leaving_the_reason(context):
+            return self._check()
+
+    def _check(self) -> dict[str, Any]:
         hook = HarborHook(self.harbor_conn_id)
         with closing(hook.get_conn()):
             status = hook.check(require_healthy=as_flag(self.require_healthy))
@@ -146,7 +150,7 @@ class HarborListProjectsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List the projects, and return them in units."""
         hook = HarborHook(self.harbor_conn_id)
-        with closing(hook.get_conn()):
+        with leaving_the_reason(context), closing(hook.get_conn()):
             found = hook.list_projects(as_patterns(self.projects), as_patterns(self.exclude))
         max_units = int(self.max_units or 0) or conf.getint("core", "max_map_length")
         units = make_units([project.name for project in found], max_units)
@@ -356,22 +360,18 @@ class HarborSnapshotOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report and snapshot, and return a summary."""
-        if self.units is None:
-            raise BackupIncompleteError(
-                "Nothing was backed up: there is no list of projects. The log of the failed task "
-                "before this one says why; mend that, then clear that task",
-                [],
-            )
+        error = "" if self.units is not None else self._reason(context)
         store, plan_only = open_store(self.store), as_flag(self.plan_only)
         report = finish_run(
             store,
             context["run_id"],
-            [project for unit in self.units for project in unit["projects"]],
+            [project for unit in self.units or () for project in unit["projects"]],
             harbor_url=HarborHook(self.harbor_conn_id).url,
             harbor_version=(self.status or {}).get("harbor_version", ""),
             destination=HarborHook(self.destination_conn_id).url,
             started_at=context["dag_run"].start_date or timezone.utcnow(),
             dry_run=plan_only,
+            error=error,
         )
         self.log.info("%s", report.to_text())
         self.log.info("The report is in %s, under reports/", store.url)
@@ -391,6 +391,18 @@ class HarborSnapshotOperator(BaseOperator):
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(summary)
         return summary
+
+    def _reason(self, context: Context) -> str:
+        """Return why there is no list of projects, as the task that failed left it."""
+        reasons = [
+            reason
+            for task_id in sorted(self.upstream_task_ids)
+            if (reason := context["ti"].xcom_pull(task_ids=task_id, key=ERROR_KEY))
+        ]
+        return "; ".join(reasons) or (
+            "there is no list of projects. The log of the failed task before this one says why; "
+            "mend that, then clear that task"
+        )
 
     def _failed_tasks(self, context: Context) -> list[str]:
         if not (before := sorted(self.upstream_task_ids)):

@@ -6,28 +6,29 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
+    BackupInterruptedError,
     HarborBackupError,
     is_passing,
 )
 from airflow_provider_harbor.core.failures import PASSING_REASONS
 from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.report import ProjectResult, Status
 
 T = TypeVar("T")
 
 # What depends on something that failed shares its fate: its own reason says nothing.
 _PASSING_REASONS = PASSING_REASONS - {"not-tried"}
+# XCom key of why a task before the list of projects failed.
+ERROR_KEY = "error"
 # Airflow keeps 250 characters of an instance's name.
 _LONGEST_NAME = 200
-
-
-class BackupInterruptedError(BackupIncompleteError):
-    """Something is not protected, and trying again may mend it."""
 
 
 def make_units(projects: Sequence[str], max_units: int) -> list[dict[str, Any]]:
@@ -101,11 +102,7 @@ def combined(errors: Mapping[str, Exception], unit: Mapping[str, Any]) -> Except
 
 def _may_pass(err: Exception) -> bool:
     # Whatever is not ours (the store's OSError) is tried again, as Airflow does by itself.
-    return (
-        is_passing(err)
-        or isinstance(err, BackupInterruptedError)
-        or not isinstance(err, HarborBackupError)
-    )
+    return is_passing(err) or not isinstance(err, HarborBackupError)
 
 
 def raise_if_incomplete(result: ProjectResult) -> None:
@@ -130,11 +127,28 @@ def describe(result: ProjectResult) -> str:
     """Return how a project ended as a line for the log."""
     copy = result.copy
     if copy is None:
-        return f"{result.project}: planned, nothing copied"
+        plan = result.plan or PlanCounts()
+        return (
+            f"{result.project}: {plan.to_copy} to copy (at most {human_size(plan.most_bytes)}), "
+            f"{plan.to_tag} to tag, {plan.present} present; nothing copied"
+        )
     return (
         f"{result.project}: {copy.copied} copied ({human_size(copy.bytes_copied)}), "
         f"{copy.present} present, {copy.skipped} skipped, {copy.failed} failed"
     )
+
+
+@contextmanager
+def leaving_the_reason(context: Mapping[str, Any]) -> Iterator[None]:
+    """Let the report say why the run ended before there was a list of projects.
+
+    :param context: The task's context; the reason goes into its XCom.
+    """
+    try:
+        yield
+    except HarborBackupError as err:
+        context["ti"].xcom_push(key=ERROR_KEY, value=str(err))
+        raise
 
 
 class Heartbeat:

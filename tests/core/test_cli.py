@@ -406,6 +406,13 @@ def test_wrong_password(filled, login, one_error):
     assert "not-it-9" not in message
 
 
+def test_the_report_says_why_nothing_was_backed_up(filled, other_harbor, login, tmp_path):
+    login(password="not-it-9")
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path)]) == 2
+    (report,) = (tmp_path / "reports").glob("*.json")
+    assert "was not accepted" in json.loads(report.read_text())["error"]
+
+
 def test_no_credentials(filled, monkeypatch, one_error):
     monkeypatch.delenv("HARBOR_BACKUP_SOURCE_USER")
     monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
@@ -499,7 +506,9 @@ def test_a_destination_that_does_not_answer(filled, tmp_path, capsys, no_waiting
     url = f"http://127.0.0.1:{refused_port()}"
     assert cli.main(["copy", filled.url, url, "--state", str(state)]) == 3
     assert url in capsys.readouterr().err
-    assert not state.exists()
+    (report,) = (state / "reports").glob("*.json")
+    assert url in json.loads(report.read_text())["error"]
+    assert not list(state.rglob("snapshot.json"))
 
 
 def test_the_store_of_another_harbor(filled, other_harbor, tmp_path, capsys):

@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
     HarborProtocolError,
+    UnsettledHarborError,
 )
 from airflow_provider_harbor.core.inventory import take_inventory
 from airflow_provider_harbor.core.records import (
@@ -210,7 +211,9 @@ def test_a_count_that_goes_on_to_disagree_is_an_error_with_both_numbers(
             content_type="application/json",
         )
     )
-    with pytest.raises(HarborProtocolError, match=r"p/app: Harbor counts 7 artifacts, but lists 1"):
+    with pytest.raises(
+        UnsettledHarborError, match=r"p/app: Harbor counts 7 artifacts, but lists 1"
+    ):
         take_inventory(login(harbor), project)
 
 

@@ -240,6 +240,17 @@ def test_a_dry_run_says_what_there_is_to_copy_and_not_what_was() -> None:
     assert made.to_json()["planned"] == plan.to_json()
 
 
+def test_a_run_that_did_not_begin_says_why_everywhere() -> None:
+    why = "the login 'admin' was not accepted"
+    made = report(error=why)
+    assert not made.complete
+    assert made.headline == "NOTHING was backed up"
+    assert made.failures() == [why]
+    assert f"! {why}" in made.to_text()
+    assert "was not accepted" in made.to_html()
+    assert not report(error=why, dry_run=True).complete
+
+
 def test_text_is_short_and_aligned() -> None:
     many = tuple(finding(tags=(f"v{n}",)) for n in range(20))
     text = report(result(copy=copied(copied=0, present=0, failed=10, findings=many[:10]))).to_text()

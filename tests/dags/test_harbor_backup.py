@@ -148,6 +148,12 @@ def test_what_may_pass_is_tried_again(
     assert committed(tmp_path) == ["snapshot.json"]
 
 
+def reported_error(store: Path) -> str:
+    """Return what the report says ended the run before it had begun."""
+    (report,) = (store / "reports").glob("*.json")
+    return str(json.loads(report.read_text())["error"])
+
+
 def test_harbor_is_not_there(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:
     filled.faults.add(Fault(path="/ping", status=404, times=None))
     run = run_dag("harbor_backup", store=str(tmp_path))
@@ -156,6 +162,7 @@ def test_harbor_is_not_there(run_dag: RunDag, filled: HarborDouble, tmp_path: Pa
     assert failed(run) == {("check", -1), ("snapshot", -1)}
     assert run.states["projects", -1] == "upstream_failed"
     assert run.states["backup.copy", -1] == "upstream_failed"
+    assert "there is no Harbor at" in reported_error(tmp_path)
 
 
 def test_mistyped_project(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:
@@ -163,6 +170,7 @@ def test_mistyped_project(run_dag: RunDag, filled: HarborDouble, tmp_path: Path)
 
     assert run.state == "failed"
     assert failed(run) == {("projects", -1), ("snapshot", -1)}
+    assert "'taem-*'" in reported_error(tmp_path)
 
 
 def test_form_values_are_heeded(

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
+    BackupInterruptedError,
     HarborAuthError,
     HarborConfigurationError,
     HarborConnectionError,
@@ -31,7 +32,6 @@ from airflow_provider_harbor.operators.harbor import (
     HarborListProjectsOperator,
     HarborSnapshotOperator,
 )
-from airflow_provider_harbor.operators.units import BackupInterruptedError
 from tests.double import Fault, HarborDouble, Image, multi_arch
 
 Connect = Callable[..., str]
@@ -388,7 +388,7 @@ def test_snapshot_of_a_run_that_lacks_a_project(
 def test_snapshot_where_the_projects_could_not_be_listed(
     filled: HarborDouble, store: BackupStore, task: Task
 ) -> None:
-    with pytest.raises(BackupIncompleteError, match="Nothing was backed up"):
+    with pytest.raises(BackupIncompleteError, match="NOTHING was backed up"):
         task.execute(snapshot(store, None))
 
 
