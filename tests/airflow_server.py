@@ -72,7 +72,7 @@ class Process:
 
     def last_words(self, lines: int = 15) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(line[:200] for line in text.splitlines()[-lines:])
 
     def kill(self) -> None:
         """End it and all of its session at once; returns when none of them is left."""

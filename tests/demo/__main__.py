@@ -9,6 +9,7 @@ INTERRUPTION = Interruption()
 INTERRUPTION.listen()
 
 import argparse  # noqa: E402
+import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -16,7 +17,7 @@ from pathlib import Path  # noqa: E402
 from airflow_provider_harbor.core.exceptions import HarborBackupError  # noqa: E402
 from tests.airflow_server import ROOT, AirflowServerError  # noqa: E402
 
-from .demo import Demo, DemoError  # noqa: E402
+from .demo import BusyError, Demo, DemoError  # noqa: E402
 from .results import ProofError, shown  # noqa: E402
 from .screen import Screen  # noqa: E402
 
@@ -37,6 +38,8 @@ def main() -> int:
         help="where results and logs are kept; emptied first (default: .demo)",
     )
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # no text is worth to end the demo
     screen = Screen()
     demo = Demo(screen, INTERRUPTION, options.directory.resolve(), stay=options.stay)
     try:
@@ -51,7 +54,8 @@ def main() -> int:
     except (AirflowServerError, DemoError, HarborBackupError, ProofError) as err:
         screen.line()
         screen.bad(f"The demo failed: {err}")
-        screen.line(f"Logs: {shown(options.directory / 'logs')}")
+        if not isinstance(err, BusyError):
+            screen.line(f"Logs: {shown(options.directory / 'logs')}")
         return 1
     except BrokenPipeError:
         # Nobody reads on. Python would complain once more when it closes the stream.

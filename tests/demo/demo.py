@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.human import human_duration
-from tests.airflow_server import ROOT, AirflowServer, AirflowServerError
+from tests.airflow_server import ROOT, AirflowServer
 
 from .interruption import Interrupted, Interruption
 from .progress import DAG_ID, RunProgress
@@ -32,6 +32,10 @@ _LONGEST_RUN_SECONDS = 600
 
 class DemoError(Exception):
     """The demo did not come to its good end; the message is for people."""
+
+
+class BusyError(DemoError):
+    """The demo did not even begin."""
 
 
 class Demo:
@@ -68,7 +72,7 @@ class Demo:
                 ]
             )
             airflow = self._airflow(source, destination)
-            self._screen.line("  Airflow is starting (20 to 40 seconds) ...")
+            self._screen.line("  Airflow is starting (about 20 seconds) ...")
             stack.enter_context(airflow)
             self._screen.fields([("Airflow", f"{airflow.url}  {self._airflow_words()}")])
             if self._stay:
@@ -188,7 +192,7 @@ def _emptied(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError(
+            raise BusyError(
                 f"another demo is using {shown(directory)}; end that one first"
             ) from None
         for entry in directory.iterdir():
@@ -199,6 +203,3 @@ def _emptied(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-__all__ = ["AirflowServerError", "Demo", "DemoError"]
