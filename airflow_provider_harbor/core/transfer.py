@@ -228,10 +228,7 @@ class Transfer:
         if manifest is None:
             manifest = self._manifests.get(record)
             self._copy_blobs(record.repository, manifest)
-            first = record.digest if step.tags_last or not tags else tags[0]
-            self._put_content(record.repository, first, manifest)
-            tags = tags if first == record.digest else tags[1:]
-            self._count_tags(0 if first == record.digest else 1)
+            tags = self._put_content(step, manifest)
         if step.tags_last:
             self._waiting_tags[record.key] = manifest
             return
@@ -268,7 +265,23 @@ class Transfer:
         for future in futures:
             future.result()
 
-    def _put_content(self, repository: str, reference: str, manifest: Manifest) -> None:
+    def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:
+        """Push a manifest, under its first tag where none has to wait; return the tags left."""
+        repository = step.record.repository
+        if step.tags and not step.tags_last:
+            try:
+                self._put_whole(repository, step.tags[0], manifest)
+            except HarborRefusedError as err:
+                if err.reason is not RefusalReason.IMMUTABLE:
+                    raise
+                # Whatever becomes of the tag, the content is kept.
+            else:
+                self._count_tag()
+                return step.tags[1:]
+        self._put_whole(repository, step.record.digest, manifest)
+        return step.tags
+
+    def _put_whole(self, repository: str, reference: str, manifest: Manifest) -> None:
         try:
             result = self._destination.put_manifest(repository, reference, manifest)
         except HarborRefusedError as err:
@@ -282,13 +295,30 @@ class Transfer:
             self._referrers.add(repository, manifest)
 
     def _put_tags(self, repository: str, tags: Sequence[str], manifest: Manifest) -> None:
+        refused: HarborRefusedError | None = None
         for tag in tags:
-            self._destination.put_manifest(repository, tag, manifest)
-            self._count_tags(1)
+            try:
+                self._put_tag(repository, tag, manifest)
+            except HarborRefusedError as err:
+                refused = refused or err
+        if refused:
+            raise refused
 
-    def _count_tags(self, number: int) -> None:
+    def _put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
+        try:
+            self._destination.put_manifest(repository, tag, manifest)
+        except HarborRefusedError as err:
+            # An immutable tag refuses what it names already, too: after an answer that was lost.
+            if (
+                err.reason is not RefusalReason.IMMUTABLE
+                or self._destination.find_manifest(repository, tag) != manifest.digest
+            ):
+                raise
+        self._count_tag()
+
+    def _count_tag(self) -> None:
         with self._lock:
-            self._tags_set += number
+            self._tags_set += 1
 
     # -- the report
 

@@ -15,7 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.report import RunReport
 from airflow_provider_harbor.core.results import Finding, Status
-from tests.core.rig import Backup, fill_small, make_immutable, reach
+from tests.core.rig import Backup, fill_small, make_immutable, reach, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, Index, cosign_signature, multi_arch
 from tests.registry_server import PlainRegistry
@@ -217,6 +217,20 @@ def test_an_immutable_tag_is_a_finding_and_the_others_go_on(
     (finding,) = failed(report)
     assert (finding.digest, finding.reason) == (pushed["image"].digest, "immutable")
     assert "1.0" in finding.message
+    # Its content is kept all the same, and its other tag is set.
+    there = registry_login(other_harbor)
+    assert there.find_manifest("alpha/app", "latest") == pushed["image"].digest
+    assert there.find_manifest("alpha/app", "1.0") == Image("another").digest
+
+
+def test_an_answer_lost_under_an_immutable_tag_is_no_failure(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    other_harbor.create_project("alpha")
+    make_immutable(other_harbor, "alpha", "**")
+    other_harbor.faults.add(Fault(method="PUT", path="/manifests/1.0", lose_answer=True))
+    report = backup.run(reach(other_harbor))
+    assert report.complete, report.failures()
 
 
 def test_equal_tags_are_not_put_again_so_that_immutable_ones_do_no_harm(
