@@ -132,6 +132,8 @@ class AirflowServer:
         self._pause = pause
         self._home: Path | None = None
         self._processes: list[Process] = []
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy leads to the loopback interface
         self.url = ""
         self.api: AirflowApi
 
@@ -254,8 +256,7 @@ class AirflowServer:
     def _is_healthy(self) -> bool:
         self.check()
         try:
-            answer = requests.get(f"{self.url}/api/v2/monitor/health", timeout=10)
-            parts = answer.json()
+            parts = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
         except (requests.ConnectionError, requests.Timeout, ValueError):
             return False
         names = {"metadatabase", *(n.replace("-", "_") for n in self._components)} - {"api_server"}

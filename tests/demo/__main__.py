@@ -38,6 +38,8 @@ def main() -> int:
         help="where results and logs are kept; emptied first (default: .demo)",
     )
     options = parser.parse_args()
+    # Everything is on the loopback interface, where no proxy leads to.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # no text is worth to end the demo
     screen = Screen()
