@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
+    HarborServerError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import take_inventory
@@ -211,6 +212,11 @@ def _add_advice(err: BaseException, project: str) -> None:
         err.hint = (
             f"Project {project!r} was deleted since it was listed. Run the whole backup again: it "
             "will not be listed any more"
+        )
+    elif isinstance(err, HarborServerError):
+        err.hint = (
+            "Harbor, or a proxy before it, goes on to fail. Run the project again; if it stays so, "
+            "the logs of both say why"
         )
     elif isinstance(err, HarborAuthError) and not err.hint:
         err.hint = (

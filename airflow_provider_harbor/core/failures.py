@@ -38,9 +38,11 @@ _PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
     (MissingContentError, "missing-blob"),
     (DigestMismatchError, "digest-mismatch"),
     (NotTriedError, "not-tried"),
-    (HarborConnectionError, "connection"),
-    (HarborRateLimitError, "rate-limit"),
-    (HarborServerError, "server-error"),
+)
+_PASSING: tuple[tuple[type[HarborBackupError], str, str], ...] = (
+    (HarborConnectionError, "connection", "the connection broke, several times"),
+    (HarborRateLimitError, "rate-limit", "the server goes on to ask for fewer requests"),
+    (HarborServerError, "server-error", "the server, or a proxy before it, goes on to fail"),
 )
 
 
@@ -54,6 +56,12 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
     for kind, reason in _PLAIN_REASONS:
         if isinstance(error, kind):
             return reason, str(error)
+    for kind, reason, what in _PASSING:
+        if isinstance(error, kind):
+            return (
+                reason,
+                f"{what}. Run it again; if it stays so, the server's log says why ({error})",
+            )
     if isinstance(error, HarborStatusError):
         at_source = error.url.startswith(source_url.rstrip("/") + "/")
         reason, advice = _at_source(error) if at_source else _at_destination(error)

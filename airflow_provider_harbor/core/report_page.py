@@ -256,11 +256,19 @@ def _skips(report: RunReport) -> str:
 
 
 def _groups(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield the findings by reason, most frequent first; what was said of several is said once."""
+    """Yield the findings by reason, most frequent first, consequences behind their causes.
+
+    What was said of several is said once.
+    """
     by_reason: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_reason[finding.reason].append(finding)
-    for reason, group in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+
+    def rank(item: tuple[str, list[Finding]]) -> tuple[bool, int, str]:
+        reason, group = item
+        return (reason == "not-tried", -len(group), reason)
+
+    for reason, group in sorted(by_reason.items(), key=rank):
         title = escape(_REASONS.get(reason, reason))
         yield f'<h3>{title} <span class="group">({len(group):,})</span></h3>'
         by_message: dict[str, list[Finding]] = defaultdict(list)

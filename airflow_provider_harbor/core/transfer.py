@@ -185,7 +185,7 @@ class Transfer:
     def _guarded(self, work: Callable[[Step], None], step: Step) -> HarborBackupError | None:
         try:
             if self._stopped_by:
-                raise NotTriedError(f"not tried, since before it {self._stopped_by}")
+                raise NotTriedError(f"not tried, since those before it failed: {self._stopped_by}")
             work(step)
         except HarborBackupError as err:
             self._note_failure(err)
