@@ -1,18 +1,18 @@
 """Back up a Harbor, every night.
 
 1. **check**: is Harbor there and healthy, are both logins accepted?
-2. **projects**: list the projects, and prove that the login sees all of them.
+2. **projects**: list the projects; the login must see as many as Harbor has.
 3. **backup**, once for each project and named by it:
    **inventory** lists every digest into the store, **copy** copies what the destination lacks.
 4. **snapshot**: write the report. It is green only when everything is protected; its log, and
    `reports/` in the store, say what is not, and why.
 
 **To run one project again**: open its red `backup.inventory` (or, where that one is green, its red
-`backup.copy`), choose *Clear*, leave *Downstream* on, and confirm. The project's tasks and
-**snapshot** run again, and nothing else.
+`backup.copy`), choose **Clear**, leave **Downstream** on, and confirm. The project's tasks and
+`snapshot` run again, and nothing else.
 
-**To look before it copies**: trigger it with *Dry run*. Inventories and plans are written into the
-store, nothing is copied, and **snapshot** ends as skipped.
+**To look before it copies**: trigger it with **Dry run**. Inventories and plans are written into
+the store, nothing is copied, and `snapshot` ends as skipped.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ with DAG(
             type=["null", "array"],
             items={"type": "string"},
             title="Exclude",
-            description_md="Names or globs to leave out; they win over *Projects*.",
+            description_md="Names or globs such as `test-*` to leave out, whatever Projects says.",
         ),
         "destination": Param(
             DESTINATION,
             type="string",
             minLength=1,
-            title="Destination",
+            title="Destination connection",
             description_md="Id of the connection (type Harbor) of a Harbor or a plain registry.",
         ),
         "dry_run": Param(

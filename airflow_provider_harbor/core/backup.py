@@ -15,7 +15,6 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
-    HarborServerError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import take_inventory
@@ -58,7 +57,6 @@ def inventory_project(
             run, project, take_inventory(client, project, progress=progress)
         )
     except (HarborBackupError, OSError) as err:
-        _add_advice(err, project)
         store.write_project(
             run,
             ProjectResult(
@@ -72,15 +70,15 @@ def inventory_project(
         raise
     counts = ref.counts
     log.info(
-        "%s: %d artifacts, %d children, %d attestations, %d accessories, %d tags; listed in %s",
+        "%s: %d artifacts, %d children, %d attestations, %d accessories, %d tags",
         project,
         counts.artifacts,
         counts.children,
         counts.attestations,
         counts.accessories,
         counts.tags,
-        ref.path,
     )
+    log.info("The inventory is %s of the store %s", ref.path, store.url)
     return ref
 
 
@@ -205,24 +203,6 @@ def finish_run(
     if not dry_run:
         store.write_snapshot(run, report.to_json(), complete=report.complete)
     return report
-
-
-def _add_advice(err: BaseException, project: str) -> None:
-    if isinstance(err, HarborNotFoundError):
-        err.hint = (
-            f"Project {project!r} was deleted since it was listed. Run the whole backup again: it "
-            "will not be listed any more"
-        )
-    elif isinstance(err, HarborServerError):
-        err.hint = (
-            "Harbor, or a proxy before it, goes on to fail. Run the project again; if it stays so, "
-            "the logs of both say why"
-        )
-    elif isinstance(err, HarborAuthError) and not err.hint:
-        err.hint = (
-            f"The login may not list project {project!r}, or the project was deleted since it was "
-            "listed. Give the login its permissions on the project, or run the whole backup again"
-        )
 
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:

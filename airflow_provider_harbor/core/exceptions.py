@@ -91,15 +91,12 @@ class HarborStatusError(HarborBackupError):
         super().__init__(status, code, message)
 
     def __str__(self) -> str:
-        text = f"{self.method} {self.url} was answered {self.status}"
         said = ": ".join(part for part in (self.code, self.message) if part)
-        if said:
-            text += f" ({said})"
-        if self.hint:
-            text += f". {self.hint}"
-        if self.request_id:
-            text += f" [request id {self.request_id}]"
-        return text
+        text = f"{self.method} {self.url} was answered {self.status}"
+        text += f" ({said})" if said else ""
+        text += f" [request id {self.request_id}]" if self.request_id else ""
+        # What to do comes first: a log viewer may show the beginning of a line only.
+        return f"{self.hint}: {text}" if self.hint else text
 
 
 class HarborAuthError(HarborStatusError):
@@ -237,7 +234,10 @@ class BackupIncompleteError(HarborBackupError):
 
     def __init__(self, summary: str, failures: Sequence[str]) -> None:
         self.failures = tuple(failures)
-        shown = "".join(f"\n  {line}" for line in self.failures[:5])
+        shown = ""
+        for line in self.failures[:5]:
+            name, _, said = line.partition(": ")
+            shown += f"\n  {name}\n    {said}"
         more = len(self.failures) - 5
         if more > 0:
             shown += f"\n  and {more} more, all in the report"

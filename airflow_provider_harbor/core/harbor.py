@@ -130,13 +130,13 @@ class HarborClient(Client):
         """Return the error that Harbor does not give: it took the login for nobody's."""
         return HarborAuthError(
             status=401,
-            message=f"the login {self.user!r} was not accepted"
-            if self.user
-            else "no credentials were given",
+            message="as if nobody had logged in",
             method="GET",
             url=f"{self.url}{_API}/systeminfo",
-            hint="Check name and password (of a robot: the whole name with its prefix, that it is "
-            "enabled and has not expired)",
+            hint=f"the login {self.user!r} was not accepted. Check name and password (of a robot: "
+            "the whole name with its prefix, that it is enabled and has not expired)"
+            if self.user
+            else "no credentials were given",
         )
 
     def get_statistics(self) -> Statistics:

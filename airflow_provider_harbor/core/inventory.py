@@ -6,7 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_harbor.core.exceptions import HarborNotFoundError, UnsettledHarborError
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborNotFoundError,
+    HarborStatusError,
+    UnsettledHarborError,
+)
 from airflow_provider_harbor.core.harbor import HarborClient, split_repository
 from airflow_provider_harbor.core.manifest import Platform
 from airflow_provider_harbor.core.models import Accessory, Artifact, Repository, Tag
@@ -54,7 +59,31 @@ def take_inventory(
             of a project that is gone.
         UnsettledHarborError: Harbor's list and Harbor's count go on to disagree.
     """
-    tell = progress or (lambda text: None)
+    try:
+        return _list_all(client, project, progress or (lambda text: None))
+    except HarborStatusError as err:
+        err.hint = err.hint or _advice(err, project)
+        raise
+
+
+def _advice(err: HarborStatusError, project: str) -> str:
+    if isinstance(err, HarborNotFoundError):
+        return (
+            f"project {project!r} was deleted since it was listed. Run the whole backup again, and "
+            "it will not be listed any more"
+        )
+    if isinstance(err, HarborAuthError):
+        return (
+            f"the login may not list project {project!r}, or the project was deleted since it was "
+            "listed. Give the login its permissions on the project, or run the whole backup again"
+        )
+    return (
+        f"project {project!r} could not be listed, since Harbor, or a proxy before it, goes on to "
+        "fail. Run the project again; if it stays so, the logs of both say why"
+    )
+
+
+def _list_all(client: HarborClient, project: str, tell: Progress) -> list[Record]:
     listings: dict[str, _Listing] = defaultdict(_Listing)
     for number, artifact in enumerate(client.iter_artifacts(project), start=1):
         listings[artifact.repository].artifacts[artifact.digest] = artifact

@@ -187,7 +187,7 @@ class RunReport:
             f"{plan.present:,} present",
         ]
 
-    def to_text(self) -> str:
+    def to_text(self, *, with_failures: bool = True) -> str:
         """Return the report as a dozen aligned lines, for a log."""
         rows = [
             ("run", self.run),
@@ -198,7 +198,7 @@ class RunReport:
         if not self.error:
             rows += self._content_rows()
         lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
-        failures = self.failures()
+        failures = self.failures() if with_failures else []
         lines += [f"  ! {line}" for line in failures[:_SHOWN_FAILURES]]
         if len(failures) > _SHOWN_FAILURES:
             lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")

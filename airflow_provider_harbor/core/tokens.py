@@ -150,7 +150,7 @@ class Authenticator:
                 "GET", challenge.realm, authorization=self._basic, params=query
             )
         except HarborAuthError as err:
-            err.hint = f"The registry did not accept the login {self._user!r}"
+            err.hint = f"the registry did not accept the login {self._user!r}"
             raise
         data = read_json(response)
         # Harbor sends an `access_token` too, but leaves it empty.

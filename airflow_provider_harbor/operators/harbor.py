@@ -22,7 +22,6 @@ from airflow.sdk import (
     ExceptionRetryPolicy,
     RetryAction,
     RetryRule,
-    timezone,
 )
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSkipException
@@ -369,11 +368,12 @@ class HarborSnapshotOperator(BaseOperator):
             harbor_url=HarborHook(self.harbor_conn_id).url,
             harbor_version=(self.status or {}).get("harbor_version", ""),
             destination=HarborHook(self.destination_conn_id).url,
-            started_at=context["dag_run"].start_date or timezone.utcnow(),
+            # Not `start_date`, which Airflow sets anew when a task of the run is cleared.
+            started_at=context["dag_run"].run_after,
             dry_run=plan_only,
             error=error,
         )
-        self.log.info("%s", report.to_text())
+        self.log.info("%s", report.to_text(with_failures=False))
         self.log.info("The report is in %s, under reports/", store.url)
         # Results of an earlier try may be whole although this one failed: that is no green end.
         if failures := report.failures() or self._failed_tasks(context):

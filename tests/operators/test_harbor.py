@@ -54,7 +54,7 @@ class Task:
             "ti": SimpleNamespace(
                 xcom_push=self._push, get_task_states=lambda **query: {self.run: self.states}
             ),
-            "dag_run": SimpleNamespace(dag_id="backup", start_date=datetime.now(timezone.utc)),
+            "dag_run": SimpleNamespace(dag_id="backup", run_after=datetime.now(timezone.utc)),
             "outlet_events": self.events,
         }
         return operator.execute(context)
@@ -243,7 +243,7 @@ def test_one_project_of_a_unit_cannot_be_listed(
     filled: HarborDouble, store: BackupStore, task: Task
 ) -> None:
     filled.faults.add(Fault(path="/projects/team-a/artifacts", status=403, times=None))
-    with pytest.raises(BackupIncompleteError, match="project team-a: "):
+    with pytest.raises(BackupIncompleteError, match="project team-a\n"):
         task.execute(inventory(store, "library", "team-a", "team-b"))
 
     assert [ref["project"] for ref in task.xcoms["return_value"]] == ["library", "team-b"]
@@ -298,7 +298,7 @@ def test_one_project_of_a_unit_was_not_listed(
     filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
 ) -> None:
     refs = task.execute(inventory(store, "team-b"))
-    with pytest.raises(BackupIncompleteError, match="project team-a: "):
+    with pytest.raises(BackupIncompleteError, match="project team-a\n"):
         task.execute(copy(store, refs, "team-a", "team-b"))
 
     result = store.read_project(RUN, "team-b")
@@ -373,7 +373,7 @@ def test_snapshot_of_a_run_that_lacks_a_project(
 ) -> None:
     refs = task.execute(inventory(store, "team-a"))
     task.execute(copy(store, refs, "team-a"))
-    with pytest.raises(BackupIncompleteError, match="project team-b: it left no result"):
+    with pytest.raises(BackupIncompleteError, match=r"project team-b\n +it left no result"):
         task.execute(snapshot(store, [unit("team-a"), unit("team-b")]))
 
     assert list((tmp_path / "store/snapshots").glob("*/partial.json"))

@@ -114,7 +114,7 @@ def test_errors_of_a_unit_of_several(errors: dict[str, Exception], kind: type) -
 
     assert type(error) is kind
     assert f"{len(errors)} of the 3 projects" in str(error)
-    assert all(f"project {name}: " in str(error) for name in errors)
+    assert all(f"project {name}\n" in str(error) for name in errors)
 
 
 def _result(*reasons: str) -> ProjectResult:
