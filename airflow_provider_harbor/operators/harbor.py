@@ -374,7 +374,9 @@ class HarborSnapshotOperator(BaseOperator):
             error=error,
         )
         self.log.info("%s", report.to_text(with_failures=False))
-        self.log.info("The report is in %s, under reports/", store.url)
+        self.log.info(
+            "The report is %s/reports/%s.html", store.url, store.run_key(context["run_id"])
+        )
         # Results of an earlier try may be whole although this one failed: that is no green end.
         if failures := report.failures() or self._failed_tasks(context):
             raise BackupIncompleteError(report.summary_line(), failures)
