@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -218,6 +218,7 @@ class HttpSession:
         Raises:
             HarborConnectionError: No answer, after all attempts.
             HarborStatusError: An error status; its subclass says of what kind.
+            HarborProtocolError: A request that writes was redirected.
         """
         url = path if "://" in path else self.base_url + path
         if repeatable is None:
@@ -248,10 +249,24 @@ class HttpSession:
         shown = redact(url)
         try:
             response = self._session().request(
-                method, url, verify=self._verify, timeout=self._timeout, **kwargs
+                method,
+                url,
+                verify=self._verify,
+                timeout=self._timeout,
+                # `requests` turns a redirected PUT or POST into a GET, whose answer would pass for
+                # a thing written.
+                allow_redirects=method in ("GET", "HEAD"),
+                **kwargs,
             )
         except requests.RequestException as err:
             raise _connection_error(err, method, shown) from err
+        if response.is_redirect:
+            response.close()
+            target = redact(urljoin(url, response.headers["Location"]))
+            raise HarborProtocolError(
+                f"{method} {shown} was answered {response.status_code}, a redirect to {target}, "
+                "and what writes is not sent elsewhere. Give the URL at which the server takes it"
+            )
         if response.status_code >= 400:
             with response:
                 raise error_for(

@@ -242,6 +242,20 @@ def test_equal_tags_are_not_put_again_so_that_immutable_ones_do_no_harm(
     assert backup.run(reach(other_harbor)).complete
 
 
+def test_a_push_that_is_redirected_to_a_page_is_no_success(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    page = {"Location": "/api/v2.0/ping"}
+    other_harbor.faults.add(
+        Fault(method="PUT", path="/manifests/1.0", times=None, status=302, headers=page)
+    )
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    (finding,) = failed(report)
+    assert finding.digest == pushed["image"].digest
+    assert "a redirect to" in finding.message
+
+
 def test_a_pull_policy_of_the_source_is_named(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:

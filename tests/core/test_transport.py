@@ -167,6 +167,23 @@ def test_a_netrc_file_does_not_replace_the_login(
     assert "harbor_version" in data
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_what_writes_is_not_redirected_into_a_read(
+    harbor: HarborDouble, method: str, status: int
+) -> None:
+    headers = {"Location": f"{PING}?_state=Hush"}
+    fault = harbor.faults.add(
+        Fault(method=method, path="/somewhere", times=None, status=status, headers=headers)
+    )
+    with pytest.raises(HarborProtocolError, match=f"{status}, a redirect to") as caught:
+        fast_session(harbor.url).request(method, "/somewhere", data=b"content")
+    assert PING in str(caught.value)
+    assert "Hush" not in str(caught.value)
+    assert fault.hits == 1
+    assert harbor.requests["rest.other"] == 0
+
+
 def test_nobody_at_the_address_is_a_connection_error() -> None:
     with pytest.raises(HarborConnectionError) as caught:
         fast_session("http://127.0.0.1:9", max_attempts=1).request("GET", PING)
