@@ -10,6 +10,7 @@ import base64
 import logging
 import random
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -123,6 +124,18 @@ class _BearerOrBasic(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """A session that takes no login from ~/.netrc when it is redirected, either."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        sent_to = response.request.url or ""
+        going_to = prepared_request.url or ""
+        if self.should_strip_auth(sent_to, going_to):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
 class _Adapter(HTTPAdapter):
     """Send request bodies in blocks that are worth a system call."""
 
@@ -177,7 +190,7 @@ class HttpSession:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.mount("http://", _Adapter(pool_maxsize=4))
             session.mount("https://", _Adapter(pool_maxsize=4))
@@ -259,7 +272,8 @@ class HttpSession:
                 **kwargs,
             )
         except requests.RequestException as err:
-            raise _connection_error(err, method, shown) from err
+            # Its text can have the whole address that it was redirected to, signature and all.
+            raise _connection_error(err, method, shown) from None
         if response.is_redirect:
             response.close()
             target = redact(urljoin(url, response.headers["Location"]))
@@ -269,9 +283,12 @@ class HttpSession:
             )
         if response.status_code >= 400:
             with response:
-                raise error_for(
+                error = error_for(
                     response.status_code, response.headers, _text(response), method, shown
                 )
+            if _host(response.url) != _host(url):
+                error.hint = f"see why {redact(response.url)}, to which it was redirected, says so"
+            raise error
         return response
 
     def get_json(self, path: str, **kwargs: Any) -> tuple[Any, Mapping[str, str]]:
@@ -363,27 +380,40 @@ def _connection_error(
     err: requests.RequestException, method: str, url: str
 ) -> HarborConnectionError:
     inner: BaseException = err
-    while inner.__cause__ or inner.__context__:
-        inner = inner.__cause__ or inner.__context__ or inner
+    while following := inner.__cause__ or inner.__context__:
+        if isinstance(following, HarborBackupError):
+            break  # what the caller was just dealing with, and not the reason
+        inner = following
+    asked = redact((err.request.url if err.request else "") or url)
+    elsewhere = "" if _host(asked) == _host(url) else f", redirected to {asked}"
     if getattr(inner, "reason", "") == "WRONG_VERSION_NUMBER":
         return HarborTlsError(
-            f"{method} {url}: the server does not speak TLS on this port. If that is meant, write "
-            "the URL with http://",
+            f"{method} {url}{elsewhere}: the server does not speak TLS on this port. If that is "
+            "meant, write the URL with http://",
             method=method,
             url=url,
         )
-    if isinstance(err, requests.exceptions.SSLError):
+    # A connection that is cut in the middle of the handshake is an SSLError too, but may pass.
+    is_cut = isinstance(inner, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if isinstance(err, requests.exceptions.SSLError) and not is_cut:
+        what, remedy = "no TLS connection can be made", "See which versions of TLS it speaks"
+        if "certificate" in str(inner).lower():
+            what = "the TLS certificate does not verify"
+            remedy = "Give the CA's file, or have the certificate mended"
         return HarborTlsError(
-            f"{method} {url}: the TLS certificate does not verify ({inner}). Give the CA's file, "
-            "or have the certificate mended",
-            method=method,
-            url=url,
+            f"{method} {url}{elsewhere}: {what} ({inner}). {remedy}", method=method, url=url
         )
     if isinstance(err, requests.Timeout):
         what = "no answer in time"
     else:
         what = str(inner) or type(inner).__name__
-    return HarborConnectionError(f"{method} {url}: {redact(what)}", method=method, url=url)
+    return HarborConnectionError(
+        f"{method} {url}{elsewhere}: {redact(what)}", method=method, url=url
+    )
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.lower()
 
 
 def _may_pass(err: HarborBackupError) -> bool:

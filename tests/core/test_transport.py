@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
+import traceback
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -182,6 +186,93 @@ def test_what_writes_is_not_redirected_into_a_read(
     assert "Hush" not in str(caught.value)
     assert fault.hits == 1
     assert harbor.requests["rest.other"] == 0
+
+
+def test_a_netrc_file_does_not_replace_the_login_of_a_redirected_request(
+    harbor: HarborDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    harbor.faults.add(
+        Fault(path="/moved", status=307, headers={"Location": "/api/v2.0/systeminfo"})
+    )
+    admin = basic_authorization(harbor.user, harbor.password)
+    data, _ = fast_session(harbor.url).get_json("/moved", authorization=admin)
+    assert "harbor_version" in data
+
+
+def test_a_redirect_to_another_host_takes_neither_the_login_nor_one_of_netrc_along(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {harbor.user} password {harbor.password}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    elsewhere = f"{other_harbor.url}/api/v2.0/systeminfo"
+    harbor.faults.add(Fault(path="/moved", status=307, headers={"Location": elsewhere}))
+    admin = basic_authorization(harbor.user, harbor.password)
+    data, _ = fast_session(harbor.url).get_json("/moved", authorization=admin)
+    assert "harbor_version" not in data
+
+
+def test_a_storage_that_cannot_be_reached_is_named_without_its_signature(
+    harbor: HarborDouble,
+) -> None:
+    signed = "http://127.0.0.1:9/bucket/blob?X-Amz-Signature=Hush"
+    harbor.faults.add(Fault(path="/v2/", times=None, status=307, headers={"Location": signed}))
+    with pytest.raises(HarborConnectionError) as caught:
+        fast_session(harbor.url).request("GET", "/v2/p/blobs/x", stream=True)
+    assert f"{harbor.url}/v2/p/blobs/x, redirected to http://127.0.0.1:9/" in str(caught.value)
+    # As a task's log shows it: with all that led to it.
+    assert "Hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_storage_that_refuses_is_named_without_its_signature(
+    harbor: HarborDouble, other_harbor: HarborDouble
+) -> None:
+    signed = f"{other_harbor.url}/bucket/blob?X-Amz-Signature=Hush"
+    harbor.faults.add(Fault(path="/v2/", status=307, headers={"Location": signed}))
+    other_harbor.faults.add(Fault(path="/bucket/", status=403, body="<Code>AccessDenied</Code>"))
+    with pytest.raises(HarborAuthError, match="to which it was redirected") as caught:
+        fast_session(harbor.url).request("GET", "/v2/p/blobs/x", stream=True)
+    assert other_harbor.url in str(caught.value)
+    assert caught.value.url.startswith(harbor.url)
+    assert "Hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_connection_cut_while_tls_begins_is_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[bytes] = []
+
+        def cut_all() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        accepted.append(connection.recv(1000))
+
+        threading.Thread(target=cut_all, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(HarborConnectionError) as caught:
+            fast_session(url, max_attempts=3).request("GET", PING)
+    assert not isinstance(caught.value, HarborTlsError)
+    assert "certificate" not in str(caught.value)
+    assert len(accepted) == 3
+
+
+def test_the_reason_is_that_of_this_request_and_not_what_led_to_it() -> None:
+    try:
+        raise HarborNotFoundError(status=404, method="GET", url="https://h/earlier")
+    except HarborNotFoundError:
+        with pytest.raises(HarborConnectionError) as caught:
+            fast_session("http://127.0.0.1:9", max_attempts=1).request("GET", PING)
+    assert "earlier" not in str(caught.value)
+    assert "refused" in str(caught.value)
 
 
 def test_nobody_at_the_address_is_a_connection_error() -> None:
