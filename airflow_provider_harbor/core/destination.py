@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
@@ -13,13 +14,16 @@ from airflow_provider_harbor.core.exceptions import (
     HarborRefusedError,
     HarborStatusError,
     RefusalReason,
+    is_passing,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import take_inventory
 from airflow_provider_harbor.core.plan import Holdings
 from airflow_provider_harbor.core.records import Record
-from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 from airflow_provider_harbor.core.store import BackupStore
+
+_BELIEVED_FOR = timedelta(days=7)
 
 
 class Destination(ABC):
@@ -99,10 +103,17 @@ class PlainDestination(Destination):
 
     What was copied is remembered in the store. The record is believed of a repository as long as
     the registry still lists all the tags that it names, which is one request for each repository;
-    else each manifest is asked for.
+    else each manifest is asked for. So it is at least once in `believed_for`, since the list shows
+    neither a tag that was moved there, nor what a garbage collection took that had no tag.
     """
 
     kind = "plain registry"
+
+    def __init__(
+        self, registry: RegistryClient, *, believed_for: timedelta = _BELIEVED_FOR
+    ) -> None:
+        super().__init__(registry)
+        self._believed_for = believed_for
 
     def find_holdings(
         self, project: str, records: Sequence[Record], store: BackupStore, *, workers: int
@@ -117,24 +128,49 @@ class PlainDestination(Destination):
             found = list(
                 pool.map(lambda name: self._find_one(name, by_repository[name], known), names)
             )
+        parts = list(zip(names, found, strict=True))
         return Holdings(
-            digests={name: digests for name, (digests, _) in zip(names, found, strict=True)},
-            tags={name: tags for name, (_, tags) in zip(names, found, strict=True)},
+            digests={name: part.digests[name] for name, part in parts},
+            tags={name: part.tags[name] for name, part in parts},
+            asked={name: part.asked[name] for name, part in parts},
         )
 
-    def _find_one(
-        self, repository: str, records: Sequence[Record], known: Holdings
-    ) -> tuple[frozenset[str], dict[str, str]]:
+    def _find_one(self, repository: str, records: Sequence[Record], known: Holdings) -> Holdings:
         remembered = dict(known.tags.get(repository, {}))
+        digests = known.digests.get(repository, frozenset())
+        asked, now = known.asked.get(repository), datetime.now(timezone.utc)
         listed = set(self.registry.iter_tags(repository))
-        if remembered and remembered.keys() <= listed:
-            return known.digests.get(repository, frozenset()), remembered
-        if not listed and not known.digests.get(repository):
-            return frozenset(), {}
-        find = self.registry.find_manifest
-        digests = frozenset(r.digest for r in records if find(repository, r.digest))
-        wanted = {tag.name for record in records for tag in record.tags} & listed
-        return digests, {tag: find(repository, tag) or "" for tag in sorted(wanted)}
+        is_due = asked is None or now - asked >= self._believed_for
+        if is_due or not remembered or not remembered.keys() <= listed:
+            asked = now
+            if listed or digests:
+                digests = frozenset(r.digest for r in records if self._has(repository, r))
+            find = self.registry.find_manifest
+            wanted = {tag.name for record in records for tag in record.tags} & listed
+            remembered = {tag: find(repository, tag) or "" for tag in sorted(wanted)}
+        return Holdings(
+            digests={repository: digests},
+            tags={repository: remembered},
+            asked={repository: asked or now},
+        )
+
+    def _has(self, repository: str, record: Record) -> bool:
+        """Tell whether a manifest is there, and known as what refers to its subject.
+
+        A run that was killed may have pushed it, and not have put it on the subject's list yet.
+        """
+        if not self.registry.find_manifest(repository, record.digest):
+            return False
+        by_tag = referrers_tag(record.subject) if record.subject else ""
+        if not by_tag or any(tag.name.startswith(by_tag) for tag in record.tags):
+            return True  # cosign's own tags name the subject
+        listed = self.registry.iter_referrers(repository, record.subject)
+        try:
+            return any(referrer.digest == record.digest for referrer in listed)
+        except HarborStatusError as err:
+            if is_passing(err):
+                raise
+            return False  # a registry that knows no such list
 
     def prepare(self, project: str) -> None:
         """Do nothing: repositories come into being with the first push."""

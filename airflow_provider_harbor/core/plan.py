@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_harbor.core.records import Record
@@ -21,10 +22,13 @@ class Holdings:
     Attributes:
         digests: Repository to the digests of its manifests.
         tags: Repository to its tags, each with the digest it names.
+        asked: Repository to when the destination itself was last asked for each of these; without
+            a repository where that is not known, or where it turned out not to hold.
     """
 
     digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    asked: Mapping[str, datetime] = field(default_factory=dict)
 
     def has(self, record: Record) -> bool:
         """Whether the record's manifest is there."""

@@ -30,7 +30,8 @@ version that is newer than its own, and ignores fields that it does not know.
     snapshot.json, partial.json, reports/<run>.json
                    `RunReport.to_json()`: run, complete, counts, missing, projects [results], ...
     destinations   {"format_version": 1, "destination": "https://registry.example.com",
-                    "repositories": {"library/nginx": {"digests": ["sha256:..."],
+                    "repositories": {"library/nginx": {"asked": "2025-11-25T01:00:00+00:00",
+                                                       "digests": ["sha256:..."],
                                                        "tags": {"1.25": "sha256:..."}}}}
 
 An inventory is the JSON Lines of `records`, compressed with gzip, without a time or a name in the
@@ -270,14 +271,21 @@ class BackupStore:
             return Holdings(
                 digests={name: frozenset(r["digests"]) for name, r in repositories.items()},
                 tags={name: dict(r["tags"]) for name, r in repositories.items()},
+                asked={
+                    name: datetime.fromisoformat(r["asked"])
+                    for name, r in repositories.items()
+                    if r.get("asked")
+                },
             )
         except (FileNotFoundError, *_GZIP_ERRORS, *_SHAPE_ERRORS):
             return None
 
     def write_known(self, destination: str, project: str, known: Holdings) -> str:
         """Keep what a destination is known to hold of a project; returns the path."""
+        asked = {name: at.isoformat(timespec="seconds") for name, at in known.asked.items()}
         repositories = {
             name: {
+                "asked": asked.get(name, ""),
                 "digests": sorted(known.digests.get(name, ())),
                 "tags": dict(sorted(known.tags.get(name, {}).items())),
             }

@@ -155,15 +155,20 @@ class Transfer:
         """Return what the destination holds after `run`."""
         digests = {name: set(held) for name, held in self._held.digests.items()}
         tags = {name: dict(held) for name, held in self._held.tags.items()}
+        asked = dict(self._held.asked)
         for step in self._plan.steps:
             record = step.record
+            if _misses_content(self._errors.get(record.key)):
+                asked.pop(record.repository, None)
             if record.key not in self._errors:
                 digests.setdefault(record.repository, set()).add(record.digest)
                 tags.setdefault(record.repository, {}).update(
                     {tag: record.digest for tag in step.tags}
                 )
         return Holdings(
-            digests={name: frozenset(held) for name, held in digests.items()}, tags=tags
+            digests={name: frozenset(held) for name, held in digests.items()},
+            tags=tags,
+            asked=asked,
         )
 
     # -- scheduling
@@ -355,3 +360,8 @@ class Transfer:
             reason=reason,
             message=message,
         )
+
+
+def _misses_content(error: HarborBackupError | None) -> bool:
+    """Whether the destination has said that it lacks what it was believed to hold."""
+    return isinstance(error, HarborRefusedError) and error.reason is RefusalReason.INVALID

@@ -123,8 +123,9 @@ class Backup:
         return [record for ref in refs for record in self.store.iter_inventory(ref)]
 
 
-def reach(target: HarborDouble | PlainRegistry) -> Destination:
+def reach(target: HarborDouble | PlainRegistry, **options: Any) -> Destination:
     """Open a double or a plain registry as a destination."""
     if isinstance(target, PlainRegistry):
-        return PlainDestination(RegistryClient(target.url, session=fast_session(target.url)))
+        client = RegistryClient(target.url, session=fast_session(target.url))
+        return PlainDestination(client, **options)
     return HarborDestination(login(target), registry_login(target))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,7 @@ class TestKnownHoldings:
     KNOWN = Holdings(
         digests={"library/nginx": frozenset({digest(1), digest(2)}), "library/bare": frozenset()},
         tags={"library/nginx": {"1.25": digest(1)}, "library/bare": {}},
+        asked={"library/nginx": datetime(2025, 11, 25, 1, tzinfo=timezone.utc)},
     )
 
     def test_what_was_written_is_read(self, store: BackupStore) -> None:
@@ -392,6 +394,15 @@ class TestKnownHoldings:
             gzip.compress(
                 json.dumps(
                     {"format_version": 1, "destination": REGISTRY, "repositories": {"a": 1}}
+                ).encode()
+            ),
+            gzip.compress(
+                json.dumps(
+                    {
+                        "format_version": 1,
+                        "destination": REGISTRY,
+                        "repositories": {"a": {"asked": "soon", "digests": [], "tags": {}}},
+                    }
                 ).encode()
             ),
         ],

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import requests
 
 from airflow_provider_harbor.core.destination import Destination
 from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
+from airflow_provider_harbor.core.results import Status
 from tests.core.rig import Backup, fill_small, reach, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import (
@@ -250,6 +253,78 @@ def test_a_tag_deleted_at_the_plain_registry_is_set_again(
     assert report.complete
     assert destination.registry.find_manifest("alpha/app", "1.0") == pushed["image"].digest
     assert harbor.requests["blob.get"] == 0
+
+
+def delete(registry: PlainRegistry, repository: str, digest: str) -> None:
+    url = f"{registry.url}/v2/{repository}/manifests/{digest}"
+    requests.delete(url, timeout=10).raise_for_status()
+
+
+def test_what_a_plain_registry_lost_behind_its_tags_is_found_in_time(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    """Its garbage collection may take what has no tag, and anybody may move a tag."""
+    pushed = fill_small(harbor)
+    harbor.push("alpha/app", sbom_for(pushed["image"]))
+    backup.run(reach(plain_registry))
+    delete(plain_registry, "alpha/app", pushed["untagged"].digest)
+    delete(plain_registry, "beta/deep/multi", next(pushed["index"].walk()).digest)
+    client = reach(plain_registry).registry
+    client.put_manifest("alpha/app", "1.0", client.get_manifest("alpha/app", _any_list(client)))
+    report = backup.run(reach(plain_registry, believed_for=timedelta(0)))
+    assert report.complete
+    assert (report.copied, report.counts.records) == (3, 8)
+    assert_holds(client, backup.records(report), backup.registry)
+
+
+def _any_list(client: RegistryClient) -> str:
+    return next(tag for tag in client.iter_tags("alpha/app") if tag.startswith("sha256-"))
+
+
+def test_a_record_that_turned_out_wrong_is_not_believed_again(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    index = fill_small(harbor)["index"]
+    destination = reach(plain_registry)
+    backup.run(destination)
+    child = next(index.walk())
+    delete(plain_registry, "beta/deep/multi", child.digest)
+    harbor.push("beta/deep/multi", Index(child, Image("another")), "3.0")
+    assert [f.reason for f in backup.run(destination).findings(Status.FAILED)] == ["invalid"]
+    report = backup.run(destination)
+    assert report.complete, report.failures()
+    assert_holds(destination.registry, backup.records(report), backup.registry)
+
+
+def test_a_referrer_that_was_pushed_but_not_listed_before_a_kill_is_listed_by_the_next_run(
+    harbor: HarborDouble,
+    plain_registry: PlainRegistry,
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("signed"), "1.0")
+    harbor.push("p/app", Image("other"), "2.0")
+    harbor.push("p/app", cosign_signature(image), *cosign_signature(image).default_tags)
+    sbom = harbor.push("p/app", sbom_for(image))
+    destination = reach(plain_registry)
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReferrersTags, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            backup.run(destination, workers=1)
+    assert destination.registry.find_manifest("p/app", sbom.digest)
+    harbor.requests.reset()
+    assert backup.run(destination).complete
+    listed = destination.registry.iter_referrers("p/app", image.digest)
+    assert [referrer.digest for referrer in listed] == [sbom.digest]
+    for cached in (backup.store_path / "destinations").rglob("*.gz"):
+        cached.unlink()
+    report = backup.run(destination)
+    assert (report.copied, report.complete) == (0, True)
 
 
 def test_without_its_record_a_plain_registry_is_asked_for_each_manifest(
