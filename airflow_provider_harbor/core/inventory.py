@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -38,8 +38,26 @@ class _Listing:
 
         Source: Harbor src/pkg/artifact/dao/dao.go, setBaseQuery.
         """
-        children = {r.child_digest for member in self.members() for r in member.references}
+        children = self._children()
         return sum(1 for a in self.artifacts.values() if a.tags or a.digest not in children)
+
+    def contradiction(self, count: int) -> str:
+        """Return what shows that this was not listed in one moment; empty where nothing does.
+
+        Args:
+            count: Harbor's `artifact_count`.
+        """
+        if self.visible() != count:
+            return f"Harbor counts {count} artifacts, but lists {self.visible()}"
+        names = Counter(tag.name for member in self.members() for tag in member.tags)
+        if twice := sorted(name for name, number in names.items() if number > 1):
+            return f"Harbor lists two artifacts with the tag {twice[0]}"
+        if missing := self._children() - self.artifacts.keys() - self.accessories.keys():
+            return f"Harbor does not list {min(missing)}, which is a child of an index"
+        return ""
+
+    def _children(self) -> set[str]:
+        return {r.child_digest for member in self.members() for r in member.references}
 
 
 def take_inventory(
@@ -48,7 +66,8 @@ def take_inventory(
     """List everything that a project holds, and make sure that it is everything.
 
     What was found is compared with the count that Harbor itself keeps of each repository. Where
-    they differ (a push or a deletion went on meanwhile), the repository is listed again.
+    they differ, or the list contradicts itself (a push or a deletion went on meanwhile), the
+    repository is listed again.
 
     Returns:
         The records, sorted by repository, then digest.
@@ -107,7 +126,7 @@ def _settle(
     """List one repository again until Harbor's count of it and its list agree."""
     project, short_name = split_repository(name)
     for _ in range(_SETTLE_ROUNDS):
-        if repository and listing.visible() == repository.artifact_count:
+        if repository and not listing.contradiction(repository.artifact_count):
             return listing
         try:
             repository = client.get_repository(project, short_name)
@@ -115,13 +134,12 @@ def _settle(
             return _Listing()
         artifacts = {a.digest: a for a in client.iter_artifacts(project, short_name)}
         listing = _Listing(artifacts, _walk_accessories(client, name, artifacts))
-    if repository and listing.visible() == repository.artifact_count:
+    contradiction = listing.contradiction(repository.artifact_count if repository else 0)
+    if not contradiction:
         return listing
     raise UnsettledHarborError(
-        f"repository {name}: Harbor counts {repository.artifact_count if repository else 0} "
-        f"artifacts, but lists {listing.visible()}, and went on to do so in {_SETTLE_ROUNDS} "
-        "further listings. Run the project again; if it stays so, Harbor's database is damaged "
-        "there"
+        f"repository {name}: {contradiction}, and went on to do so in {_SETTLE_ROUNDS} further "
+        "listings. Run the project again; if it stays so, Harbor's database is damaged there"
     )
 
 

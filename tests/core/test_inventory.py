@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     UnsettledHarborError,
 )
+from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import take_inventory
 from airflow_provider_harbor.core.records import (
     Record,
@@ -185,6 +186,51 @@ def test_what_is_deleted_while_the_project_is_listed_is_gone(
         )
     )
     assert set(by_digest(take_inventory(login(harbor), project))) == {second.digest}
+
+
+def small_pages(harbor: HarborDouble) -> HarborClient:
+    return HarborClient(harbor.url, harbor.user, harbor.password, page_size=2)
+
+
+def test_a_tag_that_moves_while_the_project_is_listed_is_on_one_artifact(
+    harbor: HarborDouble, project: str
+) -> None:
+    harbor.push("p/app", Image("first"), "1", "latest")
+    harbor.push("p/app", Image("second"), "2")
+    harbor.push("p/app", Image("third"), "3")
+    new = Image("new")
+    harbor.faults.add(
+        Fault(
+            path="/projects/p/artifacts",
+            skip=1,
+            callback=lambda double: double.push("p/app", new, "latest"),
+        )
+    )
+    records = take_inventory(small_pages(harbor), project)
+    assert [r.digest for r in records if "latest" in {t.name for t in r.tags}] == [new.digest]
+
+
+def test_a_child_that_harbor_goes_on_not_to_list_is_an_error(
+    harbor: HarborDouble, project: str
+) -> None:
+    index = harbor.push("p/app", Index(Image("child")), "1")
+    body = requests.get(
+        f"{harbor.url}/api/v2.0/projects/p/repositories/app/artifacts/{index.digest}",
+        auth=(harbor.user, harbor.password),
+        timeout=10,
+    ).text
+    harbor.faults.add(
+        Fault(
+            path=r"/artifacts\?",
+            times=None,
+            status=200,
+            body=f"[{body}]",
+            content_type="application/json",
+            headers={"X-Total-Count": "1"},
+        )
+    )
+    with pytest.raises(UnsettledHarborError, match=f"does not list {Image('child').digest}"):
+        take_inventory(login(harbor), project)
 
 
 def test_a_count_that_goes_on_to_disagree_is_an_error_with_both_numbers(
