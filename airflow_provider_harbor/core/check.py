@@ -8,7 +8,8 @@ green and holds a tenth. So both are proved, and what cannot be proved is an err
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 # What listing and pulling go through. The others (job service, registry controller, portal,
 # scanner) run jobs and pages: a night without them is no reason for a night without a backup.
 NEEDED_COMPONENTS = frozenset({"core", "database", "redis", "registry"})
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,21 +121,21 @@ def list_projects(
         exclude: Names or globs; they win over `include`.
 
     Raises:
-        HarborSightError: All projects were asked for, and the login does not see them all, or
-            cannot prove that it does.
+        HarborSightError: All projects were asked for, or all that fit a glob, and the login does
+            not see them all, or cannot prove that it does.
         HarborConfigurationError: A name or glob of `include` matches nothing, or nothing is left.
     """
+
+    def is_wanted(name: str) -> bool:
+        return (not include or _matches(name, include)) and not _matches(name, exclude)
+
     projects = sorted(client.iter_projects(), key=lambda project: project.name)
-    if not include or "*" in include:
-        _prove_sight(client, {project.name for project in projects})
+    if not include or any(_GLOB.search(pattern) for pattern in include):
+        _prove_sight(client, {project.name for project in projects}, is_wanted)
     for pattern in include:
         if not any(fnmatchcase(project.name, pattern) for project in projects):
             raise HarborConfigurationError(_no_match(client, pattern, projects))
-    chosen = [
-        project
-        for project in projects
-        if (not include or _matches(project.name, include)) and not _matches(project.name, exclude)
-    ]
+    chosen = [project for project in projects if is_wanted(project.name)]
     if not chosen:
         raise HarborConfigurationError(
             f"there is nothing to back up at {client.url}: of {len(projects)} projects that "
@@ -156,7 +158,7 @@ def _no_match(client: HarborClient, pattern: str, projects: Sequence[Project]) -
     )
 
 
-def _prove_sight(client: HarborClient, seen: set[str]) -> None:
+def _prove_sight(client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]) -> None:
     """Compare what was listed with what Harbor says that it has.
 
     An administrator's statistics count all projects. A robot's do not; but each project has a
@@ -175,14 +177,14 @@ def _prove_sight(client: HarborClient, seen: set[str]) -> None:
         raise HarborSightError(
             f"{client.user!r} sees {len(seen)} projects at {client.url}, and nothing proves that "
             "these are all. Give the robot the system permission 'quota:list' (its list of quotas "
-            "names every project), or name the projects to back up"
+            "names every project), or name the projects to back up, without wildcards"
         ) from err
-    hidden = sorted(existing - seen)
+    hidden = sorted(filter(is_wanted, existing - seen))
     if hidden or (seen and not existing):
         names = ", ".join(hidden[:10]) + (" and more" if len(hidden) > 10 else "")
         raise HarborSightError(
             f"{client.user!r} does not see {len(hidden)} projects of {client.url}: {names}. Give "
-            "the robot its permissions on all projects, or name the projects to back up"
+            "the robot its permissions on them, leave them out, or name the projects to back up"
             if hidden
             else f"{client.url} keeps no quotas, so nothing proves that the {len(seen)} projects "
             f"which {client.user!r} sees are all. Name the projects to back up"

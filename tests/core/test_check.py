@@ -156,7 +156,9 @@ def test_a_robot_that_sees_one_project_only_does_not_pass_for_all(harbor: Harbor
     assert [p.name for p in list_projects(client, ["mine"])] == ["mine"]
 
 
-def test_hidden_projects_are_named_where_harbor_tells_them(harbor: HarborDouble) -> None:
+@pytest.fixture
+def short_sighted(harbor: HarborDouble) -> HarborClient:
+    """A robot that sees `mine` and `library`, and may list the quotas."""
     for name in ("mine", "hidden"):
         harbor.create_project(name)
     rows = [{"resource": "quota", "action": "list"}]
@@ -169,8 +171,36 @@ def test_hidden_projects_are_named_where_harbor_tells_them(harbor: HarborDouble)
         ],
         secret=ROBOT_SECRET,
     )
+    return login(harbor, robot.name, ROBOT_SECRET)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude"), [((), ()), (("*",), ("mine",)), (("?i*",), ()), (("mine", "h*"), ())]
+)
+def test_hidden_projects_are_named_where_harbor_tells_them(
+    short_sighted: HarborClient, include: tuple[str, ...], exclude: tuple[str, ...]
+) -> None:
     with pytest.raises(HarborSightError, match=r"does not see 1 projects.*hidden"):
-        list_projects(login(harbor, robot.name, ROBOT_SECRET))
+        list_projects(short_sighted, include, exclude)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude"), [((), ("hid*", "lib*")), (("m*",), ()), (("mine",), ())]
+)
+def test_hidden_projects_that_are_not_wanted_need_not_be_seen(
+    short_sighted: HarborClient, include: tuple[str, ...], exclude: tuple[str, ...]
+) -> None:
+    assert [p.name for p in list_projects(short_sighted, include, exclude)] == ["mine"]
+
+
+def test_a_glob_of_a_robot_that_cannot_prove_its_sight_is_not_believed(
+    harbor: HarborDouble,
+) -> None:
+    for name in ("team-a", "team-b"):
+        harbor.create_project(name)
+    client = login(harbor, harbor.create_robot("one", ["team-a"]), ROBOT_SECRET)
+    with pytest.raises(HarborSightError, match="without wildcards"):
+        list_projects(client, ["team-*"])
 
 
 def test_a_user_who_is_no_administrator_cannot_prove_anything(harbor: HarborDouble) -> None:
