@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
     HarborNotFoundError,
     HarborStatusError,
     MissingContentError,
@@ -111,6 +112,17 @@ class BlobCopier:
                 repository, blob.digest
             ):
                 return "present"
+        try:
+            return self._send_somehow(repository, blob)
+        except HarborAuthError as err:
+            # The token was good for opening the upload, so it ended, or was forgotten, since: a
+            # proxy may check it only when it has all of a long upload. The next one is new.
+            if err.status != 401 or err.method != "PUT" or self._is_stopped:
+                raise
+            log.info("%s. Trying again", err)
+            return self._send_somehow(repository, blob)
+
+    def _send_somehow(self, repository: str, blob: Descriptor) -> str:
         return attempt(
             lambda: self._send(repository, blob),
             sleep=self._sleep,

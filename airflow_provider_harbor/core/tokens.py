@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -29,7 +29,12 @@ from airflow_provider_harbor.core.transport import (
 
 # What the specification lets a client assume where the answer does not say it.
 _DEFAULT_LIFETIME_SECONDS = 60
-_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+# A parameter (its value quoted or not), or else a scheme.
+_CHALLENGE_PART = re.compile(
+    r'(?P<name>[\w-]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<value>[^\s,"]+))|(?P<scheme>[\w-]+)'
+)
+# Source: Harbor src/core/service/token, which serves it beside the registry.
+_HARBORS_TOKENS = "/service/token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,12 @@ class Authenticator:
             return self._session.request(method, path, authorization=authorization, **kwargs)
         except HarborAuthError as err:
             # A registry may have forgotten the token (restart, a project made again).
-            if is_fresh or err.status != 401 or hasattr(kwargs.get("data"), "read"):
+            if is_fresh or err.status != 401:
                 raise
             with self._lock:
                 self._tokens.pop(tuple(scopes), None)
+            if hasattr(kwargs.get("data"), "read"):
+                raise  # a stream is read by now: only the caller can begin it again
         authorization, _ = self._authorization(tuple(scopes))
         return self._session.request(method, path, authorization=authorization, **kwargs)
 
@@ -163,19 +170,43 @@ class Authenticator:
 
 
 def _parse_challenge(header: str, base_url: str) -> _Challenge:
-    scheme, _, rest = header.partition(" ")
-    parameters = dict(_PARAMETER.findall(rest))
-    if scheme.lower() == "bearer" and parameters.get("realm"):
-        realm = urlsplit(parameters["realm"])
-        if realm.hostname == urlsplit(base_url).hostname:
-            # A Harbor behind a proxy may take its own scheme for http: never send a password there.
-            realm_url = base_url + realm.path
-        else:
-            realm_url = parameters["realm"]
-        return _Challenge("bearer", realm_url, parameters.get("service", ""))
-    if scheme.lower() == "basic":
+    """Return the best challenge of a `WWW-Authenticate`, which may have several (RFC 9110, 11.6.1).
+
+    Raises:
+        HarborProtocolError: There is none that is known, or it wants the password unprotected.
+    """
+    challenges: dict[str, dict[str, str]] = {}
+    scheme = ""
+    for found in _CHALLENGE_PART.finditer(header):
+        if found["scheme"]:
+            scheme = found["scheme"].lower()
+            challenges.setdefault(scheme, {})
+        elif scheme:
+            value = found["value"] if found["quoted"] is None else found["quoted"]
+            challenges[scheme].setdefault(found["name"].lower(), value)
+    bearer = challenges.get("bearer", {})
+    if bearer.get("realm"):
+        realm = _realm_url(bearer["realm"], base_url)
+        return _Challenge("bearer", realm, bearer.get("service", ""))
+    if "basic" in challenges:
         return _Challenge("basic")
     raise HarborProtocolError(
         f"GET {base_url}/v2/ was answered 401 with the challenge {header[:80]!r}, which is neither "
         "Basic nor Bearer: is there a registry behind this URL?"
     )
+
+
+def _realm_url(realm: str, base_url: str) -> str:
+    """Return where to ask for tokens: as the registry says it, but never less protected than it."""
+    base, target = urlsplit(base_url), urlsplit(urljoin(base_url, realm))
+    if target.hostname == base.hostname and target.path == _HARBORS_TOKENS:
+        # A Harbor behind a proxy may take its own scheme for http, and its own port for another.
+        return base_url + target._replace(scheme="", netloc="").geturl()
+    if base.scheme == "https" and target.scheme == "http":
+        if target.hostname != base.hostname or target.port:
+            raise HarborProtocolError(
+                f"{base_url} wants the login sent to {target.geturl()}, which is not encrypted, so "
+                "it was not sent. Have the registry's configuration mended (its token realm)"
+            )
+        target = target._replace(scheme="https")
+    return target.geturl()

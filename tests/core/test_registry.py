@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 
 from airflow_provider_harbor.core import tokens
 from airflow_provider_harbor.core.exceptions import (
@@ -189,6 +191,79 @@ def test_a_token_that_the_registry_forgot_is_asked_for_again(harbor: HarborDoubl
     harbor.faults.add(Fault(path="/v2/p/a/manifests", status=401))
     client.get_manifest("p/a", "1.0")
     assert harbor.requests["token"] == 2
+
+
+def test_a_token_that_is_refused_for_a_stream_is_not_used_again(harbor: HarborDouble) -> None:
+    harbor.create_project("p")
+    client = registry_login(harbor)
+    client.put_blob("p/a", digest_of(b"first"), b"first")
+    client.put_blob("p/a", digest_of(b"one"), b"one")
+    harbor.faults.add(Fault(method="PUT", path="/v2/p/a/blobs", status=401))
+    reader = BlobReader(iter([b"two"]), digest_of(b"two"), 3, "x")
+    with pytest.raises(HarborAuthError):
+        client.put_blob("p/a", digest_of(b"two"), reader)
+    client.put_blob("p/a", digest_of(b"three"), b"three")
+    assert harbor.requests["token"] == 2
+
+
+BASE = "https://registry.example.com:5050"
+TOKENS = "https://auth.example.com/token"
+
+
+@pytest.mark.parametrize(
+    ("header", "realm"),
+    [
+        (f'Bearer realm="{TOKENS}",service="s",scope="repository:a/b:pull,push"', TOKENS),
+        (f'bearer Realm="{TOKENS}", SERVICE="s"', TOKENS),
+        (f"Bearer realm={TOKENS},service=s", TOKENS),
+        (f'Basic realm="x", Bearer realm="{TOKENS}",service="s"', TOKENS),
+        (f'Bearer realm="{TOKENS}",service="s", Basic realm="x"', TOKENS),
+        ('Bearer realm="/token",service="s"', f"{BASE}/token"),
+        # A token service beside the registry, on another port: GitLab, docker_auth.
+        (
+            'Bearer realm="https://registry.example.com/jwt/auth?a=b",service="s"',
+            "https://registry.example.com/jwt/auth?a=b",
+        ),
+        # A Harbor, and a registry, that do not know that they are behind a proxy.
+        (
+            'Bearer realm="http://registry.example.com/service/token",service="s"',
+            f"{BASE}/service/token",
+        ),
+        (
+            'Bearer realm="http://registry.example.com/token",service="s"',
+            "https://registry.example.com/token",
+        ),
+    ],
+)
+def test_tokens_are_asked_for_where_the_registry_says(header: str, realm: str) -> None:
+    challenge = tokens._parse_challenge(header, BASE)
+    assert (challenge.scheme, challenge.realm, challenge.service) == ("bearer", realm, "s")
+
+
+@pytest.mark.parametrize("header", ['BASIC realm="x"', "Basic", 'Negotiate, Basic realm="x"'])
+def test_a_registry_may_want_the_password_itself(header: str) -> None:
+    assert tokens._parse_challenge(header, BASE).scheme == "basic"
+
+
+@pytest.mark.parametrize("header", ["", "Negotiate", "Bearer", 'Digest realm="x"'])
+def test_a_challenge_of_another_kind_is_shown(header: str) -> None:
+    with pytest.raises(HarborProtocolError, match="neither Basic nor Bearer"):
+        tokens._parse_challenge(header, BASE)
+
+
+def test_a_login_is_never_sent_unencrypted_because_a_registry_says_so(
+    harbor: HarborDouble, tmp_path: Path
+) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    challenge = {"WWW-Authenticate": f'Bearer realm="{harbor.url}/token",service="s"'}
+    with HarborDouble(certfile=tmp_path / "server.pem") as registry:
+        registry.faults.add(Fault(path="/v2/", status=401, headers=challenge))
+        session = fast_session(registry.url, verify=str(tmp_path / "ca.pem"))
+        with pytest.raises(HarborProtocolError, match="not encrypted"):
+            RegistryClient(registry.url, "admin", "Hush-Hush1", session=session).ping()
+    assert harbor.requests.total() == 0
 
 
 def test_a_token_is_renewed_before_it_ends(

@@ -374,6 +374,7 @@ def test_a_passing_fault_of_the_source_is_overcome(
         Fault(method="PUT", path="/blobs/uploads/", times=2, status=500),
         Fault(method="PUT", path="/blobs/uploads/", times=1, lose_answer=True),
         Fault(method="PUT", path="/blobs/uploads/", times=2, reset=True),
+        Fault(method="PUT", path="/blobs/uploads/", times=1, status=401),
         Fault(method="PUT", path="/manifests/", times=2, status=502, body="<html>"),
         Fault(method="PUT", path="/manifests/", times=1, lose_answer=True),
         Fault(method="POST", path="mount=", times=None, status=405),
