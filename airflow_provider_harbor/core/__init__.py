@@ -3,7 +3,7 @@
     cli, commands, progress, credentials    the command `harbor-backup`
     backup                                  the steps of a run: list, copy, conclude
     transfer, blobs, referrers, failures    carry out a copy plan; what a failure means
-    destination, check                      where copies go; prove the login and what it sees
+    destination, check, giving_up           where copies go; prove login and sight; when to stop
     store, storage                          the backup store and its format; atomic files
     report, report_page, results            how a run ended, for people; how a project did
     inventory, plan                         walk a project; what has to be copied, in which order

@@ -2,7 +2,7 @@
 
 Manifests go byte for byte, blobs in blocks from one registry's answer into the next one's request.
 One bad artifact is one finding, and the others go on; what is built on it fails with it. When the
-destination refuses everything, or nobody answers any more, the rest is not tried.
+destination refuses everything, or nobody answers any more, the rest is not tried, see `giving_up`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.blobs import BlobCopier
 from airflow_provider_harbor.core.exceptions import (
-    HarborAuthError,
     HarborBackupError,
-    HarborConnectionError,
     HarborNotFoundError,
-    HarborRateLimitError,
     HarborRefusedError,
-    HarborServerError,
     NotTriedError,
     RefusalReason,
 )
 from airflow_provider_harbor.core.failures import explain
+from airflow_provider_harbor.core.giving_up import GivingUp
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
@@ -37,15 +34,7 @@ from airflow_provider_harbor.core.results import CopyReport, Finding, Status
 
 Progress = Callable[[str], None]
 
-# So many artifacts in a row that fail for a reason which is not theirs stop the rest.
-_FAILURES_TO_STOP = 5
 _SIGNAL_SECONDS = 0.5
-_GENERAL_ERRORS = (
-    HarborConnectionError,
-    HarborAuthError,
-    HarborRateLimitError,
-    HarborServerError,
-)
 
 
 class _Manifests:
@@ -130,8 +119,7 @@ class Transfer:
         self._started = time.monotonic()
         self._done = 0
         self._tags_set = 0
-        self._failures_in_a_row = 0
-        self._stopped_by: HarborBackupError | None = None
+        self._giving_up = GivingUp(step.record.repository for step in plan.steps)
 
     def run(self, project: str) -> CopyReport:
         """Do all steps, once, and say of each record of the plan what became of it.
@@ -188,31 +176,19 @@ class Transfer:
                 self._errors[step.record.key] = error
 
     def _guarded(self, work: Callable[[Step], None], step: Step) -> HarborBackupError | None:
+        repository = step.record.repository
         try:
-            if self._stopped_by:
-                raise NotTriedError(f"not tried, since those before it failed: {self._stopped_by}")
+            self._giving_up.check(repository)
             work(step)
         except HarborBackupError as err:
-            self._note_failure(err)
+            self._giving_up.failed(repository, err)
             return err
-        with self._lock:
-            self._failures_in_a_row = 0
-            self._done += 1
+        self._giving_up.succeeded(repository)
+        if step.record.key not in self._waiting_tags:
+            with self._lock:
+                self._done += 1
         self._tell()
         return None
-
-    def _note_failure(self, err: HarborBackupError) -> None:
-        """Stop the rest when it is the whole copy that fails, and not this artifact."""
-        if isinstance(err, HarborRefusedError):
-            is_general = err.reason in (RefusalReason.READ_ONLY, RefusalReason.QUOTA)
-        else:
-            is_general = isinstance(err, _GENERAL_ERRORS)
-        if not is_general:
-            return
-        with self._lock:
-            self._failures_in_a_row += 1
-            if self._failures_in_a_row >= _FAILURES_TO_STOP and not self._stopped_by:
-                self._stopped_by = err
 
     def _tell(self) -> None:
         if self._progress:
@@ -240,7 +216,7 @@ class Transfer:
         self._put_tags(record.repository, tags, manifest)
 
     def _put_waiting_tags(self, step: Step) -> None:
-        manifest = self._waiting_tags[step.record.key]
+        manifest = self._waiting_tags.pop(step.record.key)
         self._put_tags(step.record.repository, step.tags, manifest)
 
     def _wait_for_needed(self, step: Step) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 
 import pytest
 
@@ -13,6 +14,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
     HarborProtocolError,
 )
+from airflow_provider_harbor.core.manifest import digest_of
 from airflow_provider_harbor.core.report import RunReport
 from airflow_provider_harbor.core.results import Finding, Status
 from tests.core.rig import Backup, fill_small, make_immutable, reach, registry_login
@@ -291,6 +293,47 @@ def test_a_destination_that_nobody_answers_at_stops_the_project_soon(
     assert_partial(backup, report)
     assert {f.reason for f in failed(report)} == {"connection", "not-tried"}
     assert fault.hits < 250  # 40 blobs with 12 attempts each would be 480
+
+
+def test_a_layer_that_fails_for_many_images_stops_no_others(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    shared = b"shared layer" * 500
+    for number in range(8):
+        harbor.push("p/a", Image(f"bad {number}", layers=[shared, 50]), f"v{number}")
+        harbor.push("p/b", Image(f"good {number}"), f"v{number}")
+    harbor.faults.add(Fault(path=f"/blobs/{digest_of(shared)}", times=None, status=500))
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert Counter((f.repository, f.reason) for f in failed(report)) == {("p/a", "server-error"): 8}
+
+
+def test_a_repository_that_fails_stops_no_others(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    for number in range(12):
+        harbor.push("p/a", Image(f"bad {number}"), f"v{number}")
+        harbor.push("p/b", Image(f"good {number}"), f"v{number}")
+    harbor.faults.add(Fault(method="GET", path="/v2/p/a/", times=None, status=500))
+    report = backup.run(reach(other_harbor), workers=2)
+    assert_partial(backup, report)
+    assert {f.repository for f in failed(report)} == {"p/a"}
+    assert {f.reason for f in failed(report)} == {"server-error", "not-tried"}
+
+
+def test_a_source_that_fails_everywhere_is_soon_left_alone(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    for repository in range(10):
+        for number in range(6):
+            harbor.push(f"p/app-{repository}", Image(f"{repository} {number}"), f"v{number}")
+    fault = harbor.faults.add(Fault(method="GET", path="/v2/p/", times=None, status=500))
+    report = backup.run(reach(other_harbor), workers=2)
+    assert_partial(backup, report)
+    assert fault.hits < 250  # 60 manifests with 12 attempts each would be 720
 
 
 def test_a_damaged_inventory_is_not_copied(

@@ -413,6 +413,16 @@ def test_progress_tells_manifests_and_bytes(
     assert any(re.fullmatch(r"\d+ of \d+ manifests?, .* copied, .*/s", line) for line in lines)
 
 
+def test_progress_counts_a_signed_manifest_once(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    harbor.push("p/app", sbom_for(harbor.push("p/app", Image("signed"), "1.0")))
+    lines: list[str] = []
+    backup.run(reach(other_harbor), workers=1, progress=lines.append)
+    assert lines[-1].startswith("2 of 2 manifests, ")
+
+
 def test_workers_must_be_at_least_one(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
 ) -> None:
