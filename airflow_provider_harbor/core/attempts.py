@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError, is_passing
+from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborStatusError, is_passing
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 3
 _FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 def attempt(
@@ -22,7 +23,9 @@ def attempt(
     sleep: Callable[[float], None],
     goes_on: Callable[[], bool] = lambda: True,
 ) -> T:
-    """Return what `work` returns, called up to three times, with growing waits in between.
+    """Return what `work` returns, called up to three times, with waits in between.
+
+    They grow, and are as long at least as the server has asked for, up to a minute.
 
     Args:
         work: Safe to call again after it failed.
@@ -40,5 +43,8 @@ def attempt(
             if number == _ATTEMPTS or not is_passing(err) or not goes_on():
                 raise
             log.info("%s. Trying again", err)
-        sleep(_FIRST_WAIT_SECONDS * 2.0 ** (number - 1))
+            # A stream is not sent again by the transport, which honours this for all the rest.
+            asked = err.retry_after_seconds if isinstance(err, HarborStatusError) else None
+        wait_seconds = _FIRST_WAIT_SECONDS * 2.0 ** (number - 1)
+        sleep(max(wait_seconds, min(asked or 0.0, _LONGEST_WAIT_SECONDS)))
         number += 1
