@@ -101,6 +101,11 @@ def _at_destination(error: HarborStatusError) -> tuple[str, str]:
             "the destination's login may not push it. Give it the permissions repository:push and "
             "repository:pull there"
         )
+    if isinstance(error, HarborNotFoundError) and error.method == "POST":
+        return "no-repository", (
+            "the destination has no such repository, and makes none by itself. Create it there, or "
+            "see what names it takes"
+        )
     if isinstance(error, HarborNotFoundError):
         return "lost-upload", "the destination forgot the upload midway. Run it again"
     return "refused", "the destination refused it"

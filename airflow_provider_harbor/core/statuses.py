@@ -82,7 +82,8 @@ def _refusal(status: int, code: str, message: str) -> RefusalReason | None:
             return RefusalReason.READ_ONLY
         if "upper limit" in message or "quota" in message:
             return RefusalReason.QUOTA
-        return RefusalReason.POLICY
+        # Anything else is what other registries say to a login that may not do it.
+        return RefusalReason.POLICY if "proxy project" in message else None
     if status == 412 and code == "PRECONDITION" and "immutable" in message:
         return RefusalReason.IMMUTABLE
     if status == 413:

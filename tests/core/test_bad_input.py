@@ -208,6 +208,40 @@ def test_a_denied_push_says_which_permission_is_missing(
     assert "repository:push" in failed(report)[0].message
 
 
+def test_a_push_that_another_registry_denies_is_a_matter_of_permissions(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    said = '{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
+    other_harbor.faults.add(
+        Fault(method="POST", path="/v2/alpha/", times=None, status=403, body=said)
+    )
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert {(f.repository, f.reason) for f in failed(report)} == {("alpha/app", "denied")}
+
+
+def test_a_repository_that_the_destination_does_not_make_is_named(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    said = '{"errors":[{"code":"NAME_UNKNOWN","message":"no such repository"}]}'
+    other_harbor.faults.add(
+        Fault(method="POST", path="/v2/alpha/", times=None, status=404, body=said)
+    )
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert {(f.repository, f.reason) for f in failed(report)} == {("alpha/app", "no-repository")}
+    assert "Create it there" in failed(report)[0].message
+
+
+def test_a_proxy_cache_at_the_destination_takes_no_copy(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    other_harbor.create_project("alpha", registry_id=1)
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert {(f.repository, f.reason) for f in failed(report)} == {("alpha/app", "policy")}
+
+
 def test_an_immutable_tag_is_a_finding_and_the_others_go_on(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:
@@ -317,7 +351,7 @@ def test_a_repository_that_fails_stops_no_others(
         harbor.push("p/a", Image(f"bad {number}"), f"v{number}")
         harbor.push("p/b", Image(f"good {number}"), f"v{number}")
     harbor.faults.add(Fault(method="GET", path="/v2/p/a/", times=None, status=500))
-    report = backup.run(reach(other_harbor), workers=2)
+    report = backup.run(reach(other_harbor), workers=4)
     assert_partial(backup, report)
     assert {f.repository for f in failed(report)} == {"p/a"}
     assert {f.reason for f in failed(report)} == {"server-error", "not-tried"}
@@ -331,9 +365,9 @@ def test_a_source_that_fails_everywhere_is_soon_left_alone(
         for number in range(6):
             harbor.push(f"p/app-{repository}", Image(f"{repository} {number}"), f"v{number}")
     fault = harbor.faults.add(Fault(method="GET", path="/v2/p/", times=None, status=500))
-    report = backup.run(reach(other_harbor), workers=2)
+    report = backup.run(reach(other_harbor), workers=8)
     assert_partial(backup, report)
-    assert fault.hits < 250  # 60 manifests with 12 attempts each would be 720
+    assert fault.hits < 400  # 60 manifests with 12 attempts each would be 720
 
 
 def test_a_damaged_inventory_is_not_copied(
