@@ -129,9 +129,14 @@ def list_projects(
     def is_wanted(name: str) -> bool:
         return (not include or _matches(name, include)) and not _matches(name, exclude)
 
-    projects = sorted(client.iter_projects(), key=lambda project: project.name)
+    projects = _sorted_projects(client)
     if not include or any(_GLOB.search(pattern) for pattern in include):
-        _prove_sight(client, {project.name for project in projects}, is_wanted)
+        try:
+            _prove_sight(client, {project.name for project in projects}, is_wanted)
+        except HarborSightError:
+            # One may have been created since the others were listed.
+            projects = _sorted_projects(client)
+            _prove_sight(client, {project.name for project in projects}, is_wanted)
     for pattern in include:
         if not any(fnmatchcase(project.name, pattern) for project in projects):
             raise HarborConfigurationError(_no_match(client, pattern, projects))
@@ -143,6 +148,10 @@ def list_projects(
             "leave none"
         )
     return chosen
+
+
+def _sorted_projects(client: HarborClient) -> list[Project]:
+    return sorted(client.iter_projects(), key=lambda project: project.name)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -106,6 +106,18 @@ def test_all_projects_come_sorted(harbor: HarborDouble) -> None:
     assert [p.name for p in list_projects(login(harbor))] == ["2024", "a", "b", "library"]
 
 
+@pytest.mark.parametrize("path", ["/statistics", "/quotas"])
+def test_a_project_that_is_created_while_they_are_listed_is_listed(
+    harbor: HarborDouble, path: str
+) -> None:
+    client = login(harbor) if path == "/statistics" else backup_robot(harbor, "*")
+    fault = harbor.faults.add(
+        Fault(path=path, callback=lambda double: double.create_project("late"))
+    )
+    assert [p.name for p in list_projects(client)] == ["late", "library"]
+    assert fault.hits == 1
+
+
 @pytest.mark.parametrize(
     ("include", "exclude", "chosen"),
     [
