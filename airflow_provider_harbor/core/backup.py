@@ -14,6 +14,7 @@ from airflow_provider_harbor.core.destination import Destination
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
+    HarborConfigurationError,
     HarborNotFoundError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
@@ -133,6 +134,11 @@ def copy_project(
         return made
 
     try:
+        if destination.url == client.url:
+            raise HarborConfigurationError(
+                f"source and destination are the same registry, {client.url}: that is no backup. "
+                "Name another destination"
+            )
         records = list(store.iter_inventory(ref))
         if _is_proxy_cache(client, ref.project):
             return result(copy=_all_skipped(ref.project, destination, records))

@@ -31,6 +31,7 @@ from airflow_provider_harbor.core.exceptions import (
     PASSING_ERRORS,
     BackupIncompleteError,
     HarborBackupError,
+    HarborConfigurationError,
     HarborTlsError,
 )
 from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
@@ -111,6 +112,11 @@ class HarborHealthCheckOperator(BaseOperator):
         found = status.to_json()
         if self.destination_conn_id:
             with closing(HarborHook(self.destination_conn_id).get_destination()) as destination:
+                if destination.url == status.url:
+                    raise HarborConfigurationError(
+                        f"the connections {self.harbor_conn_id!r} and {self.destination_conn_id!r} "
+                        "name the same registry, and it is no backup of itself"
+                    )
                 found["destination"] = {"url": destination.url, "kind": destination.kind}
             self.log.info("The destination %s is a %s", destination.url, destination.kind)
         return found

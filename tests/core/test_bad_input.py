@@ -370,6 +370,16 @@ def test_a_source_that_fails_everywhere_is_soon_left_alone(
     assert fault.hits < 400  # 60 manifests with 12 attempts each would be 720
 
 
+def test_a_harbor_is_no_backup_of_itself(
+    harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    for dry_run in (True, False):
+        report = backup.run(reach(harbor), dry_run=dry_run)
+        assert not report.complete
+        assert report.unprotected == ("alpha", "beta", "library")
+        assert "are the same registry" in report.failures()[0]
+
+
 def test_a_damaged_inventory_is_not_copied(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:

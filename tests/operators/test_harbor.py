@@ -130,6 +130,12 @@ def test_check_looks_at_the_destination_too(
         task.execute(HarborHealthCheckOperator(task_id="check", destination_conn_id="nowhere"))
 
 
+def test_a_harbor_is_no_destination_of_itself(filled: HarborDouble, task: Task) -> None:
+    operator = HarborHealthCheckOperator(task_id="check", destination_conn_id="harbor_default")
+    with pytest.raises(HarborConfigurationError, match="name the same registry"):
+        task.execute(operator)
+
+
 def test_check_of_a_wrong_login(filled: HarborDouble, connect: Connect, task: Task) -> None:
     connect("harbor_default", filled, password="Wrong12345")
     with pytest.raises(HarborAuthError, match="admin"):
