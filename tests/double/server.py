@@ -23,8 +23,7 @@ from .state import State
 
 VERSION = "v2.15.2-double"
 READS = {
-    "repository": ("list", "read", "pull"), "artifact": ("list", "read"), "tag": ("list",),
-    "accessory": ("list",), "project": ("read",),
+    "repository": ("list", "read", "pull"), "artifact": ("list", "read"), "project": ("read",),
 }  # fmt: skip
 ROBOT_SECRET = "Robot-12345"
 
