@@ -268,8 +268,9 @@ class Transfer:
         except HarborRefusedError as err:
             if err.reason is not RefusalReason.INVALID or not manifest.blobs:
                 raise
-            # The destination said that it had a blob, and now that it has not: its garbage
-            # collection was faster (goharbor/harbor#18343). Send them all, once.
+            # The destination said that it had a blob, or has the very manifest, and now that it
+            # has not: its garbage collection was faster (goharbor/harbor#18343), or its storage
+            # lost the blob. Send them all, once.
             self._copy_blobs(repository, manifest, force=True)
             result = self._destination.put_manifest(repository, reference, manifest)
         if manifest.subject and not result.handles_subject:
@@ -287,7 +288,7 @@ class Transfer:
 
     def _put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
         try:
-            self._destination.put_manifest(repository, tag, manifest)
+            self._put_whole(repository, tag, manifest)
         except HarborRefusedError as err:
             # An immutable tag refuses what it names already, too: after an answer that was lost.
             if (

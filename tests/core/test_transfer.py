@@ -296,6 +296,21 @@ def test_a_record_that_turned_out_wrong_is_not_believed_again(
     assert_holds(destination.registry, backup.records(report), backup.registry)
 
 
+def test_a_layer_that_a_plain_registry_lost_is_sent_again_when_it_says_so(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    image = fill_small(harbor)["image"]
+    destination = reach(plain_registry)
+    backup.run(destination)
+    for digest in image.blobs:
+        url = f"{plain_registry.url}/v2/alpha/app/blobs/{digest}"
+        requests.delete(url, timeout=10).raise_for_status()
+    harbor.push("alpha/app", image, "another-tag")
+    report = backup.run(destination)
+    assert report.complete, report.failures()
+    assert_holds(destination.registry, backup.records(report), backup.registry)
+
+
 def test_a_referrer_that_was_pushed_but_not_listed_before_a_kill_is_listed_by_the_next_run(
     harbor: HarborDouble,
     plain_registry: PlainRegistry,
