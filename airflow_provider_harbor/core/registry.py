@@ -33,6 +33,7 @@ from airflow_provider_harbor.core.tokens import Authenticator
 _UNCOUNTED_USER_AGENT = "harbor-registry-client"
 # Without it a registry answers 404 for what the client does not say that it understands.
 _ACCEPT = ", ".join(MANIFEST_MEDIA_TYPES)
+_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 _PAGE_SIZE = 1000
 
 
@@ -147,6 +148,7 @@ class RegistryClient(transport.Client):
         Raises:
             HarborNotFoundError: `code` is `NOT_FOUND` when Harbor does not know it (any more), and
                 `MANIFEST_UNKNOWN` when Harbor knows it but its storage has lost it.
+            HarborProtocolError: It is none, or one of Docker's old format.
             DigestMismatchError: The bytes are not what was asked for.
         """
         response = self._request(
@@ -157,6 +159,12 @@ class RegistryClient(transport.Client):
         )
         content = response.content
         media_type = response.headers.get("Content-Type", "")
+        if media_type.startswith(_SCHEMA_1):
+            # Its digest is of a part of it only, and no registry of today takes it.
+            raise HarborProtocolError(
+                f"{repository}@{reference} is in Docker's old format (schema 1), which cannot be "
+                "copied. Pull it with a docker that still can, push it anew, or delete it"
+            )
         if ":" in reference:
             algorithm = reference.split(":", 1)[0]
             actual = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
@@ -283,7 +291,12 @@ class RegistryClient(transport.Client):
         target = urlsplit(urljoin(response.url, location))
         if target.hostname == urlsplit(self.url).hostname:
             return f"{target.path}?{target.query}" if target.query else target.path
-        return urljoin(response.url, location)
+        if target.scheme != "https" and self.url.startswith("https:"):
+            raise HarborProtocolError(
+                f"{self.url} wants uploads sent to {transport.redact(target.geturl())}, which is "
+                "not encrypted, so nothing was sent. Have the registry's configuration mended"
+            )
+        return target.geturl()
 
     def _cancel(self, repository: str, response: transport.Response) -> None:
         try:

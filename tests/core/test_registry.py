@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     HarborRefusedError,
     RefusalReason,
+    is_passing,
 )
 from airflow_provider_harbor.core.manifest import Manifest, digest_of
 from airflow_provider_harbor.core.referrers import ReferrersTags
@@ -300,6 +301,38 @@ def test_a_manifest_that_is_not_what_was_asked_for_is_refused(harbor: HarborDoub
     with pytest.raises(DigestMismatchError) as caught:
         registry_login(harbor).get_manifest("p/app", image.digest)
     assert caught.value.expected == image.digest
+
+
+def test_a_manifest_of_dockers_old_format_is_named(harbor: HarborDouble) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("old"), "1.0")
+    kind = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+    harbor.faults.add(
+        Fault(path="/manifests/", status=200, body='{"schemaVersion": 1}', content_type=kind)
+    )
+    with pytest.raises(HarborProtocolError, match=r"schema 1.*push it anew") as caught:
+        registry_login(harbor).get_manifest("p/app", image.digest)
+    assert not is_passing(caught.value)
+
+
+def test_an_upload_is_never_sent_unencrypted_because_a_registry_says_so(
+    other_harbor: HarborDouble, tmp_path: Path
+) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    location = other_harbor.url.replace("127.0.0.1", "localhost") + "/v2/x?_state=Hush"
+    with HarborDouble(certfile=tmp_path / "server.pem") as registry:
+        registry.create_project("p")
+        session = fast_session(registry.url, verify=str(tmp_path / "ca.pem"))
+        client = RegistryClient(registry.url, registry.user, registry.password, session=session)
+        registry.faults.add(
+            Fault(method="POST", path="/uploads/", status=202, headers={"Location": location})
+        )
+        with pytest.raises(HarborProtocolError, match="not encrypted") as caught:
+            client.put_blob("p/app", digest_of(b"secret"), b"secret")
+    assert "Hush" not in str(caught.value)
+    assert other_harbor.requests.total() == 0
 
 
 def test_a_blob_cut_short_is_an_error_and_not_a_short_blob(harbor: HarborDouble) -> None:
