@@ -386,6 +386,8 @@ def _connection_error(
         inner = following
     asked = redact((err.request.url if err.request else "") or url)
     elsewhere = "" if _host(asked) == _host(url) else f", redirected to {asked}"
+    if isinstance(err, requests.exceptions.ProxyError):
+        elsewhere += ", through the proxy that the environment names"
     if getattr(inner, "reason", "") == "WRONG_VERSION_NUMBER":
         return HarborTlsError(
             f"{method} {url}{elsewhere}: the server does not speak TLS on this port. If that is "

@@ -275,6 +275,15 @@ def test_the_reason_is_that_of_this_request_and_not_what_led_to_it() -> None:
     assert "refused" in str(caught.value)
 
 
+def test_a_proxy_that_fails_is_told_from_the_server_and_its_login_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:Hush@127.0.0.1:9")
+    with pytest.raises(HarborConnectionError, match="through the proxy") as caught:
+        fast_session("https://harbor.example.com", max_attempts=1).request("GET", PING)
+    assert "Hush" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_nobody_at_the_address_is_a_connection_error() -> None:
     with pytest.raises(HarborConnectionError) as caught:
         fast_session("http://127.0.0.1:9", max_attempts=1).request("GET", PING)
