@@ -26,14 +26,9 @@ _SHOWN_ARTIFACTS = 20
 _SHOWN_NAMES = 5
 _SHORT_DIGEST = len("sha256:") + 12
 
-_COLUMNS = (
-    "Digests",
-    "Tags",
-    "Content",
-    *(status.value.capitalize() for status in Status),
-    "Sent",
-    "Took",
-)
+_LISTED = ("Digests", "Tags", "Content")
+_COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent", "Took")
+_PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", "Present")
 
 _REASONS = {
     "connection": "No answer",
@@ -97,6 +92,8 @@ header p { margin-top: .3rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.25rem; list-style: none; padding: 0; }
 .legend b::before { content: ""; display: inline-block; width: .7em; height: .7em;
   border-radius: .2em; margin-right: .45em; background: var(--dot); }
+.totals + .legend { margin-top: 1rem; }
+.legend b:not([style])::before { display: none; }
 .note { color: var(--soft); font-size: .88rem; margin-top: .5rem; }
 .scroll { overflow-x: auto; margin: 0 -1.25rem; padding: 0 1.25rem; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -299,18 +296,19 @@ def _projects(report: RunReport) -> str:
     """List the projects, those with trouble first."""
     if not report.expected:
         return ""
-    head = "".join(f'<th class="n">{name}</th>' for name in _COLUMNS)
+    columns = _PLAN_COLUMNS if report.dry_run else _COLUMNS
+    head = "".join(f'<th class="n">{name}</th>' for name in columns)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
-    rows = [_row(name, "bad", "no result", []) for name in report.missing]
-    rows += [_row(r.project, *_state(r), _numbers_of(r)) for r in results]
+    rows = [_row(name, "bad", "no result", [], len(columns)) for name in report.missing]
+    rows += [_row(r.project, *_state(r), _numbers_of(r), len(columns)) for r in results]
     return (
         f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
         f"<th>State</th>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table></div></section>"
     )
 
 
-def _row(project: str, kind: str, state: str, cells: list[str]) -> str:
-    empty = len(_COLUMNS) - len(cells)
+def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
+    empty = columns - len(cells)
     rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
     return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
@@ -338,6 +336,10 @@ def _numbers_of(result: ProjectResult) -> list[str]:
         cells += [_cell(copy.copied), _cell(copy.present)]
         cells += [_cell(copy.skipped, "warn"), _cell(copy.failed, "bad")]
         cells += [_text(human_size(copy.bytes_copied)), _text(human_duration(copy.seconds))]
+    elif result.inventory and result.plan:
+        plan = result.plan
+        cells += [_cell(plan.to_copy), _text(human_size(plan.most_bytes))]
+        cells += [_cell(plan.to_tag), _cell(plan.present)]
     return cells
 
 

@@ -237,6 +237,11 @@ def test_a_dry_run_says_what_there_is_to_copy_and_not_what_was() -> None:
     )
     assert "3 to copy (at most 2.0 KiB)" in made.to_text()
     assert "at most 2.0 KiB" in made.to_html()
+    heads = ("Digests", "Tags", "Content", "To copy", "At most", "To tag", "Present")
+    cells = ("9", "4", "3.0 GiB", "3", "2.0 KiB", "1", "6")
+    html = made.to_html()
+    assert re.findall(r'<th class="n">(.*?)</th>', html) == list(heads)
+    assert re.findall(r'<td class="n[^"]*">(.*?)</td>', html) == list(cells)
     assert made.to_json()["planned"] == plan.to_json()
 
 
