@@ -331,15 +331,15 @@ def _numbers_of(result: ProjectResult) -> list[str]:
     if result.inventory:
         counts = result.inventory.counts
         cells += [_cell(counts.digests), _cell(counts.tags), _text(human_size(counts.size_bytes))]
-    if result.inventory and result.copy:
+    if result.inventory and result.dry_run and result.plan:
+        plan = result.plan
+        cells += [_cell(plan.to_copy), _text(human_size(plan.most_bytes))]
+        cells += [_cell(plan.to_tag), _cell(plan.present)]
+    elif result.inventory and result.copy and not result.dry_run:
         copy = result.copy
         cells += [_cell(copy.copied), _cell(copy.present)]
         cells += [_cell(copy.skipped, "warn"), _cell(copy.failed, "bad")]
         cells += [_text(human_size(copy.bytes_copied)), _text(human_duration(copy.seconds))]
-    elif result.inventory and result.plan:
-        plan = result.plan
-        cells += [_cell(plan.to_copy), _text(human_size(plan.most_bytes))]
-        cells += [_cell(plan.to_tag), _cell(plan.present)]
     return cells
 
 

@@ -245,6 +245,14 @@ def test_a_dry_run_says_what_there_is_to_copy_and_not_what_was() -> None:
     assert made.to_json()["planned"] == plan.to_json()
 
 
+def test_a_dry_run_has_no_numbers_of_a_project_that_it_leaves_out() -> None:
+    html = report(replace(SKIPPED, dry_run=True), dry_run=True).to_html()
+    assert html.count('<th class="n">') == 7
+    assert html.count('<td class="n') == 3
+    assert '<td colspan="4">' in html
+    assert "it is cached" in html
+
+
 def test_a_run_that_did_not_begin_says_why_everywhere() -> None:
     why = "the login 'admin' was not accepted"
     made = report(error=why)
