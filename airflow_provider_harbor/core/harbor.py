@@ -136,7 +136,7 @@ class HarborClient(Client):
             hint=f"the login {self.user!r} was not accepted. Check name and password (of a robot: "
             "the whole name with its prefix, that it is enabled and has not expired)"
             if self.user
-            else "no credentials were given",
+            else "no credentials were given. Give the name of a user or robot, and its password",
         )
 
     def get_statistics(self) -> Statistics:

@@ -418,7 +418,7 @@ def test_no_credentials(filled, monkeypatch, one_error):
     monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
     code, message = one_error(filled.url)
     assert code == 2
-    assert "no credentials were given" in message
+    assert "no credentials were given. Give the name of a user or robot" in message
 
 
 def test_half_of_the_credentials(filled, monkeypatch, one_error):
