@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -113,18 +114,28 @@ class BlobCopier:
             ):
                 return "present"
         try:
-            return self._send_somehow(repository, blob)
+            return self._send_somehow(repository, blob, force)
         except HarborAuthError as err:
             # The token was good for opening the upload, so it ended, or was forgotten, since: a
             # proxy may check it only when it has all of a long upload. The next one is new.
             if err.status != 401 or err.method != "PUT" or self._is_stopped:
                 raise
             log.info("%s. Trying again", err)
-            return self._send_somehow(repository, blob)
+            return self._send_somehow(repository, blob, force)
 
-    def _send_somehow(self, repository: str, blob: Descriptor) -> str:
+    def _send_somehow(self, repository: str, blob: Descriptor, force: bool) -> str:
+        tries = itertools.count()
+
+        def send() -> str:
+            # Only the answer may have been lost, or may have come too late: a registry can be busy
+            # with a large blob for minutes after it has all of it.
+            is_again = next(tries) > 0 and not force
+            if is_again and self._destination.has_blob(repository, blob.digest):
+                return "copied"
+            return self._send(repository, blob)
+
         return attempt(
-            lambda: self._send(repository, blob),
+            send,
             sleep=self._sleep,
             goes_on=lambda: not self._is_stopped,
         )
