@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
@@ -140,21 +140,21 @@ class PlainDestination(Destination):
         digests = known.digests.get(repository, frozenset())
         asked, now = known.asked.get(repository), datetime.now(timezone.utc)
         listed = set(self.registry.iter_tags(repository))
+        tags = {tag.name for record in records for tag in record.tags}
         is_due = asked is None or now - asked >= self._believed_for
         if is_due or not remembered or not remembered.keys() <= listed:
             asked = now
             if listed or digests:
-                digests = frozenset(r.digest for r in records if self._has(repository, r))
+                digests = frozenset(r.digest for r in records if self._has(repository, r, tags))
             find = self.registry.find_manifest
-            wanted = {tag.name for record in records for tag in record.tags} & listed
-            remembered = {tag: find(repository, tag) or "" for tag in sorted(wanted)}
+            remembered = {tag: find(repository, tag) or "" for tag in sorted(tags & listed)}
         return Holdings(
             digests={repository: digests},
             tags={repository: remembered},
             asked={repository: asked or now},
         )
 
-    def _has(self, repository: str, record: Record) -> bool:
+    def _has(self, repository: str, record: Record, tags: Set[str]) -> bool:
         """Tell whether a manifest is there, and known as what refers to its subject.
 
         A run that was killed may have pushed it, and not have put it on the subject's list yet.
@@ -162,8 +162,9 @@ class PlainDestination(Destination):
         if not self.registry.find_manifest(repository, record.digest):
             return False
         by_tag = referrers_tag(record.subject) if record.subject else ""
-        if not by_tag or any(tag.name.startswith(by_tag) for tag in record.tags):
-            return True  # cosign's own tags name the subject
+        # cosign's own tags name the subject; a list that the source has under its tag is copied.
+        if not by_tag or by_tag in tags or any(t.name.startswith(by_tag) for t in record.tags):
+            return True
         listed = self.registry.iter_referrers(repository, record.subject)
         try:
             return any(referrer.digest == record.digest for referrer in listed)

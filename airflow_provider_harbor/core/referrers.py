@@ -10,9 +10,11 @@ import threading
 from collections import defaultdict
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import HarborNotFoundError
+from airflow_provider_harbor.core.exceptions import HarborNotFoundError, UnsettledHarborError
 from airflow_provider_harbor.core.manifest import OCI_INDEX, Manifest, digest_of
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
+
+_ROUNDS = 5
 
 
 class ReferrersTags:
@@ -25,16 +27,26 @@ class ReferrersTags:
         self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     def add(self, repository: str, manifest: Manifest) -> None:
-        """Add a manifest to the list of its subject, once."""
+        """Add a manifest to the list of its subject, once.
+
+        Raises:
+            UnsettledHarborError: It goes on to be missing there.
+        """
         tag = referrers_tag(manifest.subject)
         with self._lock:
             lock = self._locks[repository, tag]
         with lock:
-            entries = self._entries(repository, tag)
-            if any(entry.get("digest") == manifest.digest for entry in entries):
-                return
-            index = _index([*entries, _entry(manifest)])
-            self._registry.put_manifest(repository, tag, index)
+            for _ in range(_ROUNDS):
+                entries = self._entries(repository, tag)
+                # Read again after it was written: another process may have written its own list.
+                if any(entry.get("digest") == manifest.digest for entry in entries):
+                    return
+                index = _index([*entries, _entry(manifest)])
+                self._registry.put_manifest(repository, tag, index)
+        raise UnsettledHarborError(
+            f"the list of referrers {repository}:{tag} goes on to lack {manifest.digest} after it "
+            "was added: does somebody else write it? Run it again"
+        )
 
     def _entries(self, repository: str, tag: str) -> list[dict[str, Any]]:
         try:

@@ -29,7 +29,7 @@ from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.referrers import ReferrersTags
-from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 from airflow_provider_harbor.core.results import CopyReport, Finding, Status
 
 Progress = Callable[[str], None]
@@ -102,6 +102,12 @@ class Transfer:
         self._progress = progress
         self._manifests = _Manifests(source, plan, sleep)
         self._referrers = ReferrersTags(destination)
+        # Lists of referrers that the source itself keeps under a tag are copied, and not written.
+        self._tags_of_source = {
+            (record.repository, tag.name)
+            for record in (*(step.record for step in plan.steps), *plan.present)
+            for tag in record.tags
+        }
         self._blobs = BlobCopier(
             source,
             destination,
@@ -273,7 +279,9 @@ class Transfer:
             # lost the blob. Send them all, once.
             self._copy_blobs(repository, manifest, force=True)
             result = self._destination.put_manifest(repository, reference, manifest)
-        if manifest.subject and not result.handles_subject:
+        if not manifest.subject or result.handles_subject:
+            return
+        if (repository, referrers_tag(manifest.subject)) not in self._tags_of_source:
             self._referrers.add(repository, manifest)
 
     def _put_tags(self, repository: str, tags: Sequence[str], manifest: Manifest) -> None:

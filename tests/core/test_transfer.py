@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_harbor.core.destination import Destination
+from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
@@ -228,6 +233,56 @@ def test_a_plain_registry_keeps_the_referrers_under_their_tag(
     assert {child.digest for child in listed.children} == referrers
 
 
+def test_two_copies_at_once_keep_both_referrers_in_the_list(plain_registry: PlainRegistry) -> None:
+    client = RegistryClient(plain_registry.url)
+    subject = Image("subject")
+    attached = [
+        Manifest.from_bytes(content.manifest, content.media_type, "test")
+        for content in (sbom_for(subject), sigstore_bundle(subject))
+    ]
+    for content in (sbom_for(subject), sigstore_bundle(subject)):
+        for digest, blob in content.blobs.items():
+            client.put_blob("p/app", digest, blob)
+    for manifest in attached:
+        client.put_manifest("p/app", manifest.digest, manifest)
+    both_have_read = threading.Barrier(2)
+
+    class Slow(RegistryClient):
+        """Another process, which writes what it read at the same time as the other one."""
+
+        def put_manifest(self, *args: Any) -> Any:
+            with suppress(threading.BrokenBarrierError):
+                both_have_read.wait(timeout=0.5)
+            return super().put_manifest(*args)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(
+            pool.map(
+                lambda manifest: ReferrersTags(Slow(plain_registry.url)).add("p/app", manifest),
+                attached,
+            )
+        )
+    listed = {referrer.digest for referrer in client.iter_referrers("p/app", subject.digest)}
+    assert listed == {manifest.digest for manifest in attached}
+
+
+def test_a_list_of_referrers_that_the_source_keeps_under_a_tag_is_copied_as_it_is(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    """As clients made it before Harbor 2.8, which lists referrers itself."""
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("signed"), "1.0")
+    sbom = harbor.push("p/app", sbom_for(image))
+    harbor.push("p/app", Index(Image("some other")), referrers_tag(image.digest))
+    for _ in range(2):
+        destination = reach(plain_registry, believed_for=timedelta(0))
+        report = backup.run(destination)
+        assert report.complete, report.failures()
+        assert_holds(destination.registry, backup.records(report), backup.registry)
+    assert (report.copied, report.counts.records) == (0, 4)
+    assert destination.registry.find_manifest("p/app", sbom.digest)
+
+
 def test_a_plain_registry_that_lost_everything_is_filled_again(
     harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
 ) -> None:
@@ -405,6 +460,19 @@ def test_a_passing_fault_of_the_destination_is_overcome(
     report = backup.run(reach(other_harbor))
     assert report.complete, report.failures()
     assert_holds(registry_login(other_harbor), backup.records(report), backup.registry)
+
+
+def test_a_blob_that_arrived_is_not_sent_again_when_only_the_answer_was_lost(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("app"), "1.0")
+    fault = other_harbor.faults.add(
+        Fault(method="PUT", path="/blobs/uploads/", times=None, lose_answer=True)
+    )
+    report = backup.run(reach(other_harbor))
+    assert report.complete, report.failures()
+    assert fault.hits == len(image.blobs)
 
 
 @pytest.mark.parametrize("switch", ["behind_nginx", "relative_locations", "redirect_blobs"])
