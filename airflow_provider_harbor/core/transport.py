@@ -231,7 +231,7 @@ class HttpSession:
         Raises:
             HarborConnectionError: No answer, after all attempts.
             HarborStatusError: An error status; its subclass says of what kind.
-            HarborProtocolError: A request that writes was redirected.
+            HarborProtocolError: A request that writes was redirected, or any to TLS.
         """
         url = path if "://" in path else self.base_url + path
         if repeatable is None:
@@ -280,6 +280,12 @@ class HttpSession:
             raise HarborProtocolError(
                 f"{method} {shown} was answered {response.status_code}, a redirect to {target}, "
                 "and what writes is not sent elsewhere. Give the URL at which the server takes it"
+            )
+        if response.history and _is_secured(url, response.url):
+            response.close()
+            raise HarborProtocolError(
+                f"{method} {shown} was redirected to the same address with TLS. Write the URL with "
+                "https://, or each request sends the login unencrypted first"
             )
         if response.status_code >= 400:
             with response:
@@ -411,6 +417,15 @@ def _connection_error(
         what = str(inner) or type(inner).__name__
     return HarborConnectionError(
         f"{method} {url}{elsewhere}: {redact(what)}", method=method, url=url
+    )
+
+
+def _is_secured(before: str, after: str) -> bool:
+    old, new = urlsplit(before), urlsplit(after)
+    return (
+        (old.scheme, new.scheme) == ("http", "https")
+        and old.hostname == new.hostname
+        and old.path == new.path
     )
 
 

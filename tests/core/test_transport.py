@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.exceptions import (
     RefusalReason,
     is_passing,
 )
+from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.statuses import error_for
 from airflow_provider_harbor.core.transport import (
     HttpSession,
@@ -273,6 +274,23 @@ def test_the_reason_is_that_of_this_request_and_not_what_led_to_it() -> None:
             fast_session("http://127.0.0.1:9", max_attempts=1).request("GET", PING)
     assert "earlier" not in str(caught.value)
     assert "refused" in str(caught.value)
+
+
+def test_a_login_is_not_sent_unencrypted_where_the_server_wants_tls(
+    harbor: HarborDouble, tmp_path: Path
+) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    with HarborDouble(certfile=tmp_path / "server.pem") as secured:
+        location = {"Location": f"{secured.url}{PING}"}
+        harbor.faults.add(Fault(path="/ping", times=None, status=308, headers=location))
+        session = fast_session(harbor.url, verify=str(tmp_path / "ca.pem"))
+        with pytest.raises(HarborProtocolError, match="Write the URL with https://"):
+            HarborClient(harbor.url, "admin", "Hush-Hush1", session=session).ping()
+        # Elsewhere, such as to a storage, it may be redirected.
+        location["Location"] = f"{secured.url}/api/v2.0/health"
+        assert "components" in session.request("GET", PING).text
 
 
 def test_a_proxy_that_fails_is_told_from_the_server_and_its_login_is_not_shown(
