@@ -141,7 +141,8 @@ class PlainDestination(Destination):
         asked, now = known.asked.get(repository), datetime.now(timezone.utc)
         listed = set(self.registry.iter_tags(repository))
         tags = {tag.name for record in records for tag in record.tags}
-        is_due = asked is None or now - asked >= self._believed_for
+        # A time to come was taken from a wrong clock, and is believed as little as an old one.
+        is_due = asked is None or abs(now - asked) >= self._believed_for
         if is_due or not remembered or not remembered.keys() <= listed:
             asked = now
             if listed or digests:

@@ -69,6 +69,9 @@ def take_inventory(
     they differ, or the list contradicts itself (a push or a deletion went on meanwhile), the
     repository is listed again.
 
+    An accessory whose subject is not in its repository (a signature that was pushed before its
+    image, say) is in none of Harbor's lists and counts: it is found once its subject is there.
+
     Returns:
         The records, sorted by repository, then digest.
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -330,6 +331,25 @@ def test_what_a_plain_registry_lost_behind_its_tags_is_found_in_time(
     assert report.complete
     assert (report.copied, report.counts.records) == (3, 8)
     assert_holds(client, backup.records(report), backup.registry)
+
+
+@pytest.mark.parametrize(("days", "is_believed"), [(6, True), (8, False), (-8, False)])
+def test_a_record_is_believed_for_a_week(
+    harbor: HarborDouble,
+    plain_registry: PlainRegistry,
+    backup: Backup,
+    days: int,
+    is_believed: bool,
+) -> None:
+    pushed = fill_small(harbor)
+    destination = reach(plain_registry)
+    backup.run(destination)
+    delete(plain_registry, "alpha/app", pushed["untagged"].digest)
+    known = backup.store.read_known(plain_registry.url, "alpha")
+    assert known
+    at = datetime.now(timezone.utc) - timedelta(days=days)
+    backup.store.write_known(plain_registry.url, "alpha", replace(known, asked={"alpha/app": at}))
+    assert backup.run(destination).copied == (0 if is_believed else 1)
 
 
 def _any_list(client: RegistryClient) -> str:
