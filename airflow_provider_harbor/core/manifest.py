@@ -53,6 +53,13 @@ def _size(value: object, where: str) -> int:
     raise HarborProtocolError(f"{where}: {value!r} is not a size in bytes")
 
 
+def _items(data: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    value = data.get(key) or []
+    if isinstance(value, list):
+        return value
+    raise HarborProtocolError(f"{where}: {key!r} is not a list")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """What a child of an index runs on."""
@@ -151,14 +158,17 @@ class Manifest:
         if not isinstance(data, dict):
             raise HarborProtocolError(f"{where}: the manifest is not a JSON object")
         listed = [data["config"]] if data.get("config") else []
-        listed += data.get("layers") or data.get("blobs") or []
+        listed += _items(data, "layers", where) or _items(data, "blobs", where)
         blobs = {b.digest: b for b in (Descriptor.from_json(item, where) for item in listed)}
         children = {
             child.digest: child
-            for child in (Descriptor.from_json(c, where) for c in data.get("manifests") or [])
+            for child in (Descriptor.from_json(c, where) for c in _items(data, "manifests", where))
         }
         subject = data.get("subject")
         config = data.get("config") or {}
+        annotations = data.get("annotations") or {}
+        if not isinstance(annotations, dict):
+            raise HarborProtocolError(f"{where}: the annotations are not a JSON object")
         return cls(
             content=content,
             # A manifest's own word counts: a registry may answer with parameters or a generic type.
@@ -168,5 +178,5 @@ class Manifest:
             children=tuple(children.values()),
             subject=Descriptor.from_json(subject, where).digest if subject else "",
             artifact_type=str(data.get("artifactType") or config.get("mediaType") or ""),
-            annotations=data.get("annotations") or {},
+            annotations=annotations,
         )
