@@ -35,7 +35,7 @@ def read(data: Any, media_type: str = OCI_MANIFEST) -> Manifest:
     ],
 )
 def test_what_is_no_manifest_is_one_error_that_names_it(data: Any) -> None:
-    with pytest.raises(HarborProtocolError, match="p/app@1.0"):
+    with pytest.raises(HarborProtocolError, match=r"p/app@1\.0"):
         read(data)
 
 
