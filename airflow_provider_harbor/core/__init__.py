@@ -10,6 +10,7 @@
     harbor, registry, tokens                Harbor's REST API; the OCI distribution API
     transport, statuses, attempts           HTTP, the only module that knows `requests`; retries
     records, models, manifest, human        inventory records; Harbor's values; OCI content
+    urls                                    URLs of registries
     exceptions                              the error tree
 
 Import rule: each line may import the lines below it, never those above, and nothing here imports

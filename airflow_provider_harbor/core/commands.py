@@ -38,7 +38,7 @@ from airflow_provider_harbor.core.report import RunReport
 from airflow_provider_harbor.core.results import ProjectResult, Status
 from airflow_provider_harbor.core.storage import Storage
 from airflow_provider_harbor.core.store import BackupStore
-from airflow_provider_harbor.core.transport import normalise_url
+from airflow_provider_harbor.core.urls import normalise_url
 
 log = logging.getLogger(__name__)
 

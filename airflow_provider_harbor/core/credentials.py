@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.transport import normalise_url
+from airflow_provider_harbor.core.urls import normalise_url
 
 Credentials = tuple[str, str]
 NOBODY: Credentials = ("", "")
@@ -42,7 +42,7 @@ def credentials_for(
     """Return user and password for a registry; two empty texts where none are known.
 
     Args:
-        url: Of the registry, see `transport.normalise_url`.
+        url: Of the registry, see `urls.normalise_url`.
         prefix: Which of the two pairs of variables is meant.
         environ: The environment; a credential helper is found and run with it.
 

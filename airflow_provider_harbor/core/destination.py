@@ -77,7 +77,11 @@ class HarborDestination(Destination):
         """Return what its listing says."""
         if not self.client.has_project(project):
             return Holdings()
-        return Holdings.of_records(take_inventory(self.client, project))
+        try:
+            return Holdings.of_records(take_inventory(self.client, project))
+        except HarborStatusError as err:
+            err.hint = f"at the destination {err.hint}"
+            raise
 
     def prepare(self, project: str) -> None:
         """Create the project, private whatever the source's is, if it is missing."""

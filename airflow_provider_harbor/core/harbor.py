@@ -59,7 +59,7 @@ class HarborClient(Client):
     with what is public. Prove the login first, see `check.check_harbor`.
 
     Args:
-        url: Scheme, host and port, see `transport.normalise_url`.
+        url: Scheme, host and port, see `urls.normalise_url`.
         user: A user's or robot's name (`robot$backup`); empty for no login.
         password: Its password or secret.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.

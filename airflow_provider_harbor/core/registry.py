@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.manifest import (
     Manifest,
 )
 from airflow_provider_harbor.core.tokens import Authenticator
+from airflow_provider_harbor.core.urls import redact
 
 # Harbor counts a pull, and moves pull times that retention rules go by, unless the user agent is
 # that of its own replication. Source: Harbor src/server/registry/manifest.go, getManifest.
@@ -103,7 +104,7 @@ class RegistryClient(transport.Client):
     """A login at one registry. May be shared by threads.
 
     Args:
-        url: Scheme, host and port, see `transport.normalise_url`.
+        url: Scheme, host and port, see `urls.normalise_url`.
         user: Name of a user or robot; empty for no login.
         password: Its password or secret.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
@@ -284,7 +285,7 @@ class RegistryClient(transport.Client):
         location = response.headers.get("Location")
         if not location:
             raise HarborProtocolError(
-                f"POST {transport.redact(response.url)} was answered without a Location"
+                f"POST {redact(response.url)} was answered without a Location"
             )
         # Relative in some registries, absolute in others; a registry behind a proxy may give
         # itself another scheme, so that only path and query of its own host count.
@@ -293,7 +294,7 @@ class RegistryClient(transport.Client):
             return f"{target.path}?{target.query}" if target.query else target.path
         if target.scheme != "https" and self.url.startswith("https:"):
             raise HarborProtocolError(
-                f"{self.url} wants uploads sent to {transport.redact(target.geturl())}, which is "
+                f"{self.url} wants uploads sent to {redact(target.geturl())}, which is "
                 "not encrypted, so nothing was sent. Have the registry's configuration mended"
             )
         return target.geturl()

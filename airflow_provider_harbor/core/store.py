@@ -83,7 +83,7 @@ from airflow_provider_harbor.core.records import (
 )
 from airflow_provider_harbor.core.results import InventoryRef, ProjectResult
 from airflow_provider_harbor.core.storage import Storage
-from airflow_provider_harbor.core.transport import normalise_url
+from airflow_provider_harbor.core.urls import normalise_url
 
 __all__ = ["FORMAT_VERSION", "BackupStore", "InventoryRef"]
 

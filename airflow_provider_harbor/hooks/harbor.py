@@ -33,7 +33,8 @@ from airflow_provider_harbor.core.models import (
     SystemInfo,
 )
 from airflow_provider_harbor.core.registry import RegistryClient
-from airflow_provider_harbor.core.transport import basic_authorization, normalise_url
+from airflow_provider_harbor.core.transport import basic_authorization
+from airflow_provider_harbor.core.urls import normalise_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

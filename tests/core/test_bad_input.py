@@ -242,6 +242,16 @@ def test_a_proxy_cache_at_the_destination_takes_no_copy(
     assert {(f.repository, f.reason) for f in failed(report)} == {("alpha/app", "policy")}
 
 
+def test_a_destination_that_cannot_be_listed_is_told_from_the_source(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
+) -> None:
+    other_harbor.create_project("alpha")
+    other_harbor.faults.add(Fault(path="/projects/alpha/artifacts", times=None, status=403))
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert report.failures()[0].startswith("project alpha: at the destination the login may not")
+
+
 def test_an_immutable_tag_is_a_finding_and_the_others_go_on(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:
