@@ -8,7 +8,7 @@
     report, report_page, results            how a run ended, for people; how a project did
     inventory, plan                         walk a project; what has to be copied, in which order
     harbor, registry, tokens                Harbor's REST API; the OCI distribution API
-    transport, statuses, attempts           HTTP, the only module that knows `requests`; retries
+    transport, statuses, attempts, locks    HTTP, the only module that knows `requests`; retries
     records, models, manifest, human        inventory records; Harbor's values; OCI content
     urls                                    URLs of registries
     exceptions                              the error tree

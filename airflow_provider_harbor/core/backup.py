@@ -7,7 +7,7 @@ run on another machine. A project that failed is run again by taking its steps a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.destination import Destination
@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.inventory import take_inventory
 from airflow_provider_harbor.core.plan import PlanCounts, plan_copy
 from airflow_provider_harbor.core.records import Record
@@ -34,8 +35,6 @@ from airflow_provider_harbor.core.store import BackupStore
 from airflow_provider_harbor.core.transfer import Transfer
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str], None]
 
 
 def inventory_project(
@@ -205,9 +204,10 @@ def finish_run(
         dry_run=dry_run,
         error=error,
     )
-    store.write_report(run, report.to_json(), report.to_html())
+    document = report.to_json()
+    store.write_report(run, document, report.to_html())
     if not dry_run:
-        store.write_snapshot(run, report.to_json(), complete=report.complete)
+        store.write_snapshot(run, document, complete=report.complete)
     return report
 
 
@@ -221,20 +221,12 @@ def _is_proxy_cache(client: HarborClient, project: str) -> bool:
 
 def _all_skipped(project: str, destination: Destination, records: Sequence[Record]) -> CopyReport:
     """Leave all out: a pull from a proxy cache may become a pull from upstream."""
+    message = "the project caches another registry, where the artifact can be had again"
     return CopyReport(
         project=project,
         destination=destination.url,
         skipped=len(records),
         findings=tuple(
-            Finding(
-                repository=record.repository,
-                digest=record.digest,
-                tags=tuple(tag.name for tag in record.tags),
-                role=record.role,
-                status=Status.SKIPPED,
-                reason="proxy-cache",
-                message="the project caches another registry, where the artifact can be had again",
-            )
-            for record in records
+            Finding.of(record, Status.SKIPPED, "proxy-cache", message) for record in records
         ),
     )

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from airflow_provider_harbor.core.attempts import attempt
@@ -17,6 +17,7 @@ from airflow_provider_harbor.core.exceptions import (
     MissingContentError,
     NotTriedError,
 )
+from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.manifest import Descriptor
 from airflow_provider_harbor.core.registry import BlobReader, RegistryClient
 
@@ -69,7 +70,7 @@ class BlobCopier:
         self._on_bytes = on_bytes
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks = KeyedLocks()
         self._homes: dict[str, str] = {}
         self._numbers: Counter[str] = Counter()
         self._is_stopped = False
@@ -95,9 +96,7 @@ class BlobCopier:
             MissingContentError: The source does not have it any more.
             HarborBackupError: Whatever else went wrong, after several attempts where that helps.
         """
-        with self._lock:
-            lock = self._locks[blob.digest]
-        with lock:
+        with self._locks[blob.digest]:
             how = self._copy(repository, blob, force)
             self._homes.setdefault(blob.digest, repository)
         self._count(how)
@@ -151,7 +150,7 @@ class BlobCopier:
             with self._source.open_blob(repository, blob.digest, blob.size_bytes) as reader:
                 self._destination.put_blob(repository, blob.digest, _Body(reader, self._on_block))
         except HarborNotFoundError as err:
-            if not err.url.startswith(self._source.url + "/"):
+            if not err.is_from(self._source.url):
                 raise
             if blob.is_foreign_layer:
                 log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)

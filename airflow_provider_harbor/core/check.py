@@ -80,9 +80,7 @@ def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> Harbo
     health = client.get_health()
     if require_healthy:
         _require_health(client.url, health)
-    info = client.get_system_info()
-    if not info.harbor_version:
-        raise client.login_refused()
+    info = client.check_login()
     user = client.get_current_user()
     statistics = client.get_statistics()
     is_admin = bool(user and user.get("sysadmin_flag"))

@@ -7,7 +7,6 @@ only before anything was begun; from then on one project's failure does not stop
 from __future__ import annotations
 
 import argparse
-import gzip
 import logging
 import os
 import sys
@@ -30,13 +29,12 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.inventory import take_inventory
-from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.progress import Console
 from airflow_provider_harbor.core.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.registry import RegistryClient
 from airflow_provider_harbor.core.report import RunReport
 from airflow_provider_harbor.core.results import ProjectResult, Status
-from airflow_provider_harbor.core.storage import Storage
+from airflow_provider_harbor.core.storage import Storage, pack
 from airflow_provider_harbor.core.store import BackupStore
 from airflow_provider_harbor.core.urls import normalise_url
 
@@ -223,8 +221,7 @@ def _write_records(stream: BinaryIO, records: Iterable[Record], is_compressed: b
     if not is_compressed:
         write_records(stream, records)
         return
-    # Neither a name nor a time goes into it: equal content gives equal bytes.
-    with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0, compresslevel=6) as packed:
+    with pack(stream) as packed:
         write_records(cast(BinaryIO, packed), records)
 
 
@@ -285,19 +282,7 @@ class _Copy:
         held = human_count(counts.digests, "digest")
         if counts.attestations:  # they are copied too, so that the sum is right
             held += f" and {human_count(counts.attestations, 'attestation')}"
-        copy = result.copy
-        if copy is None:
-            plan = result.plan or PlanCounts()
-            self.console.line(
-                f"{place} {result.project}: {held}; {plan.to_copy:,} to copy (at most "
-                f"{human_size(plan.most_bytes)}), {plan.to_tag:,} to tag, {plan.present:,} present"
-            )
-            return
-        self.console.line(
-            f"{place} {result.project}: {held}; {copy.copied:,} copied "
-            f"({human_size(copy.bytes_copied)}), {copy.present:,} present, {copy.skipped:,} "
-            f"skipped, {copy.failed:,} failed"
-        )
+        self.console.line(f"{place} {result.project}: {held}; {result.outcome}")
         findings = list(result.iter_findings(Status.FAILED))
         for finding in findings[:_SHOWN_FINDINGS]:
             self.console.error(f"{place} FAILED {finding}")

@@ -212,6 +212,5 @@ def open_destination(
         registry.ping()
         return PlainDestination(registry)
     registry.ping()
-    if not client.get_system_info().harbor_version:
-        raise client.login_refused()
+    client.check_login()
     return HarborDestination(client, registry)

@@ -90,6 +90,10 @@ class HarborStatusError(HarborBackupError):
         self.hint = hint
         super().__init__(status, code, message)
 
+    def is_from(self, base_url: str) -> bool:
+        """Whether the answer is that of a server, given by scheme, host and port."""
+        return self.url.startswith(base_url + "/")
+
     def __str__(self) -> str:
         said = ": ".join(part for part in (self.code, self.message) if part)
         text = f"{self.method} {self.url} was answered {self.status}"

@@ -63,7 +63,7 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
                 f"{what}. Run it again; if it stays so, the server's log says why ({error})",
             )
     if isinstance(error, HarborStatusError):
-        at_source = error.url.startswith(source_url.rstrip("/") + "/")
+        at_source = error.is_from(source_url)
         reason, advice = _at_source(error) if at_source else _at_destination(error)
         return reason, f"{advice} ({error})"
     return "error", str(error)

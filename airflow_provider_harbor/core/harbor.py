@@ -26,7 +26,6 @@ from airflow_provider_harbor.core.transport import (
     Client,
     HttpSession,
     basic_authorization,
-    read_json,
 )
 
 T = TypeVar("T")
@@ -34,6 +33,7 @@ T = TypeVar("T")
 _API = "/api/v2.0"
 # Without it a purely numeric project name is read as an id. Source: swagger.yaml, isResourceName.
 _BY_NAME = {"X-Is-Resource-Name": "true"}
+_WITH_ALL = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
 _MAX_PAGE_SIZE = 100
 
 
@@ -121,14 +121,18 @@ class HarborClient(Client):
         Raises:
             HarborAuthError: The login was not accepted, which Harbor itself would not say.
         """
-        info = self.get_system_info()
-        if not info.harbor_version:
-            raise self.login_refused()
-        return info.version
+        return self.check_login().version
 
-    def login_refused(self) -> HarborAuthError:
-        """Return the error that Harbor does not give: it took the login for nobody's."""
-        return HarborAuthError(
+    def check_login(self) -> SystemInfo:
+        """Make sure that Harbor accepted the login, and return version and mode.
+
+        Raises:
+            HarborAuthError: It took the login for nobody's, which Harbor itself would not say.
+        """
+        info = self.get_system_info()
+        if info.harbor_version:
+            return info
+        raise HarborAuthError(
             status=401,
             message="as if nobody had logged in",
             method="GET",
@@ -168,9 +172,7 @@ class HarborClient(Client):
         well as a robot. Source: swagger.yaml `GET /users/current/permissions`.
         """
         params = {"scope": f"/project/{project_id}", "relative": "true"}
-        data, _ = self._session.get_json(
-            f"{_API}/users/current/permissions", authorization=self._authorization, params=params
-        )
+        data, _ = self._ask("/users/current/permissions", params=params)
         if not isinstance(data, list):
             raise HarborProtocolError(f"GET {self.url}{_API}/users/current/permissions: no list")
         return frozenset(f"{item.get('resource')}:{item.get('action')}" for item in data)
@@ -260,7 +262,7 @@ class HarborClient(Client):
             functools.partial(Artifact.from_json, repository=full_name),
             lambda artifact: artifact.artifact_id,
             filters="base=*,",
-            params={"with_tag": "true", "with_accessory": "true", "with_label": "true"},
+            params=_WITH_ALL,
         )
 
     def get_artifact(self, repository: str, reference: str) -> Artifact:
@@ -271,11 +273,7 @@ class HarborClient(Client):
             reference: Digest or tag.
         """
         path = _repository_path(*split_repository(repository)) + f"/artifacts/{reference}"
-        params = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
-        data, _ = self._session.get_json(
-            _API + path, authorization=self._authorization, params=params
-        )
-        return Artifact.from_json(data, repository)
+        return Artifact.from_json(self._get(path, params=_WITH_ALL), repository)
 
     def iter_accessories(self, repository: str, digest: str) -> Iterator[Accessory]:
         """Yield the accessories of one artifact; `repository` is the full name."""
@@ -290,9 +288,11 @@ class HarborClient(Client):
             method, _API + path, authorization=self._authorization, **kwargs
         )
 
+    def _ask(self, path: str, **kwargs: Any) -> tuple[Any, Mapping[str, str]]:
+        return self._session.get_json(_API + path, authorization=self._authorization, **kwargs)
+
     def _get(self, path: str, **kwargs: Any) -> Mapping[str, Any]:
-        response = self._send("GET", path, **kwargs)
-        data = read_json(response)
+        data, _ = self._ask(path, **kwargs)
         if not isinstance(data, dict):
             raise HarborProtocolError(f"GET {self.url}{_API}{path} was not answered with an object")
         return data
@@ -301,9 +301,7 @@ class HarborClient(Client):
         self, path: str, params: Mapping[str, str | int]
     ) -> tuple[list[dict[str, Any]], int | None]:
         """Return the items of one page, and how many there are from here on, if Harbor says it."""
-        data, headers = self._session.get_json(
-            _API + path, authorization=self._authorization, params=params, headers=_BY_NAME
-        )
+        data, headers = self._ask(path, params=params, headers=_BY_NAME)
         if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
             raise HarborProtocolError(f"GET {self.url}{_API}{path} was not answered with a list")
         total = headers.get("X-Total-Count", "")

@@ -1,8 +1,12 @@
-"""Numbers as people read them, in reports and logs."""
+"""What people read in reports and logs: numbers in words, and how far things are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
+
+# Called with a line of text that says how far a long work is; often, and maybe from many threads.
+Progress = Callable[[str], None]
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_harbor.core.exceptions import (
@@ -13,11 +13,10 @@ from airflow_provider_harbor.core.exceptions import (
     UnsettledHarborError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient, split_repository
+from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.manifest import Platform
 from airflow_provider_harbor.core.models import Accessory, Artifact, Repository, Tag
 from airflow_provider_harbor.core.records import Record, Role
-
-Progress = Callable[[str], None]
 
 _SETTLE_ROUNDS = 3
 

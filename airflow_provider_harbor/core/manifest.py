@@ -15,7 +15,6 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-INDEX_MEDIA_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFEST_MEDIA_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 # Layers a registry need not hold; clients fetch them elsewhere. Source: OCI image-spec layer.md
 # (non-distributable layers), Docker's foreign layers.
@@ -138,11 +137,6 @@ class Manifest:
     subject: str = ""
     artifact_type: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it lists manifests, not layers."""
-        return self.media_type in INDEX_MEDIA_TYPES
 
     @classmethod
     def from_bytes(cls, content: bytes, media_type: str, where: str) -> Manifest:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.records import Record
 
 
@@ -98,6 +99,12 @@ class PlanCounts:
     def __add__(self, other: PlanCounts) -> PlanCounts:
         return PlanCounts(
             **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.to_copy:,} to copy (at most {human_size(self.most_bytes)}), "
+            f"{self.to_tag:,} to tag, {self.present:,} present"
         )
 
     def to_json(self) -> dict[str, int]:

@@ -6,11 +6,10 @@ Source: distribution-spec v1.1, "Referrers Tag Schema" and "Pushing Manifests wi
 from __future__ import annotations
 
 import json
-import threading
-from collections import defaultdict
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborNotFoundError, UnsettledHarborError
+from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.manifest import OCI_INDEX, Manifest, digest_of
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 
@@ -22,9 +21,8 @@ class ReferrersTags:
 
     def __init__(self, registry: RegistryClient) -> None:
         self._registry = registry
-        self._lock = threading.Lock()
         # Reading, adding and writing a list is not one request: one thread at a time for each.
-        self._locks: dict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._locks = KeyedLocks()
 
     def add(self, repository: str, manifest: Manifest) -> None:
         """Add a manifest to the list of its subject, once.
@@ -33,9 +31,7 @@ class ReferrersTags:
             UnsettledHarborError: It goes on to be missing there.
         """
         tag = referrers_tag(manifest.subject)
-        with self._lock:
-            lock = self._locks[repository, tag]
-        with lock:
+        with self._locks[repository, tag]:
             for _ in range(_ROUNDS):
                 entries = self._entries(repository, tag)
                 # Read again after it was written: another process may have written its own list.

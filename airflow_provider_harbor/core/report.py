@@ -171,21 +171,13 @@ class RunReport:
             # They are copied too, and the numbers that follow count them.
             parts[-1] += f" and {human_count(self.counts.attestations, 'attestation')}"
         if self.dry_run:
-            parts += self._planned()
+            parts.append(str(self.planned))
         else:
             parts.append(f"{self.copied:,} copied ({human_size(self.bytes_copied)})")
             parts.append(f"{self.present:,} present")
             parts.append(f"{self.skipped:,} skipped")
             parts.append(f"{self.failed:,} failed")
         return f"{self.headline}: {', '.join(parts)}, in {human_duration(self.seconds)}"
-
-    def _planned(self) -> list[str]:
-        plan = self.planned
-        return [
-            f"{plan.to_copy:,} to copy (at most {human_size(plan.most_bytes)})",
-            f"{plan.to_tag:,} to tag",
-            f"{plan.present:,} present",
-        ]
 
     def to_text(self, *, with_failures: bool = True) -> str:
         """Return the report as a dozen aligned lines, for a log."""
@@ -220,7 +212,7 @@ class RunReport:
             ("content", f"{human_count(counts.tags, 'tag')}, {human_size(counts.size_bytes)}"),
         ]
         if self.dry_run:
-            return [*rows, ("plan", ", ".join(self._planned()))]
+            return [*rows, ("plan", str(self.planned))]
         states = (self.copied, self.present, self.skipped, self.failed)
         sent = f"{human_size(self.bytes_copied)} in {human_count(self.blobs_copied, 'blob')}"
         return [

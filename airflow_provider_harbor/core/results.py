@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.plan import PlanCounts
-from airflow_provider_harbor.core.records import Counts, Role
+from airflow_provider_harbor.core.records import Counts, Record, Role
 
 Stage = Literal["inventory", "copy"]
 
@@ -51,6 +52,19 @@ class Finding:
     status: Status
     reason: str
     message: str
+
+    @classmethod
+    def of(cls, record: Record, status: Status, reason: str, message: str) -> Finding:
+        """Return what is to be said of a record."""
+        return cls(
+            repository=record.repository,
+            digest=record.digest,
+            tags=tuple(tag.name for tag in record.tags),
+            role=record.role,
+            status=status,
+            reason=reason,
+            message=message,
+        )
 
     def __str__(self) -> str:
         shown = ", ".join(self.tags[:_SHOWN_TAGS])
@@ -169,6 +183,12 @@ class CopyReport:
         """How many records it accounts for: as many as the inventory has, or something is wrong."""
         return self.copied + self.present + self.skipped + self.failed
 
+    def __str__(self) -> str:
+        return (
+            f"{self.copied:,} copied ({human_size(self.bytes_copied)}), {self.present:,} present, "
+            f"{self.skipped:,} skipped, {self.failed:,} failed"
+        )
+
     def to_json(self, *, with_findings: bool = True) -> dict[str, Any]:
         """Return the report; without its findings it is small enough for an XCom."""
         data: dict[str, Any] = {"project": self.project, "destination": self.destination}
@@ -221,6 +241,11 @@ class ProjectResult:
         if self.error or self.inventory is None:
             return False
         return self.dry_run if self.copy is None else self.copy.ok
+
+    @property
+    def outcome(self) -> str:
+        """What was copied, or in a dry run would be, in words."""
+        return str(self.plan or PlanCounts()) if self.copy is None else str(self.copy)
 
     def iter_findings(self, status: Status) -> Iterator[Finding]:
         """Yield what was skipped, or what failed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import os
 import uuid
 from collections.abc import Callable
@@ -111,6 +112,15 @@ class Storage:
         if path.startswith("/") or ".." in path.split("/"):
             raise ValueError(f"{path!r} is not a path below the root")
         return f"{self._root}/{path}"
+
+
+def pack(stream: BinaryIO) -> gzip.GzipFile:
+    """Return a stream that packs what is written to it; equal content gives equal bytes.
+
+    Neither a name nor a time goes into it. (Not by `gzip.compress`, whose header depends on the
+    version of Python.)
+    """
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0)
 
 
 def _put_local(full: str, write: Callable[[BinaryIO], object]) -> None:

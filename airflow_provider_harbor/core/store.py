@@ -82,7 +82,7 @@ from airflow_provider_harbor.core.records import (
     write_records,
 )
 from airflow_provider_harbor.core.results import InventoryRef, ProjectResult
-from airflow_provider_harbor.core.storage import Storage
+from airflow_provider_harbor.core.storage import Storage, pack
 from airflow_provider_harbor.core.urls import normalise_url
 
 __all__ = ["FORMAT_VERSION", "BackupStore", "InventoryRef"]
@@ -372,10 +372,8 @@ class _HashingReader(io.RawIOBase):
 
 
 def _compress(content: bytes) -> bytes:
-    """Return the gzip form, which has neither a name nor a time in it: equal for equal content."""
     packed = io.BytesIO()
-    # Not gzip.compress(), whose header depends on the version of Python.
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as stream:
+    with pack(packed) as stream:
         stream.write(content)
     return packed.getvalue()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
     HarborProtocolError,
 )
+from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.transport import (
     HttpSession,
     Response,
@@ -65,7 +65,7 @@ class Authenticator:
         self._basic = basic_authorization(user, password) if user else None
         self._challenge: _Challenge | None = None
         self._tokens: dict[tuple[str, ...], _Token] = {}
-        self._locks: dict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
+        self._locks = KeyedLocks()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -114,9 +114,7 @@ class Authenticator:
             return None, True
         if challenge.scheme == "basic":
             return self._basic, True
-        with self._lock:
-            lock = self._locks[scopes]
-        with lock:  # one thread asks, the others wait for its token
+        with self._locks[scopes]:  # one thread asks, the others wait for its token
             token = self._tokens.get(scopes)
             if token and time.monotonic() < token.renew_at:
                 return token.header, False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -24,15 +24,14 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.failures import explain
 from airflow_provider_harbor.core.giving_up import GivingUp
-from airflow_provider_harbor.core.human import human_count, human_size
+from airflow_provider_harbor.core.human import Progress, human_count, human_size
+from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 from airflow_provider_harbor.core.results import CopyReport, Finding, Status
-
-Progress = Callable[[str], None]
 
 _SIGNAL_SECONDS = 0.5
 
@@ -47,13 +46,10 @@ class _Manifests:
         self._sleep = sleep
         self._uses = Counter(s.record.digest for s in plan.steps if s.needs_content)
         self._kept: dict[str, Manifest] = {}
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._lock = threading.Lock()
+        self._locks = KeyedLocks()
 
     def get(self, record: Record) -> Manifest:
-        with self._lock:
-            lock = self._locks[record.digest]
-        with lock:
+        with self._locks[record.digest]:
             manifest = self._kept.get(record.digest)
             if manifest is None:
                 manifest = attempt(
@@ -336,15 +332,7 @@ class Transfer:
 
     def _finding(self, record: Record) -> Finding:
         reason, message = explain(self._errors[record.key], self._source.url)
-        return Finding(
-            repository=record.repository,
-            digest=record.digest,
-            tags=tuple(tag.name for tag in record.tags),
-            role=record.role,
-            status=Status.FAILED,
-            reason=reason,
-            message=message,
-        )
+        return Finding.of(record, Status.FAILED, reason, message)
 
 
 def _misses_content(error: HarborBackupError | None) -> bool:

@@ -17,8 +17,6 @@ from airflow_provider_harbor.core.exceptions import (
     is_passing,
 )
 from airflow_provider_harbor.core.failures import PASSING_REASONS
-from airflow_provider_harbor.core.human import human_size
-from airflow_provider_harbor.core.plan import PlanCounts
 from airflow_provider_harbor.core.report import ProjectResult, Status
 
 T = TypeVar("T")
@@ -125,17 +123,7 @@ def raise_if_incomplete(result: ProjectResult) -> None:
 
 def describe(result: ProjectResult) -> str:
     """Return how a project ended as a line for the log."""
-    copy = result.copy
-    if copy is None:
-        plan = result.plan or PlanCounts()
-        return (
-            f"{result.project}: {plan.to_copy} to copy (at most {human_size(plan.most_bytes)}), "
-            f"{plan.to_tag} to tag, {plan.present} present; nothing copied"
-        )
-    return (
-        f"{result.project}: {copy.copied} copied ({human_size(copy.bytes_copied)}), "
-        f"{copy.present} present, {copy.skipped} skipped, {copy.failed} failed"
-    )
+    return f"{result.project}: {result.outcome}" + ("" if result.copy else "; nothing copied")
 
 
 @contextmanager
