@@ -4,13 +4,13 @@
     backup                                  the steps of a run: list, copy, conclude
     transfer, blobs, referrers, failures    carry out a copy plan; what a failure means
     destination, check, giving_up           where copies go; prove login and sight; when to stop
-    store, storage                          the backup store and its format; atomic files
+    store, leases, storage                  the backup store, its format, its leases; atomic files
     report, report_page, results            how a run ended, for people; how a project did
-    inventory, plan                         walk a project; what has to be copied, in which order
+    inventory, listing, plan                walk a project; what has to be copied, in which order
     harbor, registry, tokens                Harbor's REST API; the OCI distribution API
     transport, statuses, attempts, locks    HTTP, the only module that knows `requests`; retries
     records, models, manifest, human        inventory records; Harbor's values; OCI content
-    urls                                    URLs of registries
+    urls, names                             URLs of registries; what repositories may be called
     exceptions                              the error tree
 
 Import rule: each line may import the lines below it, never those above, and nothing here imports

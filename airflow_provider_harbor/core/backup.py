@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.destination import Destination
-from airflow_provider_harbor.core.exceptions import (
-    HarborAuthError,
-    HarborBackupError,
-    HarborConfigurationError,
-    HarborNotFoundError,
-)
+from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborNotFoundError, describe
 from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.inventory import take_inventory
-from airflow_provider_harbor.core.plan import PlanCounts, plan_copy
-from airflow_provider_harbor.core.records import Record
+from airflow_provider_harbor.core.leases import Lease
+from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Known, PlanCounts, plan_copy
+from airflow_provider_harbor.core.records import Gap, Record
 from airflow_provider_harbor.core.registry import RegistryClient
 from airflow_provider_harbor.core.report import RunReport, build_report
 from airflow_provider_harbor.core.results import (
@@ -47,27 +45,42 @@ def inventory_project(
 ) -> InventoryRef:
     """List a project into the store.
 
+    Returns:
+        Where the inventory is. It may have gaps: repositories that could not be listed whole. They
+        are in the project's result, which is not more than that yet, see `copy_project`.
+
     Raises:
-        HarborBackupError: It could not be listed whole; the reason is the project's result then.
+        HarborBackupError: Nothing could be listed; the reason is the project's result then.
     """
+
+    def leave(
+        *, ref: InventoryRef | None = None, gaps: tuple[Gap, ...] = (), error: str = ""
+    ) -> None:
+        made = ProjectResult(
+            project=project,
+            run=run,
+            inventory=ref,
+            gaps=gaps,
+            error=error,
+            stage="inventory",
+            harbor_url=client.url,
+        )
+        store.write_project(run, made)
+
     try:
         # Proves the login: of a public project Harbor would list something to anybody.
         _ = client.version
+        listed_at = datetime.now(timezone.utc)
+        inventory = take_inventory(client, project, progress=progress)
         ref = store.write_inventory(
-            run, project, take_inventory(client, project, progress=progress)
+            run, project, inventory.records, listed_at=listed_at, gaps=len(inventory.gaps)
         )
-    except (HarborBackupError, OSError) as err:
-        store.write_project(
-            run,
-            ProjectResult(
-                project=project,
-                run=run,
-                error=str(err),
-                stage="inventory",
-                harbor_url=client.url,
-            ),
-        )
+    except Exception as err:
+        leave(error=describe(err))
         raise
+    leave(ref=ref, gaps=inventory.gaps)
+    for gap in inventory.gaps:
+        log.warning("Not listed whole: %s", gap)
     counts = ref.counts
     log.info(
         "%s: %d artifacts, %d children, %d attestations, %d accessories, %d tags",
@@ -90,6 +103,7 @@ def copy_project(
     run: str,
     ref: InventoryRef,
     *,
+    lease: Lease | None = None,
     workers: int = 8,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -103,6 +117,7 @@ def copy_project(
         store: Where the inventory is, and where the result goes.
         run: The run's name.
         ref: The project's inventory.
+        lease: That of the run, where the caller holds it; else it is taken for this call.
         workers: At most so many manifests, and so many blobs, are on their way at once.
         dry_run: Write the plan only; nothing changes at the destination.
         progress: Called with a line of text, often and from many threads.
@@ -114,6 +129,7 @@ def copy_project(
         HarborBackupError: The project as a whole could not be copied; the reason is the project's
             result then.
     """
+    gaps = _gaps(store, run, ref)
 
     def result(
         *, copy: CopyReport | None = None, plan: PlanCounts | None = None, error: str = ""
@@ -122,6 +138,7 @@ def copy_project(
             project=ref.project,
             run=run,
             inventory=ref,
+            gaps=gaps,
             copy=copy,
             plan=plan,
             error=error,
@@ -133,35 +150,79 @@ def copy_project(
         return made
 
     try:
-        if destination.url == client.url:
-            raise HarborConfigurationError(
-                f"source and destination are the same registry, {client.url}: that is no backup. "
-                "Name another destination"
-            )
+        destination.require_other(client)
         records = list(store.iter_inventory(ref))
         if _is_proxy_cache(client, ref.project):
             return result(copy=_all_skipped(ref.project, destination, records))
-        held = destination.find_holdings(ref.project, records, store, workers=workers)
-        plan = plan_copy(records, held)
+        known = store.read_known(destination.url, ref.project)
+        held = destination.find_holdings(ref.project, records, known.holdings, workers=workers)
+        plan = plan_copy(records, held, moves_tags=known.listed_at <= ref.listed_at)
         if dry_run:
             store.write_plan(run, ref.project, {"project": ref.project, **plan.to_json()})
-            return result(plan=plan.counts)
-        if plan.steps:
-            destination.prepare(ref.project)
-        transfer = Transfer(
-            registry,
-            destination.registry,
-            plan,
-            held,
-            workers=workers,
-            progress=progress,
-        )
-        report = transfer.run(ref.project)
-        destination.remember(ref.project, transfer.holdings(), store)
-    except (HarborBackupError, OSError) as err:
-        result(error=str(err))
+            return result(plan=plan.counts, error=_first_exclusion(plan))
+        with ExitStack() as opened:
+            lease = lease or opened.enter_context(store.lease(destination.url, run))
+            lease.check()
+
+            def remembered(holds: Holdings) -> Holdings:
+                # What could not be asked for is as it was.
+                whole = holds.with_those_of(known.holdings, held.unknown)
+                return destination.worth_remembering(whole)
+
+            if plan.steps:
+                # Whatever becomes of this run: what it is about to change is not believed.
+                changing = {step.record.repository for step in plan.steps}
+                known = replace(
+                    _newest(known, run, ref), holdings=remembered(held.unsure(changing))
+                )
+                store.write_known(destination.url, ref.project, known)
+                destination.prepare(ref.project)
+            transfer = Transfer(
+                registry,
+                destination.registry,
+                plan,
+                held,
+                workers=workers,
+                may_write=lease.check,
+                progress=progress,
+            )
+            report = transfer.run(ref.project)
+            after = replace(known, holdings=remembered(transfer.holdings()))
+            if after != known:
+                store.write_known(destination.url, ref.project, after)
+    except Exception as err:
+        result(error=describe(err))
         raise
     return result(copy=report)
+
+
+def _newest(known: Known, run: str, ref: InventoryRef) -> Known:
+    """Note whose inventory is the newest that was copied to the destination."""
+    if known.listed_at > ref.listed_at:
+        return known
+    return replace(known, run=run, listed_at=ref.listed_at)
+
+
+def _gaps(store: BackupStore, run: str, ref: InventoryRef) -> tuple[Gap, ...]:
+    """Return the gaps of an inventory, which the result that it left has, or an earlier copy's."""
+    left = store.read_project(run, ref.project)
+    if left and left.inventory == ref:
+        return left.gaps
+    if not ref.gaps:
+        return ()
+    message = (
+        f"{human_count(ref.gaps, 'repository')} could not be listed whole; the log of the "
+        "inventory says which, and why. Run the project again"
+    )
+    return (Gap(repository=ref.project, reason="error", message=message),)
+
+
+def _first_exclusion(plan: CopyPlan) -> str:
+    if not plan.excluded:
+        return ""
+    record, error = plan.excluded[0]
+    number = human_count(len(plan.excluded), "digest")
+    return f"{number} cannot be copied, {record.repository}@{record.digest} for one: {error}"
 
 
 def finish_run(
@@ -176,7 +237,7 @@ def finish_run(
     dry_run: bool = False,
     error: str = "",
 ) -> RunReport:
-    """Conclude a run: read what became of its projects, and write report and snapshot.
+    """Conclude a run: read what became of its projects, write report and snapshot, end its lease.
 
     Args:
         store: Where the results are.
@@ -208,6 +269,7 @@ def finish_run(
     store.write_report(run, document, report.to_html())
     if not dry_run:
         store.write_snapshot(run, document, complete=report.complete)
+    store.lease(destination, run).release()
     return report
 
 

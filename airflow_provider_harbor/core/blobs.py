@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 from airflow_provider_harbor.core.attempts import attempt
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
+    HarborConnectionError,
     HarborNotFoundError,
     HarborStatusError,
     MissingContentError,
@@ -123,21 +123,29 @@ class BlobCopier:
             return self._send_somehow(repository, blob, force)
 
     def _send_somehow(self, repository: str, blob: Descriptor, force: bool) -> str:
-        tries = itertools.count()
+        tries = came_to_nothing = 0
 
         def send() -> str:
+            nonlocal tries, came_to_nothing
+            tries += 1
             # Only the answer may have been lost, or may have come too late: a registry can be busy
             # with a large blob for minutes after it has all of it.
-            is_again = next(tries) > 0 and not force
-            if is_again and self._destination.has_blob(repository, blob.digest):
+            if tries > 1 and not force and self._destination.has_blob(repository, blob.digest):
                 return "copied"
-            return self._send(repository, blob)
+            try:
+                return self._send(repository, blob)
+            except HarborConnectionError as err:
+                came_to_nothing += err.received_bytes == 0
+                raise
 
-        return attempt(
-            send,
-            sleep=self._sleep,
-            goes_on=lambda: not self._is_stopped,
-        )
+        try:
+            return attempt(send, sleep=self._sleep, goes_on=lambda: not self._is_stopped)
+        except HarborConnectionError as err:
+            # Of a layer whose file is gone Harbor's cache still knows the length: it answers 200,
+            # and then not one byte comes, each time. Seen on Harbor 2.15.2.
+            if came_to_nothing < tries or tries == 1:
+                raise
+            raise MissingContentError(blob.digest, repository) from err
 
     def _mount(self, repository: str, digest: str, home: str) -> bool:
         try:

@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.commands import Outcome, describe, run_copy, run_inventory
+from airflow_provider_harbor.core.commands import Outcome, run_copy, run_inventory
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborBackupError,
+    LeaseError,
+    describe,
     is_passing,
 )
 from airflow_provider_harbor.core.progress import Console, ConsoleHandler
@@ -35,6 +37,7 @@ EXIT_DONE = 0
 EXIT_INCOMPLETE = 1
 EXIT_PERMANENT = 2
 EXIT_PASSING = 3
+EXIT_BUSY = 4
 EXIT_INTERRUPTED = 130
 
 _LOOK_SECONDS = 0.2
@@ -66,6 +69,7 @@ exit codes:
   1    something is not; the messages and the report say what, why, and what to do
   2    nothing was begun, and trying again will not help: arguments, a URL, a login, a certificate
   3    nothing was begun, and trying again later may help: no answer, unhealthy, overloaded
+  4    nothing was begun, since another run writes to the same destination from the same store
   130  stopped by Ctrl-C or SIGTERM; the same command goes on from there
 """
 
@@ -129,6 +133,8 @@ def _fail(console: Console, exit_code: int, message: str) -> tuple[int, Outcome]
 
 
 def _exit_code(err: Exception) -> int:
+    if isinstance(err, LeaseError):
+        return EXIT_BUSY
     is_expected = isinstance(err, (HarborBackupError, OSError))
     if isinstance(err, BackupIncompleteError) or not is_expected:
         return EXIT_INCOMPLETE

@@ -25,10 +25,12 @@ from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborBackupError,
     HarborConfigurationError,
+    describe,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.leases import Lease
 from airflow_provider_harbor.core.progress import Console
 from airflow_provider_harbor.core.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.registry import RegistryClient
@@ -61,15 +63,6 @@ class Outcome:
     used_stdout: bool = False
     summary: str = ""
     document: dict[str, Any] = field(default_factory=dict)
-
-
-def describe(err: BaseException) -> str:
-    """Return an error as a sentence for people."""
-    if isinstance(err, OSError) and err.strerror:
-        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
-    if isinstance(err, (HarborBackupError, OSError)):
-        return str(err)
-    return f"unexpected {type(err).__name__}: {err} (a bug; --verbose shows where)"
 
 
 # -- what both need
@@ -119,6 +112,7 @@ class _Walk:
         self._console = console
         self.is_begun = False
         self.counts = Counts()
+        self.with_gaps = 0
         self.failures: list[str] = []
 
     def __iter__(self) -> Iterator[Record]:
@@ -127,21 +121,27 @@ class _Walk:
             place = f"[{number}/{len(self._projects)}]"
             yield from self._list(project, place)
 
-    def _list(self, project: str, place: str) -> list[Record]:
+    def _list(self, project: str, place: str) -> Sequence[Record]:
         self._console.begin(f"{place} {project}: listing")
         try:
-            records = take_inventory(
+            inventory = take_inventory(
                 self._client, project, progress=lambda text: self._console.status(f"{place} {text}")
             )
         except Exception as err:
             log.debug("This is where it happened:", exc_info=True)
+            self.with_gaps += 1
             self.failures.append(f"{project}: {describe(err)}")
             self._console.error(f"{place} FAILED {self.failures[-1]}")
             return []
-        counts = count_records(records)
+        counts = count_records(inventory.records)
         self.counts += counts
         self._console.line(f"{place} {project}: {_holdings_in_words(counts)}")
-        return records
+        if inventory.gaps:
+            self.with_gaps += 1
+        for gap in inventory.gaps:
+            self.failures.append(f"repository {gap}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}")
+        return inventory.records
 
 
 def run_inventory(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -172,7 +172,7 @@ def run_inventory(arguments: argparse.Namespace, console: Console) -> Outcome:
     return Outcome(
         is_complete=not walk.failures,
         used_stdout=uses_stdout,
-        summary=f"{words}: {len(projects) - len(walk.failures):,} of "
+        summary=f"{words}: {len(projects) - walk.with_gaps:,} of "
         f"{human_count(len(projects), 'project')}, {_holdings_in_words(walk.counts)}, "
         f"{human_size(walk.counts.size_bytes)}. Inventory: {where}",
         document={
@@ -236,6 +236,7 @@ class _Copy:
     registry: RegistryClient
     destination: Destination
     store: BackupStore
+    lease: Lease | None
     console: Console
     run: str
     workers: int
@@ -267,6 +268,7 @@ class _Copy:
                 self.store,
                 self.run,
                 ref,
+                lease=self.lease,
                 workers=self.workers,
                 dry_run=self.dry_run,
                 progress=lambda text: self.console.status(f"{place} {project}: {text}"),
@@ -283,11 +285,15 @@ class _Copy:
         if counts.attestations:  # they are copied too, so that the sum is right
             held += f" and {human_count(counts.attestations, 'attestation')}"
         self.console.line(f"{place} {result.project}: {held}; {result.outcome}")
-        findings = list(result.iter_findings(Status.FAILED))
-        for finding in findings[:_SHOWN_FINDINGS]:
-            self.console.error(f"{place} FAILED {finding}")
-        if len(findings) > _SHOWN_FINDINGS:
-            more = human_count(len(findings) - _SHOWN_FINDINGS, "further artifact")
+        self._tell_failures(place, [f"repository {gap}" for gap in result.gaps], "repository")
+        findings = [str(finding) for finding in result.iter_findings(Status.FAILED)]
+        self._tell_failures(place, findings, "artifact")
+
+    def _tell_failures(self, place: str, lines: Sequence[str], noun: str) -> None:
+        for line in lines[:_SHOWN_FINDINGS]:
+            self.console.error(f"{place} FAILED {line}")
+        if len(lines) > _SHOWN_FINDINGS:
+            more = human_count(len(lines) - _SHOWN_FINDINGS, f"further {noun}")
             self.console.error(f"{place} FAILED {more}, all in the report")
 
 
@@ -314,6 +320,13 @@ def run_copy(arguments: argparse.Namespace, console: Console) -> Outcome:
             status, projects = _look_at_source(arguments, client, console)
             console.begin(f"checking {target['url']}")
             destination = opened.enter_context(closing(open_destination(**target)))
+            destination.require_other(client)
+            lease = (
+                None if arguments.dry_run else store.lease(destination.url, run, is_process=True)
+            )
+            if lease:
+                opened.callback(lease.release)
+                opened.enter_context(lease)
         except HarborBackupError as err:
             finish_run(
                 store,
@@ -331,13 +344,19 @@ def run_copy(arguments: argparse.Namespace, console: Console) -> Outcome:
             registry=registry,
             destination=destination,
             store=store,
+            lease=lease,
             console=console,
             run=run,
             workers=arguments.workers,
             dry_run=arguments.dry_run,
         )
         is_whole = copy.all(projects)
-        report = _conclude(copy, projects, status, started_at)
+        try:
+            report = _conclude(copy, projects, status, started_at)
+        except KeyboardInterrupt:
+            summary = "Stopped while the report was written. What was copied stays copied; run the "
+            summary += "same command again to go on"
+            return Outcome(is_complete=False, is_interrupted=True, summary=summary)
     return _outcome(copy, report, is_whole)
 
 

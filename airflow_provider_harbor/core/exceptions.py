@@ -10,6 +10,7 @@
         HarborRateLimitError   429                                                       try again
         HarborServerError      5xx                                                       try again
       HarborProtocolError      an answer we cannot read, or that contradicts itself      permanent
+        HarborRouteError       a 404 that is not Harbor's word about the thing           permanent
       HarborConfigurationError what was asked cannot be done as asked                    permanent
         HarborSightError       the login does not see all that was asked for             permanent
       UnsettledHarborError     what Harbor lists went on changing while it was listed    try again
@@ -18,6 +19,8 @@
         DigestMismatchError    content that is not what its digest says                  try again
         MissingContentError    listed, but the server has lost it                        permanent
       NotTriedError            given up, since what it needs failed, or the run had to stop
+      LeaseError               another run writes to the same place                      try again
+      UnexpectedError          anything else that was raised: a defect of this program   permanent
       BackupIncompleteError    a run ended, and something is not protected               permanent
         BackupInterruptedError the same, for a reason that may pass                      try again
 
@@ -28,6 +31,7 @@ Callers read fields, never messages. No message or field ever holds a credential
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,12 +46,16 @@ class HarborConnectionError(HarborBackupError):
     Attributes:
         method: HTTP method of the request.
         url: Its address, without credentials and without its query's secrets.
+        received_bytes: How much of a stream came before it broke; None where nothing was to come.
     """
 
-    def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
+    def __init__(
+        self, message: str, *, method: str = "", url: str = "", received_bytes: int | None = None
+    ) -> None:
         super().__init__(message)
         self.method = method
         self.url = url
+        self.received_bytes = received_bytes
 
 
 class HarborTlsError(HarborConnectionError):
@@ -114,7 +122,27 @@ class HarborAuthError(HarborStatusError):
 
 
 class HarborNotFoundError(HarborStatusError):
-    """404: it is not there, or not visible to this login."""
+    """404: it is not there, or not visible to this login; or somebody else than Harbor says so."""
+
+    @property
+    def is_of_route(self) -> bool:
+        """Whether Harbor knows no such route, or a proxy before it has no such page."""
+        return self.message.startswith("path ") if self.code else "HTML" in self.message
+
+    def names(self, thing: str) -> bool:
+        """Whether the server itself says that this very thing is not there.
+
+        A proxy's page does not, and neither does Harbor where it knows no such route: its code is
+        NOT_FOUND then, too, and only the message differs (`path /api/... was not found`).
+
+        Args:
+            thing: A repository's full name, a digest, or a project's name.
+
+        Source: go-openapi/runtime middleware/router.go; Harbor src/lib/errors.
+        """
+        if not self.code or self.is_of_route:
+            return False
+        return re.search(rf"(?<![\w./-]){re.escape(thing)}(?![\w./-])", self.message) is not None
 
 
 class RefusalReason(str, enum.Enum):
@@ -154,6 +182,17 @@ class HarborServerError(HarborStatusError):
 
 class HarborProtocolError(HarborBackupError):
     """An answer that cannot be read as what was asked for, or that contradicts itself."""
+
+
+class HarborRouteError(HarborProtocolError):
+    """A 404 of which nothing follows: not Harbor's own word about the thing that was asked for."""
+
+    def __init__(self, err: HarborStatusError) -> None:
+        super().__init__(
+            "a 404 that does not say that the thing is gone. Probably a proxy before Harbor "
+            "changes escaped slashes in paths: have it pass %252F on as it is. "
+            f"What came: {err}"
+        )
 
 
 class HarborConfigurationError(HarborBackupError):
@@ -229,6 +268,33 @@ class NotTriedError(HarborBackupError):
     """Given up: what it needs could not be copied, or the run had to stop."""
 
 
+class LeaseError(HarborBackupError):
+    """Another run holds the lease: two runs at once would undo each other's tags.
+
+    Attributes:
+        run: The run that holds it.
+        host: Name of the machine that it was last seen on.
+        since: When it began (ISO 8601, UTC).
+    """
+
+    def __init__(self, message: str, *, run: str = "", host: str = "", since: str = "") -> None:
+        super().__init__(message)
+        self.run = run
+        self.host = host
+        self.since = since
+
+
+class UnexpectedError(HarborBackupError):
+    """Something was raised that nobody foresaw; it stops one artifact, and not the others."""
+
+    def __init__(self, err: BaseException) -> None:
+        text = " ".join(str(err).split())[:200]
+        super().__init__(
+            f"unexpected {type(err).__name__}{f': {text}' if text else ''}. This is a defect of "
+            "this program: please report it"
+        )
+
+
 class BackupIncompleteError(HarborBackupError):
     """A run came to its end, and something is not protected.
 
@@ -260,6 +326,7 @@ PASSING_ERRORS: tuple[type[HarborBackupError], ...] = (
     UnsettledHarborError,
     UnhealthyHarborError,
     DigestMismatchError,
+    LeaseError,
     BackupInterruptedError,
 )
 
@@ -267,3 +334,12 @@ PASSING_ERRORS: tuple[type[HarborBackupError], ...] = (
 def is_passing(error: BaseException) -> bool:
     """Tell whether trying the same thing again can help."""
     return isinstance(error, PASSING_ERRORS) and not isinstance(error, HarborTlsError)
+
+
+def describe(err: BaseException) -> str:
+    """Return an error as a sentence for people."""
+    if isinstance(err, OSError) and err.strerror:
+        return f"{err.filename}: {err.strerror}" if err.filename else err.strerror
+    if isinstance(err, (HarborBackupError, OSError)):
+        return str(err)
+    return str(UnexpectedError(err))

@@ -8,18 +8,30 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConnectionError,
     HarborNotFoundError,
+    HarborProtocolError,
     HarborRateLimitError,
     HarborRefusedError,
     HarborServerError,
     HarborStatusError,
+    LeaseError,
     MissingContentError,
     NotTriedError,
     RefusalReason,
+    UnexpectedError,
+    UnsettledHarborError,
 )
 
 # Reasons that trying again can mend without anybody doing anything.
 PASSING_REASONS = frozenset(
-    {"connection", "rate-limit", "server-error", "digest-mismatch", "not-tried"}
+    {
+        "connection",
+        "rate-limit",
+        "server-error",
+        "digest-mismatch",
+        "not-tried",
+        "unsettled",
+        "lease",
+    }
 )
 
 _REFUSED_AT_DESTINATION = {
@@ -38,6 +50,10 @@ _PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
     (MissingContentError, "missing-blob"),
     (DigestMismatchError, "digest-mismatch"),
     (NotTriedError, "not-tried"),
+    (UnsettledHarborError, "unsettled"),
+    (LeaseError, "lease"),
+    (HarborProtocolError, "unreadable"),
+    (UnexpectedError, "unexpected"),
 )
 _PASSING: tuple[tuple[type[HarborBackupError], str, str], ...] = (
     (HarborConnectionError, "connection", "the connection broke, several times"),
@@ -75,7 +91,7 @@ def _at_source(error: HarborStatusError) -> tuple[str, str]:
             "Harbor lists it, but the registry's storage has lost its manifest. Push the artifact "
             "again, or delete it"
         )
-    if isinstance(error, HarborNotFoundError):
+    if isinstance(error, HarborNotFoundError) and error.code == "NOT_FOUND":
         return "deleted-at-source", (
             "it was deleted at the source since it was listed. Run the project again: the new "
             "inventory will not list it any more"

@@ -11,6 +11,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
     HarborProtocolError,
+    HarborRouteError,
     HarborStatusError,
 )
 from airflow_provider_harbor.core.models import (
@@ -35,6 +36,8 @@ _API = "/api/v2.0"
 _BY_NAME = {"X-Is-Resource-Name": "true"}
 _WITH_ALL = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
 _MAX_PAGE_SIZE = 100
+# A project that nobody has.
+_NO_PROJECT = "harbor-backup-looks-for-proxies"
 
 
 def split_repository(full_name: str) -> tuple[str, str]:
@@ -66,6 +69,9 @@ class HarborClient(Client):
         timeout_seconds: How long to wait for each answer.
         page_size: Items for each page, 1 to 100.
         session: Another transport, for tests.
+
+    Attributes:
+        page_size: Items for each page.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class HarborClient(Client):
             session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds), user
         )
         self._authorization = basic_authorization(user, password) if user else None
-        self._page_size = page_size
+        self.page_size = page_size
 
     # -- the system
 
@@ -115,13 +121,43 @@ class HarborClient(Client):
         return SystemInfo.from_json(self._get("/systeminfo"))
 
     @functools.cached_property
-    def version(self) -> tuple[int, int, int]:
-        """Harbor's version; asked for once.
+    def system_info(self) -> SystemInfo:
+        """What Harbor says of itself to a login that it accepted; asked for once.
 
         Raises:
             HarborAuthError: The login was not accepted, which Harbor itself would not say.
         """
-        return self.check_login().version
+        return self.check_login()
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """Harbor's version; raises as `system_info`."""
+        return self.system_info.version
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether a repository's `update_time` moves with everything that changes in it.
+
+        Source: Harbor 2.15.2, `touchRepo`; before, only pulls moved it.
+        """
+        return self.version >= (2, 15, 2)
+
+    def check_paths(self) -> None:
+        """Make sure that paths of nested repositories arrive at Harbor as they were sent.
+
+        Asks for a repository that cannot be there. Harbor says so, or denies it; where a proxy
+        undoes the escapes once more, Harbor, or the proxy, knows no such route.
+
+        Raises:
+            HarborRouteError: A proxy changes them.
+        """
+        try:
+            self.get_repository(_NO_PROJECT, "nested/name")
+        except HarborNotFoundError as err:
+            if err.is_of_route:
+                raise HarborRouteError(err) from err
+        except HarborAuthError:
+            return
 
     def check_login(self) -> SystemInfo:
         """Make sure that Harbor accepted the login, and return version and mode.
@@ -164,6 +200,17 @@ class HarborClient(Client):
         query = {"reference": "project"}
         for quota in self._iter_pages("/quotas", query):
             yield str((quota.get("ref") or {}).get("name") or "")
+
+    def find_own_permissions(self) -> list[Mapping[str, Any]] | None:
+        """Return a system robot's own permissions; None for a login that is no system robot.
+
+        Each has `kind` (system or project), `namespace` (`/`, a project or `*`) and `access`. Needs
+        the system permission `robot:list`, which a robot can be given since Harbor 2.12.
+        """
+        for robot in self._iter_pages("/robots", {"sort": "id"}):
+            if robot.get("name") == self.user:
+                return [dict(item) for item in robot.get("permissions") or []]
+        return None
 
     def get_permissions(self, project_id: int) -> frozenset[str]:
         """Return what the login may do in a project, as `repository:pull`, `artifact:list`, ...
@@ -226,6 +273,24 @@ class HarborClient(Client):
             Repository.from_json,
             lambda r: r.repository_id,
         )
+
+    def recent_repositories(self, project: str) -> list[Repository]:
+        """Return the repositories of a project that changed last, newest first, at most 100."""
+        query: dict[str, str | int] = {
+            "sort": "-update_time",
+            "page": 1,
+            "page_size": self.page_size,
+        }
+        items, _ = self._page(f"/projects/{quote(project)}/repositories", query)
+        return [Repository.from_json(item) for item in items]
+
+    def find_repository(self, project: str, repository: str) -> Repository | None:
+        """Look one repository up in the list of its project's; None where it is not listed."""
+        full_name = f"{project}/{repository}"
+        query: dict[str, str | int] = {"q": f"name={full_name}", "page_size": self.page_size}
+        items, _ = self._page(f"/projects/{quote(project)}/repositories", query)
+        found = (Repository.from_json(item) for item in items)
+        return next((item for item in found if item.name == full_name), None)
 
     def get_repository(self, project: str, repository: str) -> Repository:
         """Return one repository; `repository` is its name without the project."""
@@ -311,11 +376,11 @@ class HarborClient(Client):
         """Yield items by page number: for lists that Harbor cannot filter by id."""
         page = 1
         while True:
-            query: dict[str, str | int] = {**params, "page": page, "page_size": self._page_size}
+            query: dict[str, str | int] = {**params, "page": page, "page_size": self.page_size}
             items, total = self._page(path, query)
             yield from items
             # Never stop at a short page: Harbor has filtered pages after cutting them (#16816).
-            if not items or (total is not None and page * self._page_size >= total):
+            if not items or (total is not None and page * self.page_size >= total):
                 return
             page += 1
 
@@ -338,7 +403,7 @@ class HarborClient(Client):
             query: dict[str, str | int] = {
                 "q": f"{filters}{key}=[{first}~]",
                 "sort": key,
-                "page_size": self._page_size,
+                "page_size": self.page_size,
                 **(params or {}),
             }
             items, remaining = self._page(path, query)

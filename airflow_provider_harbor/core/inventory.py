@@ -1,87 +1,106 @@
-"""Walk a project of Harbor, and come back with everything that it holds."""
+"""Walk a project of Harbor, and come back with everything that it holds, or say what is lacking.
+
+Harbor cannot show a project as it was at one moment: pages are read one after the other, and people
+push meanwhile. So each repository that changed while it was listed is listed again, until it was
+quiet for the length of one listing, or two listings in a row were equal.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
+    HarborBackupError,
+    HarborConnectionError,
     HarborNotFoundError,
+    HarborProtocolError,
+    HarborRateLimitError,
+    HarborRouteError,
+    HarborServerError,
     HarborStatusError,
+    UnexpectedError,
     UnsettledHarborError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient, split_repository
 from airflow_provider_harbor.core.human import Progress
-from airflow_provider_harbor.core.manifest import Platform
-from airflow_provider_harbor.core.models import Accessory, Artifact, Repository, Tag
-from airflow_provider_harbor.core.records import Record, Role
+from airflow_provider_harbor.core.listing import Listing, list_repository, walk_accessories
+from airflow_provider_harbor.core.models import Artifact, Repository
+from airflow_provider_harbor.core.names import is_repository_name
+from airflow_provider_harbor.core.records import Gap, Record
 
-_SETTLE_ROUNDS = 3
+log = logging.getLogger(__name__)
+
+# How long to wait before a repository that goes on to change is listed again: half a minute in all,
+# so that a pipeline gets to its end which pushes one tag after the other.
+_PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+# A repository that contradicts itself although nothing changes will not get better by waiting.
+_QUIET_ROUNDS = 3
+# So many repositories in a row, and none that could be listed: it is not the repositories.
+_FAILURES = 3
+_SERVERS_ERRORS = (
+    HarborConnectionError,
+    HarborAuthError,
+    HarborRateLimitError,
+    HarborServerError,
+)
+_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
+    (UnsettledHarborError, "unsettled"),
+    (HarborConnectionError, "connection"),
+    (HarborRateLimitError, "rate-limit"),
+    (HarborServerError, "server-error"),
+    (HarborAuthError, "denied-at-source"),
+    (HarborProtocolError, "unreadable"),
+)
 
 
-@dataclass(slots=True)
-class _Listing:
-    """What is known of one repository; `accessories` maps a digest to its link and itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What a project holds.
 
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    accessories: dict[str, tuple[Accessory, Artifact]] = field(default_factory=dict)
+    Attributes:
+        records: Sorted by repository, then digest.
+        gaps: Repositories that could not be listed whole, sorted. Empty for a whole inventory.
+    """
 
-    def members(self) -> Iterator[Artifact]:
-        yield from self.artifacts.values()
-        yield from (artifact for _, artifact in self.accessories.values())
-
-    def visible(self) -> int:
-        """Count as Harbor's `artifact_count` does: tagged, or no child of an index.
-
-        Source: Harbor src/pkg/artifact/dao/dao.go, setBaseQuery.
-        """
-        children = self._children()
-        return sum(1 for a in self.artifacts.values() if a.tags or a.digest not in children)
-
-    def contradiction(self, count: int) -> str:
-        """Return what shows that this was not listed in one moment; empty where nothing does.
-
-        Args:
-            count: Harbor's `artifact_count`.
-        """
-        if self.visible() != count:
-            return f"Harbor counts {count} artifacts, but lists {self.visible()}"
-        names = Counter(tag.name for member in self.members() for tag in member.tags)
-        if twice := sorted(name for name, number in names.items() if number > 1):
-            return f"Harbor lists two artifacts with the tag {twice[0]}"
-        if missing := self._children() - self.artifacts.keys() - self.accessories.keys():
-            return f"Harbor does not list {min(missing)}, which is a child of an index"
-        return ""
-
-    def _children(self) -> set[str]:
-        return {r.child_digest for member in self.members() for r in member.references}
+    records: tuple[Record, ...]
+    gaps: tuple[Gap, ...] = ()
 
 
 def take_inventory(
-    client: HarborClient, project: str, *, progress: Progress | None = None
-) -> list[Record]:
+    client: HarborClient,
+    project: str,
+    *,
+    progress: Progress | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Inventory:
     """List everything that a project holds, and make sure that it is everything.
 
     What was found is compared with the count that Harbor itself keeps of each repository. Where
-    they differ, or the list contradicts itself (a push or a deletion went on meanwhile), the
-    repository is listed again.
+    they differ, where the list contradicts itself, or where a repository changed since the listing
+    began, it is listed again. One repository that cannot be listed is a gap, and the others go on.
 
     An accessory whose subject is not in its repository (a signature that was pushed before its
     image, say) is in none of Harbor's lists and counts: it is found once its subject is there.
 
-    Returns:
-        The records, sorted by repository, then digest.
+    Args:
+        client: The login.
+        project: Name of the project.
+        progress: Called with a line of text now and then.
+        sleep: What waits, in seconds, before a repository is listed again.
 
     Raises:
         HarborNotFoundError: The project is gone.
         HarborAuthError: The login may not list it; to all but administrators Harbor says the same
             of a project that is gone.
-        UnsettledHarborError: Harbor's list and Harbor's count go on to disagree.
+        HarborBackupError: Nothing of it could be listed.
     """
     try:
-        return _list_all(client, project, progress or (lambda text: None))
+        return _Walk(client, project, progress or (lambda text: None), sleep).run()
     except HarborStatusError as err:
         err.hint = err.hint or _advice(err, project)
         raise
@@ -104,103 +123,224 @@ def _advice(err: HarborStatusError, project: str) -> str:
     )
 
 
-def _list_all(client: HarborClient, project: str, tell: Progress) -> list[Record]:
-    listings: dict[str, _Listing] = defaultdict(_Listing)
-    for number, artifact in enumerate(client.iter_artifacts(project), start=1):
-        listings[artifact.repository].artifacts[artifact.digest] = artifact
-        if number % 1000 == 0:
-            tell(f"{project}: {number} artifacts listed")
-    for name, listing in listings.items():
-        listing.accessories = _walk_accessories(client, name, listing.artifacts)
-    repositories = {r.name: r for r in client.iter_repositories(project)}
-    for name in listings.keys() | repositories.keys():
-        listings[name] = _settle(client, name, repositories.get(name), listings[name])
-    records = [
-        record for name, listing in listings.items() for record in _records(project, name, listing)
-    ]
-    records.sort(key=lambda record: record.key)
-    return records
+class _Walk:
+    """One listing of one project."""
 
+    def __init__(
+        self,
+        client: HarborClient,
+        project: str,
+        tell: Progress,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._tell = tell
+        self._sleep = sleep
+        self._listings: dict[str, Listing] = defaultdict(Listing)
+        self._gaps: dict[str, Gap] = {}
+        self._listed = 0
 
-def _settle(
-    client: HarborClient, name: str, repository: Repository | None, listing: _Listing
-) -> _Listing:
-    """List one repository again until Harbor's count of it and its list agree."""
-    project, short_name = split_repository(name)
-    for _ in range(_SETTLE_ROUNDS):
-        if repository and not listing.contradiction(repository.artifact_count):
-            return listing
-        try:
-            repository = client.get_repository(project, short_name)
-        except HarborNotFoundError:  # deleted while the project was listed
-            return _Listing()
-        artifacts = {a.digest: a for a in client.iter_artifacts(project, short_name)}
-        listing = _Listing(artifacts, _walk_accessories(client, name, artifacts))
-    contradiction = listing.contradiction(repository.artifact_count if repository else 0)
-    if not contradiction:
-        return listing
-    raise UnsettledHarborError(
-        f"repository {name}: {contradiction}, and went on to do so in {_SETTLE_ROUNDS} further "
-        "listings. Run the project again; if it stays so, Harbor's database is damaged there"
-    )
-
-
-def _walk_accessories(
-    client: HarborClient, repository: str, artifacts: dict[str, Artifact]
-) -> dict[str, tuple[Accessory, Artifact]]:
-    """Fetch the accessories of a repository, and theirs: a listing shows the first level only."""
-    found: dict[str, tuple[Accessory, Artifact]] = {}
-    waiting = [accessory for artifact in artifacts.values() for accessory in artifact.accessories]
-    while waiting:
-        accessory = waiting.pop()
-        if accessory.digest in found:
-            continue
-        try:
-            artifact = client.get_artifact(repository, accessory.digest)
-        except HarborNotFoundError:  # deleted since its subject was listed
-            continue
-        found[accessory.digest] = (accessory, artifact)
-        waiting += artifact.accessories
-    return found
-
-
-def _records(project: str, repository: str, listing: _Listing) -> Iterator[Record]:
-    parents: dict[str, list[str]] = defaultdict(list)
-    platforms: dict[str, list[Platform]] = defaultdict(list)
-    for artifact in listing.members():
-        for reference in artifact.references:
-            parents[reference.child_digest].append(artifact.digest)
-            if reference.platform:
-                platforms[reference.child_digest].append(reference.platform)
-    for artifact in listing.members():
-        known = sorted(platforms[artifact.digest], key=str)
-        link = listing.accessories.get(artifact.digest)
-        yield Record(
-            project=project,
-            repository=repository,
-            digest=artifact.digest,
-            role=Role.ACCESSORY if link else _role(artifact, parents[artifact.digest], known),
-            media_type=artifact.media_type,
-            artifact_type=link[0].type if link else artifact.artifact_type,
-            size_bytes=artifact.size_bytes,
-            push_time=artifact.push_time,
-            tags=_sorted_tags(artifact),
-            platform=str(known[0]) if known else "",
-            parents=tuple(sorted(parents[artifact.digest])),
-            children=tuple(sorted(r.child_digest for r in artifact.references)),
-            subject=link[0].subject_digest if link else "",
-            labels=artifact.labels,
+    def run(self) -> Inventory:
+        changes = _Changes(self._client, self._project)
+        if not changes.began_empty:
+            self._list_all()
+        repositories = {r.name: r for r in self._client.iter_repositories(self._project)}
+        changed = changes.find(repositories, self._listings)
+        for name in sorted(self._listings.keys() | repositories.keys()):
+            repository = repositories.get(name)
+            if name in self._gaps:
+                continue
+            if self._is_ours(name) and (
+                repository is None
+                or name in changed
+                or self._listings[name].contradiction(repository.artifact_count)
+            ):
+                self._guarded(name, self._settle)
+        self._take_odd_tags()
+        records = [
+            record
+            for name, listing in self._listings.items()
+            for record in listing.iter_records(self._project, name)
+        ]
+        records.sort(key=lambda record: record.key)
+        return Inventory(
+            records=tuple(records), gaps=tuple(self._gaps[n] for n in sorted(self._gaps))
         )
 
+    # -- the first listing
 
-def _sorted_tags(artifact: Artifact) -> tuple[Tag, ...]:
-    return tuple(sorted(artifact.tags, key=lambda tag: tag.name))
+    def _list_all(self) -> None:
+        try:
+            for number, artifact in enumerate(self._client.iter_artifacts(self._project), start=1):
+                self._listings[artifact.repository].artifacts[artifact.digest] = artifact
+                if number % 1000 == 0:
+                    self._tell(f"{self._project}: {number} artifacts listed")
+        except (HarborAuthError, HarborNotFoundError, HarborRateLimitError):
+            raise
+        except HarborBackupError as err:
+            # One artifact that Harbor cannot show spoils the page of the project that it is on.
+            log.warning("%s. Listing the repositories of %s one by one", err, self._project)
+            self._listings.clear()
+            for repository in list(self._client.iter_repositories(self._project)):
+                if self._is_ours(repository.name):
+                    self._guarded(repository.name, self._list)
+            return
+        for name in list(self._listings):
+            if self._is_ours(name):
+                self._guarded(name, self._walk_accessories)
+
+    def _walk_accessories(self, name: str) -> None:
+        walk_accessories(self._client, name, self._listings[name])
+
+    def _list(self, name: str) -> None:
+        self._listings[name] = list_repository(self._client, name)
+
+    def _is_ours(self, name: str) -> bool:
+        """Tell whether this can be a repository of the project; what cannot is a gap, and left."""
+        if is_repository_name(name) and name.startswith(f"{self._project}/"):
+            return True
+        self._gaps[name] = Gap(
+            repository=ascii(name)[1:-1][:80],
+            reason="odd-name",
+            message="Harbor lists it in this project, where no repository can be called so. "
+            "Nothing of it was listed; see what answers for Harbor at this URL",
+        )
+        self._listings.pop(name, None)
+        return False
+
+    # -- again
+
+    def _settle(self, name: str) -> None:
+        """List one repository again until it is quiet, and keep the last listing in any case."""
+        before = self._look_up(name)
+        contradiction = ""
+        quiet_rounds = rounds = 0
+        while before and rounds < len(_PAUSES_SECONDS) and quiet_rounds < _QUIET_ROUNDS:
+            self._sleep(_PAUSES_SECONDS[rounds])
+            rounds += 1
+            last, now = self._listings[name], list_repository(self._client, name)
+            self._listings[name] = now
+            after = self._look_up(name)
+            if after:
+                contradiction = now.contradiction(after.artifact_count)
+                is_quiet = now == last or (self._client.tells_changes and _is_same(before, after))
+                if is_quiet and not contradiction:
+                    return
+                quiet_rounds += is_quiet
+            before = after
+        if before is None:
+            self._listings.pop(name, None)
+            return
+        raise UnsettledHarborError(
+            f"{contradiction or 'it went on to change while it was listed'}, also when it was "
+            f"listed again ({rounds} times). What was listed last is copied; a tag or an artifact "
+            "that moved meanwhile may be missing. Run the project again; if it stays so and nobody "
+            "pushes, Harbor's database is damaged there"
+        )
+
+    def _look_up(self, name: str) -> Repository | None:
+        """Return one repository; None only where Harbor denies it and does not list it, either."""
+        project, short_name = split_repository(name)
+        try:
+            return self._client.get_repository(project, short_name)
+        except HarborNotFoundError as err:
+            if not err.names(name):
+                raise HarborRouteError(err) from err
+        listed = self._client.find_repository(project, short_name)
+        if listed is None and any(self._client.iter_artifacts(project, short_name)):
+            raise HarborProtocolError(
+                "Harbor lists artifacts of it, and says that it is not there. Harbor's database is "
+                "damaged there"
+            )
+        return listed
+
+    # -- gaps
+
+    def _take_odd_tags(self) -> None:
+        for name, listing in self._listings.items():
+            if (odd := listing.take_odd_tags()) and name not in self._gaps:
+                self._gaps[name] = Gap(
+                    repository=name,
+                    reason="odd-name",
+                    message=f"Harbor lists the tag {odd[0]}, which no tag can be called. It was "
+                    "left out; see what answers for Harbor at this URL",
+                )
+
+    def _guarded(self, name: str, work: Callable[[str], None]) -> None:
+        """Do a part of the listing that concerns one repository only."""
+        try:
+            work(name)
+        except HarborBackupError as err:
+            self._fail(name, err)
+        except Exception as err:
+            log.debug("This is where it happened:", exc_info=True)
+            self._fail(name, UnexpectedError(err))
+        else:
+            self._listed += 1
+
+    def _fail(self, name: str, err: HarborBackupError) -> None:
+        if isinstance(err, HarborStatusError) and not err.hint:
+            err.hint = "it could not be listed whole"
+        reason = next((word for kind, word in _REASONS if isinstance(err, kind)), "error")
+        self._gaps[name] = Gap(repository=name, reason=reason, message=str(err))
+        if not self._listed and len(self._gaps) >= _FAILURES and isinstance(err, _SERVERS_ERRORS):
+            raise err
 
 
-def _role(artifact: Artifact, parents: Sequence[str], platforms: Sequence[Platform]) -> Role:
-    """Tell what a row of Harbor's listing is; a tagged child is an artifact of its own."""
-    if artifact.tags or not parents:
-        return Role.ARTIFACT
-    if platforms and all(platform.is_unknown for platform in platforms):
-        return Role.ATTESTATION
-    return Role.CHILD
+class _Changes:
+    """Which repositories changed since this object was made.
+
+    Harbor 2.15.2 and newer tell it by each repository's time: that of the hundred newest is kept,
+    and any other that is newer than those must have changed. Of older ones the whole project is
+    listed a second time.
+
+    Attributes:
+        began_empty: Whether there was no repository at all.
+    """
+
+    def __init__(self, client: HarborClient, project: str) -> None:
+        self._client = client
+        self._project = project
+        self._times: dict[str, str | None] = {}
+        self._oldest = ""
+        self.began_empty = False
+        if client.tells_changes:
+            recent = client.recent_repositories(project)
+            self.began_empty = not recent
+            self._times = {r.name: r.update_time for r in recent}
+            if len(recent) == client.page_size:
+                # Text sorts as time does: all have one form, and are in UTC.
+                self._oldest = min(time or "" for time in self._times.values())
+
+    def find(self, repositories: dict[str, Repository], listings: dict[str, Listing]) -> set[str]:
+        if self._client.tells_changes:
+            return {name for name, r in repositories.items() if self._has_changed(r)}
+        try:
+            return set(self._differing(listings))
+        except (HarborProtocolError, HarborServerError):
+            return set(listings)  # listed one by one, and so they are again
+
+    def _has_changed(self, repository: Repository) -> bool:
+        if repository.name in self._times:
+            return self._times[repository.name] != repository.update_time
+        return not self._oldest or (repository.update_time or "9") > self._oldest
+
+    def _differing(self, listings: dict[str, Listing]) -> Iterator[str]:
+        numbers: Counter[str] = Counter()
+        for artifact in self._client.iter_artifacts(self._project):
+            numbers[artifact.repository] += 1
+            if not _is_known(artifact, listings):
+                yield artifact.repository
+        for name, listing in listings.items():
+            if numbers[name] != len(listing.artifacts):
+                yield name
+
+
+def _is_known(artifact: Artifact, listings: dict[str, Listing]) -> bool:
+    listing = listings.get(artifact.repository)
+    return listing is not None and listing.artifacts.get(artifact.digest) == artifact
+
+
+def _is_same(before: Repository, after: Repository) -> bool:
+    return before.update_time is not None and before.update_time == after.update_time

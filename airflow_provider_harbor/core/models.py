@@ -51,6 +51,7 @@ class Project:
     public: bool
     repo_count: int
     registry_id: int = 0
+    creation_time: str | None = None
 
     @property
     def is_proxy_cache(self) -> bool:
@@ -67,6 +68,7 @@ class Project:
             public=metadata.get("public") == "true",
             repo_count=int(data.get("repo_count") or 0),
             registry_id=int(data.get("registry_id") or 0),
+            creation_time=_time(data, "creation_time"),
         )
 
 
@@ -233,11 +235,15 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemInfo:
-    """What `GET /systeminfo` says; `harbor_version` is empty for a login that was not accepted."""
+    """What `GET /systeminfo` says; `harbor_version` is empty for a login that was not accepted.
+
+    `external_url` is the address by which the Harbor was installed, whatever name it is asked by.
+    """
 
     harbor_version: str
     read_only: bool
     auth_mode: str
+    external_url: str = ""
 
     @property
     def version(self) -> tuple[int, int, int]:
@@ -255,6 +261,7 @@ class SystemInfo:
             harbor_version=str(data.get("harbor_version") or ""),
             read_only=bool(data.get("read_only")),
             auth_mode=str(data.get("auth_mode") or ""),
+            external_url=str(data.get("external_url") or ""),
         )
 
 

@@ -7,13 +7,21 @@ to it. Tags come last: a tag must not show up before all that belongs to it, sig
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.records import Record
+
+T = TypeVar("T")
+
+_CIRCLE = (
+    "Harbor lists artifacts that contain each other in a circle, which no content can. See what "
+    "answers for Harbor at this URL"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +33,13 @@ class Holdings:
         tags: Repository to its tags, each with the digest it names.
         asked: Repository to when the destination itself was last asked for each of these; without
             a repository where that is not known, or where it turned out not to hold.
+        unknown: Repository to why it could not be asked for; nothing is known of it.
     """
 
     digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     asked: Mapping[str, datetime] = field(default_factory=dict)
+    unknown: Mapping[str, HarborBackupError] = field(default_factory=dict)
 
     def has(self, record: Record) -> bool:
         """Whether the record's manifest is there."""
@@ -39,6 +49,23 @@ class Holdings:
         """Return the record's tags that are not there, or that name something else there."""
         there = self.tags.get(record.repository, {})
         return tuple(t.name for t in record.tags if there.get(t.name) != record.digest)
+
+    def unsure(self, repositories: Set[str]) -> Holdings:
+        """Return the same, but that some repositories are to be asked for again."""
+        asked = {name: at for name, at in self.asked.items() if name not in repositories}
+        return replace(self, asked=asked)
+
+    def with_those_of(self, other: Holdings, repositories: Collection[str]) -> Holdings:
+        """Return the same, but of some repositories what another one says; none is unknown."""
+
+        def merged(own: Mapping[str, T], others: Mapping[str, T]) -> dict[str, T]:
+            return {**own, **{name: others[name] for name in repositories if name in others}}
+
+        return Holdings(
+            digests=merged(self.digests, other.digests),
+            tags=merged(self.tags, other.tags),
+            asked=merged(self.asked, other.asked),
+        )
 
     @classmethod
     def of_records(cls, records: Iterable[Record]) -> Holdings:
@@ -52,13 +79,31 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is remembered of a destination and a project.
+
+    Attributes:
+        holdings: What a plain registry is known to hold; empty for a Harbor, which is asked.
+        run: The run whose inventory was the newest that was copied there; empty where none is
+            known.
+        listed_at: When that inventory's listing began (ISO 8601, UTC).
+    """
+
+    holdings: Holdings = field(default_factory=Holdings)
+    run: str = ""
+    listed_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One record that needs work.
 
     Attributes:
         needs_content: Whether its manifest is not there yet; else only tags are to be set.
         tags: Tags to set.
-        after: Digests of the same repository whose steps come first.
+        after: Digests of the same repository that must be there first.
+        behind: Digests of the same repository whose steps come first, whatever becomes of them: a
+            signature is worth keeping also where the image is lost.
         tags_last: Whether its tags wait for its signatures and other referrers.
     """
 
@@ -66,6 +111,7 @@ class Step:
     needs_content: bool
     tags: tuple[str, ...]
     after: tuple[str, ...]
+    behind: tuple[str, ...]
     tags_last: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -122,12 +168,17 @@ class CopyPlan:
     """What to do for one project.
 
     Attributes:
-        steps: In an order in which each step's `after` comes before it.
+        steps: In an order in which each step's `after` and `behind` come before it.
         present: Records that need nothing.
+        excluded: Records that cannot be copied, each with the reason.
+        withheld: Tags that are not moved, by the key of their record: they name something else at
+            the destination, by a newer inventory than this one.
     """
 
     steps: tuple[Step, ...]
     present: tuple[Record, ...]
+    excluded: tuple[tuple[Record, HarborBackupError], ...] = ()
+    withheld: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def counts(self) -> PlanCounts:
@@ -145,48 +196,105 @@ class CopyPlan:
         return {**self.counts.to_json(), "steps": [step.to_json() for step in self.steps]}
 
 
-def plan_copy(records: Iterable[Record], held: Holdings) -> CopyPlan:
+def plan_copy(records: Iterable[Record], held: Holdings, *, moves_tags: bool = True) -> CopyPlan:
     """Plan how a destination gets to hold all the records.
 
     Args:
         records: Of any number of repositories, in any order.
         held: What the destination holds already.
+        moves_tags: Whether a tag may be moved that names something else there; else it is withheld.
     """
     by_repository: dict[str, dict[str, Record]] = defaultdict(dict)
     for record in records:
         by_repository[record.repository][record.digest] = record
-    steps: list[Step] = []
-    present: list[Record] = []
+    planner = _Planner(held, moves_tags)
     for repository in sorted(by_repository):
-        ordered = list(_in_order(by_repository[repository]))
-        moving = {r.digest for r in ordered if not held.has(r)}
+        planner.add(repository, by_repository[repository])
+    return CopyPlan(
+        steps=tuple(planner.steps),
+        present=tuple(planner.present),
+        excluded=tuple(planner.excluded),
+        withheld=planner.withheld,
+    )
+
+
+class _Planner:
+    """Plans one repository after the other."""
+
+    def __init__(self, held: Holdings, moves_tags: bool) -> None:
+        self._held = held
+        self._moves_tags = moves_tags
+        self.steps: list[Step] = []
+        self.present: list[Record] = []
+        self.excluded: list[tuple[Record, HarborBackupError]] = []
+        self.withheld: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def add(self, repository: str, records: dict[str, Record]) -> None:
+        if error := self._held.unknown.get(repository):
+            self.excluded += [(record, error) for _, record in sorted(records.items())]
+            return
+        for digest in sorted(_in_circles(records)):
+            self.excluded.append((records.pop(digest), HarborProtocolError(_CIRCLE)))
+        ordered = list(_in_order(records))
+        moving = {r.digest for r in ordered if not self._held.has(r)}
         subjects = {r.subject for r in ordered if r.digest in moving and r.subject}
         for record in ordered:
-            tags = held.missing_tags(record)
-            if record.digest not in moving and not tags:
-                present.append(record)
+            is_moving = record.digest in moving
+            tags = self._tags(record)
+            if not is_moving and not tags:
+                self.present.append(record)
                 continue
-            steps.append(
+            self.steps.append(
                 Step(
                     record=record,
-                    needs_content=record.digest in moving,
+                    needs_content=is_moving,
                     tags=tags,
-                    after=tuple(d for d in _needs(record) if d in moving and d != record.digest),
+                    after=tuple(d for d in record.children if d in moving),
+                    behind=(record.subject,) if record.subject in moving else (),
                     tags_last=record.digest in subjects,
                 )
             )
-    return CopyPlan(steps=tuple(steps), present=tuple(present))
+
+    def _tags(self, record: Record) -> tuple[str, ...]:
+        """Return the tags to set, and note those that are withheld."""
+        missing = self._held.missing_tags(record)
+        if self._moves_tags:
+            return missing
+        there = self._held.tags.get(record.repository, {})
+        if withheld := tuple(tag for tag in missing if there.get(tag)):
+            self.withheld[record.key] = withheld
+        return tuple(tag for tag in missing if not there.get(tag))
 
 
 def _needs(record: Record) -> tuple[str, ...]:
     return (*record.children, record.subject) if record.subject else record.children
 
 
+def _in_circles(records: Mapping[str, Record]) -> set[str]:
+    """Return the digests that need themselves in the end, and those that need such.
+
+    No content can hold its own digest, so only a list that is damaged or made up has them.
+    """
+    missing = {d: {n for n in _needs(r) if n in records} for d, r in records.items()}
+    needed_by: dict[str, list[str]] = defaultdict(list)
+    for digest, needs in missing.items():
+        for need in needs:
+            needed_by[need].append(digest)
+    ready = [digest for digest, needs in missing.items() if not needs]
+    while ready:
+        done = ready.pop()
+        del missing[done]
+        for digest in needed_by[done]:
+            missing[digest].discard(done)
+            if not missing[digest]:
+                ready.append(digest)
+    return set(missing)
+
+
 def _in_order(records: Mapping[str, Record]) -> Iterator[Record]:
     """Yield each record behind all that it needs, sorted by digest where nothing else decides.
 
-    By hand and not recursive, since chains of referrers can be long; a loop, which only a damaged
-    list can have, ends where it began.
+    By hand and not recursive, since chains of referrers can be long. There are no circles.
     """
     done: set[str] = set()
     for start in sorted(records):

@@ -114,6 +114,33 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A repository of which an inventory may lack something, and why.
+
+    Attributes:
+        repository: Full name, the project in front.
+        reason: Short code that gaps are grouped by, such as `unsettled`.
+        message: What happened, and what to do.
+    """
+
+    repository: str
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}: {self.message}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the gap by names."""
+        return {"repository": self.repository, "reason": self.reason, "message": self.message}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Gap:
+        """Read what `to_json` returned."""
+        return cls(repository=data["repository"], reason=data["reason"], message=data["message"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """How much an inventory holds.
 

@@ -189,7 +189,21 @@ class RegistryClient(transport.Client):
         found = response.headers.get("Docker-Content-Digest")
         return found or self.get_manifest(repository, reference).digest
 
-    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> PutResult:
+    def get_tagged(self, repository: str, tag: str) -> tuple[Manifest, str]:
+        response = self._request(
+            "GET",
+            repository,
+            f"manifests/{tag}",
+            headers={"Accept": _ACCEPT, "User-Agent": _UNCOUNTED_USER_AGENT},
+        )
+        manifest = Manifest.from_bytes(
+            response.content, response.headers.get("Content-Type", ""), f"{repository}:{tag}"
+        )
+        return manifest, response.headers.get("ETag", "")
+
+    def put_manifest(
+        self, repository: str, reference: str, manifest: Manifest, if_match: str | None = None
+    ) -> PutResult:
         """Push a manifest's exact bytes under a tag or under its own digest.
 
         Raises:
@@ -203,7 +217,8 @@ class RegistryClient(transport.Client):
             f"manifests/{reference}",
             writes=True,
             data=manifest.content,
-            headers={"Content-Type": manifest.media_type},
+            headers={"Content-Type": manifest.media_type}
+            | ({"If-Match": if_match} if if_match else {}),
         )
         stored = response.headers.get("Docker-Content-Digest", manifest.digest)
         if stored != manifest.digest and stored.startswith("sha256:"):

@@ -21,7 +21,7 @@ from airflow_provider_harbor.core.human import (
     human_time,
 )
 from airflow_provider_harbor.core.plan import PlanCounts
-from airflow_provider_harbor.core.records import Counts
+from airflow_provider_harbor.core.records import Counts, Gap
 from airflow_provider_harbor.core.report_page import render_page
 from airflow_provider_harbor.core.results import (
     CopyReport,
@@ -144,6 +144,11 @@ class RunReport:
         """Return all that was skipped, or all that failed."""
         return [finding for r in self.projects for finding in r.iter_findings(status)]
 
+    @property
+    def gaps(self) -> list[Gap]:
+        """Repositories that could not be listed whole, over all projects."""
+        return [gap for result in self.projects for gap in result.gaps]
+
     def stopped(self) -> list[tuple[str, str]]:
         """Return each project that failed as a whole, what happened and what to do."""
         stopped = [(project, _NO_RESULT) for project in self.missing]
@@ -157,6 +162,7 @@ class RunReport:
         if not self.expected:
             return ["no project was to be backed up; check the project filters"]
         lines = [f"project {project}: {message}" for project, message in self.stopped()]
+        lines += [f"repository {gap}" for gap in self.gaps]
         return lines + [str(finding) for finding in self.findings(Status.FAILED)]
 
     def summary_line(self) -> str:
@@ -302,6 +308,13 @@ def _problem(result: ProjectResult, dry_run: bool) -> str:
         return "its result names no inventory. Run the project again"
     if dry_run:
         return ""
+    if inventory.gaps and not result.gaps:
+        return "its inventory has gaps, and its result does not say which. Run the project again"
+    if copy is None and result.stage == "inventory":
+        return (
+            "it was listed, but not copied: the copy was not begun, or was stopped on the way. Run "
+            "the project again"
+        )
     if copy is None or result.dry_run:
         return "only a dry run of it was made. Run the project again"
     if copy.total != inventory.counts.records:

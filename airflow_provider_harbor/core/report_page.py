@@ -42,6 +42,7 @@ _REASONS = {
     "invalid": "Not accepted by the destination",
     "missing-blob": "Listed by Harbor, but its content is lost",
     "missing-manifest": "Listed by Harbor, but its manifest is lost",
+    "newer-tag": "A tag that a newer run has moved",
     "not-tried": "Not tried, since something before it failed",
     "policy": "A policy stands in the way",
     "policy-at-source": "A policy of the source stands in the way",
@@ -51,6 +52,10 @@ _REASONS = {
     "read-only": "The destination is read-only",
     "server-error": "An error of the server",
     "too-large": "Too large for the destination",
+    "lease": "Another run took over",
+    "unexpected": "A defect of this program",
+    "unreadable": "An answer that cannot be read",
+    "unsettled": "It went on to change",
 }
 
 _STYLE = """
@@ -241,10 +246,21 @@ def _problems(report: RunReport) -> str:
     )
     if stopped:
         stopped = f'<h3>Projects that stopped</h3><ul class="findings">{stopped}</ul>'
+    gaps = "".join(
+        f"<li><b>{escape(gap.repository)}</b><p>{escape(gap.message)}</p></li>"
+        for gap in report.gaps[:_SHOWN_ARTIFACTS]
+    )
+    if gaps:
+        more = len(report.gaps) - _SHOWN_ARTIFACTS
+        if more > 0:
+            gaps += f"<li>and {more:,} more, all in the JSON of this report</li>"
+        gaps = f'<h3>Repositories not listed whole</h3><ul class="findings">{gaps}</ul>'
     groups = "".join(_groups(report.findings(Status.FAILED)))
-    if not stopped and not groups:
+    if not stopped and not gaps and not groups:
         return ""
-    return f'<section class="problems"><h2>What is not protected</h2>{stopped}{groups}</section>'
+    return (
+        f'<section class="problems"><h2>What is not protected</h2>{stopped}{gaps}{groups}</section>'
+    )
 
 
 def _skips(report: RunReport) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.plan import PlanCounts
-from airflow_provider_harbor.core.records import Counts, Record, Role
+from airflow_provider_harbor.core.records import Counts, Gap, Record, Role
 
 Stage = Literal["inventory", "copy"]
 
@@ -105,12 +105,16 @@ class InventoryRef:
     Attributes:
         path: Relative to the store's root.
         sha256: 64 hex digits: of the content before compression.
+        listed_at: When the listing began (ISO 8601, UTC): what tells older from newer.
+        gaps: Number of repositories that could not be listed whole.
     """
 
     project: str
     path: str
     sha256: str
     counts: Counts
+    listed_at: str
+    gaps: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the reference as a task hands it on."""
@@ -119,6 +123,8 @@ class InventoryRef:
             "path": self.path,
             "sha256": self.sha256,
             "counts": self.counts.to_json(),
+            "listed_at": self.listed_at,
+            "gaps": self.gaps,
         }
 
     @classmethod
@@ -129,6 +135,8 @@ class InventoryRef:
             path=data["path"],
             sha256=data["sha256"],
             counts=Counts.from_json(data["counts"]),
+            listed_at=data["listed_at"],
+            gaps=int(data["gaps"]),
         )
 
 
@@ -217,6 +225,7 @@ class ProjectResult:
     Attributes:
         run: The run's id as its caller knows it, not its `run_key`.
         inventory: None where the project could not be listed.
+        gaps: Repositories that could not be listed whole; what was listed of them is copied.
         copy: None where nothing was copied: a dry run, or an error before it.
         error: What stopped the project as a whole, and what to do; empty when nothing did.
         stage: Where it stopped, or the last one it passed.
@@ -227,6 +236,7 @@ class ProjectResult:
     project: str
     run: str
     inventory: InventoryRef | None = None
+    gaps: tuple[Gap, ...] = ()
     copy: CopyReport | None = None
     plan: PlanCounts | None = None
     error: str = ""
@@ -238,7 +248,7 @@ class ProjectResult:
     @property
     def ok(self) -> bool:
         """Whether all of it was done that was asked for: of a dry run, that it could be planned."""
-        if self.error or self.inventory is None:
+        if self.error or self.gaps or self.inventory is None:
             return False
         return self.dry_run if self.copy is None else self.copy.ok
 
@@ -265,6 +275,7 @@ class ProjectResult:
             "harbor_url": self.harbor_url,
             "destination": self.destination,
             "inventory": self.inventory.to_json() if self.inventory else None,
+            "gaps": [gap.to_json() for gap in self.gaps] if with_findings else [],
             "copy": self.copy.to_json(with_findings=with_findings) if self.copy else None,
             "plan": self.plan.to_json() if self.plan else None,
         }
@@ -276,6 +287,7 @@ class ProjectResult:
             project=data["project"],
             run=data["run"],
             inventory=InventoryRef.from_json(data["inventory"]) if data["inventory"] else None,
+            gaps=tuple(Gap.from_json(item) for item in data["gaps"]),
             copy=CopyReport.from_json(data["copy"]) if data["copy"] else None,
             plan=PlanCounts.from_json(data["plan"]) if data["plan"] else None,
             error=data["error"],

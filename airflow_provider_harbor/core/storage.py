@@ -10,7 +10,7 @@ import errno
 import gzip
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -63,6 +63,29 @@ class Storage:
             stream.discard()
             raise
         stream.commit()
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file as `put` does."""
+        self.put(path, lambda stream: stream.write(content))
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file that is not there yet; False where somebody was faster.
+
+        Of several at the same time exactly one succeeds.
+        """
+        full = self._full(path)
+        if isinstance(self._fs, LocalFileSystem):
+            return _create_local(full, content)
+        try:
+            self._fs.pipe_file(full, content, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as err:
+            # Not every server's answer becomes the error above.
+            if "precondition" in str(err).lower():
+                return False
+            raise
+        return True
 
     def _open_uncommitted(self, full: str) -> Any:
         try:
@@ -125,6 +148,23 @@ def pack(stream: BinaryIO) -> gzip.GzipFile:
 
 def _put_local(full: str, write: Callable[[BinaryIO], object]) -> None:
     # fsspec's own way goes through the system's temporary directory: not atomic between disks.
+    with _temporary(full, write) as temporary:
+        os.replace(temporary, full)
+
+
+def _create_local(full: str, content: bytes) -> bool:
+    with _temporary(full, lambda stream: stream.write(content)) as temporary:
+        try:
+            # Unlike a rename it fails where the name is taken.
+            os.link(temporary, full)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _temporary(full: str, write: Callable[[BinaryIO], object]) -> Iterator[str]:
+    """Write a file beside its final place, and give its path; take it away if it is still there."""
     directory = os.path.dirname(full)
     _make_directories(directory)
     temporary = os.path.join(directory, f".{uuid.uuid4().hex}.tmp")
@@ -133,11 +173,10 @@ def _put_local(full: str, write: Callable[[BinaryIO], object]) -> None:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, full)
-    except BaseException:
+        yield temporary
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise
     _sync_directory(directory)
 
 

@@ -14,7 +14,8 @@ Layout, `/` below the root of the store:
     snapshots/<run>/snapshot.json           the run is complete: everything is protected
     snapshots/<run>/partial.json            the run has ended, and something is not protected
     reports/<run>.json, <run>.html          how the run ended, for people and for programs
-    destinations/<host>/<project>.json.gz   what a plain registry is known to hold: a cache
+    destinations/<host>/<project>.json.gz   what a destination is known to hold: a cache
+    leases/<host>/<number>.json             which run may write to a destination, see `leases`
 
 `<project>` is Harbor's name of it, `<run>` the key of the run, `<host>` the destination's address
 as a key. Parts longer than 200 characters are cut, and end in a hash of the whole.
@@ -30,6 +31,7 @@ version that is newer than its own, and ignores fields that it does not know.
     snapshot.json, partial.json, reports/<run>.json
                    `RunReport.to_json()`: run, complete, counts, missing, projects [results], ...
     destinations   {"format_version": 1, "destination": "https://registry.example.com",
+                    "run": "night-2", "listed_at": "2025-11-25T01:00:00+00:00",
                     "repositories": {"library/nginx": {"asked": "2025-11-25T01:00:00+00:00",
                                                        "digests": ["sha256:..."],
                                                        "tags": {"1.25": "sha256:..."}}}}
@@ -48,8 +50,8 @@ names that begin with a dot. A file is written once, except that
   by another snapshot.json only;
 - `destinations/` can be lost at any time: it costs requests, not content.
 
-Nothing is locked. Two tasks write the same file only where both write the same: store.json, for
-one Harbor.
+Two tasks write the same file only where both write the same: store.json, for one Harbor. Two runs
+at once are kept from one destination by a lease.
 
 Commit. snapshot.json, or else partial.json, is written last, after all that it names. A run that
 has neither was cut short, and claims nothing.
@@ -74,7 +76,8 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     IntegrityError,
 )
-from airflow_provider_harbor.core.plan import Holdings
+from airflow_provider_harbor.core.leases import Lease
+from airflow_provider_harbor.core.plan import Holdings, Known
 from airflow_provider_harbor.core.records import (
     Record,
     count_records,
@@ -150,13 +153,23 @@ class BackupStore:
 
     # -- inventories and plans
 
-    def write_inventory(self, run: str, project: str, records: Iterable[Record]) -> InventoryRef:
+    def write_inventory(
+        self,
+        run: str,
+        project: str,
+        records: Iterable[Record],
+        *,
+        listed_at: datetime,
+        gaps: int = 0,
+    ) -> InventoryRef:
         """Keep what a project held; takes away its earlier result of this run.
 
         Args:
             run: The run's id; its key is taken here.
             project: Name of the project.
             records: In any order; written in the order of their keys.
+            listed_at: When the listing began, with a time zone.
+            gaps: How many repositories could not be listed whole.
         """
         listed = sorted(records, key=lambda record: record.key)
         stream = io.BytesIO()
@@ -171,6 +184,8 @@ class BackupStore:
             path=path,
             sha256=hashlib.sha256(content).hexdigest(),
             counts=count_records(listed),
+            listed_at=listed_at.astimezone(timezone.utc).isoformat(timespec="microseconds"),
+            gaps=gaps,
         )
 
     def iter_inventory(self, ref: InventoryRef) -> Iterator[Record]:
@@ -258,17 +273,17 @@ class BackupStore:
 
     # -- what a destination is known to hold
 
-    def read_known(self, destination: str, project: str) -> Holdings | None:
-        """Return what a destination is known to hold of a project.
+    def read_known(self, destination: str, project: str) -> Known:
+        """Return what is remembered of a destination and a project.
 
-        None where nothing is known, which anything that cannot be read is taken for.
+        Nothing where nothing is known, which anything that cannot be read is taken for.
         """
         try:
             data = json.loads(gzip.decompress(self._files.read(_known_path(destination, project))))
             if data["format_version"] != FORMAT_VERSION or data["destination"] != destination:
-                return None
+                return Known()
             repositories = data["repositories"]
-            return Holdings(
+            holdings = Holdings(
                 digests={name: frozenset(r["digests"]) for name, r in repositories.items()},
                 tags={name: dict(r["tags"]) for name, r in repositories.items()},
                 asked={
@@ -277,25 +292,42 @@ class BackupStore:
                     if r.get("asked")
                 },
             )
+            return Known(holdings=holdings, run=data["run"], listed_at=data["listed_at"])
         except (FileNotFoundError, *_GZIP_ERRORS, *_SHAPE_ERRORS):
-            return None
+            return Known()
 
-    def write_known(self, destination: str, project: str, known: Holdings) -> str:
-        """Keep what a destination is known to hold of a project; returns the path."""
-        asked = {name: at.isoformat(timespec="seconds") for name, at in known.asked.items()}
+    def write_known(self, destination: str, project: str, known: Known) -> str:
+        """Remember what a destination holds of a project; returns the path."""
+        held = known.holdings
+        asked = {name: at.isoformat(timespec="seconds") for name, at in held.asked.items()}
         repositories = {
             name: {
                 "asked": asked.get(name, ""),
-                "digests": sorted(known.digests.get(name, ())),
-                "tags": dict(sorted(known.tags.get(name, {}).items())),
+                "digests": sorted(held.digests.get(name, ())),
+                "tags": dict(sorted(held.tags.get(name, {}).items())),
             }
-            for name in sorted(known.digests.keys() | known.tags.keys())
+            for name in sorted(held.digests.keys() | held.tags.keys())
         }
-        data = {"destination": destination, "repositories": repositories}
+        data = {
+            "destination": destination,
+            "run": known.run,
+            "listed_at": known.listed_at,
+            "repositories": repositories,
+        }
         content = _compress(_dump(data))
         path = _known_path(destination, project)
         self._files.put(path, lambda stream: stream.write(content))
         return path
+
+    def lease(self, destination: str, run: str, *, is_process: bool = False) -> Lease:
+        """Return the lease of a run on a destination, not taken yet.
+
+        Args:
+            destination: URL of the registry that the run writes to.
+            run: The run's id.
+            is_process: Whether the run is this process, and ends with it.
+        """
+        return Lease(self._files, _host_part(destination), run, is_process=is_process)
 
     # -- parts
 
@@ -410,5 +442,9 @@ def _result_path(run: str, project: str) -> str:
 
 
 def _known_path(destination: str, project: str) -> str:
-    host = destination.partition("://")[2] or destination
-    return f"destinations/{BackupStore.run_key(host)}/{_part(project)}.json.gz"
+    return f"destinations/{_host_part(destination)}/{_part(project)}.json.gz"
+
+
+def _host_part(destination: str) -> str:
+    """Return a destination's address as a part of a path."""
+    return BackupStore.run_key(destination.partition("://")[2] or destination)

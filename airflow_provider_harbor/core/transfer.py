@@ -1,15 +1,17 @@
 """Carry out a copy plan between two registries. All concurrency of copying lives here.
 
 Manifests go byte for byte, blobs in blocks from one registry's answer into the next one's request.
-One bad artifact is one finding, and the others go on; what is built on it fails with it. When the
-destination refuses everything, or nobody answers any more, the rest is not tried, see `giving_up`.
+One bad artifact is one finding, whatever it raises, and the others go on; an index that lists it
+fails with it. When the destination refuses everything, or nobody answers any more, the rest is not
+tried, see `giving_up`.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -19,8 +21,10 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborNotFoundError,
     HarborRefusedError,
+    HarborStatusError,
     NotTriedError,
     RefusalReason,
+    UnexpectedError,
 )
 from airflow_provider_harbor.core.failures import explain
 from airflow_provider_harbor.core.giving_up import GivingUp
@@ -29,11 +33,16 @@ from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.plan import CopyPlan, Holdings, Step
 from airflow_provider_harbor.core.records import Record
-from airflow_provider_harbor.core.referrers import ReferrersTags
+from airflow_provider_harbor.core.referrers import ReferrersTags, Subject
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
 from airflow_provider_harbor.core.results import CopyReport, Finding, Status
 
+log = logging.getLogger(__name__)
+
 _SIGNAL_SECONDS = 0.5
+_NEWER_TAG = (
+    "a newer run has moved {} at the destination, and this run's inventory is older: not moved back"
+)
 
 
 class _Manifests:
@@ -74,6 +83,7 @@ class Transfer:
         plan: What to do.
         held: What the plan was made from.
         workers: At most so many manifests, and so many blobs, are on their way at once.
+        may_write: Called before each step; raises where the run may not write any more.
         progress: Called with a line of text after each step and each block, from many threads.
         sleep: What waits between attempts; tests give another.
     """
@@ -86,6 +96,7 @@ class Transfer:
         held: Holdings,
         *,
         workers: int = 8,
+        may_write: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -95,9 +106,11 @@ class Transfer:
         self._destination = destination
         self._plan = plan
         self._held = held
+        self._may_write = may_write
         self._progress = progress
         self._manifests = _Manifests(source, plan, sleep)
-        self._referrers = ReferrersTags(destination)
+        self._referrers = ReferrersTags(destination, sleep=sleep)
+        self._to_list: dict[Subject, list[tuple[Record, Manifest]]] = defaultdict(list)
         # Lists of referrers that the source itself keeps under a tag are copied, and not written.
         self._tags_of_source = {
             (record.repository, tag.name)
@@ -131,8 +144,10 @@ class Transfer:
         self._started = time.monotonic()
         try:
             self._run_all(self._copy_step, self._plan.steps)
+            self._list_referrers()
             last = [step for step in self._plan.steps if step.record.key in self._waiting_tags]
             self._run_all(self._put_waiting_tags, last)
+            self._confirm_referrers()
         finally:
             # After Ctrl-C nothing new begins, and what is on its way ends with its block.
             self._blobs.stop()
@@ -142,24 +157,25 @@ class Transfer:
         return self._report(project, time.monotonic() - self._started)
 
     def holdings(self) -> Holdings:
-        """Return what the destination holds after `run`."""
+        """Return what the destination holds after `run`.
+
+        Where something failed, what is there is not known any more: it is to be asked for.
+        """
         digests = {name: set(held) for name, held in self._held.digests.items()}
         tags = {name: dict(held) for name, held in self._held.tags.items()}
-        asked = dict(self._held.asked)
         for step in self._plan.steps:
             record = step.record
-            if _misses_content(self._errors.get(record.key)):
-                asked.pop(record.repository, None)
             if record.key not in self._errors:
                 digests.setdefault(record.repository, set()).add(record.digest)
                 tags.setdefault(record.repository, {}).update(
                     {tag: record.digest for tag in step.tags}
                 )
-        return Holdings(
+        held = Holdings(
             digests={name: frozenset(held) for name, held in digests.items()},
             tags=tags,
-            asked=asked,
+            asked=self._held.asked,
         )
+        return held.unsure({repository for repository, _ in self._errors})
 
     # -- scheduling
 
@@ -175,16 +191,20 @@ class Transfer:
                 wait([future], timeout=_SIGNAL_SECONDS)
             error = future.result()
             if error is not None:
-                self._errors[step.record.key] = error
+                self._errors.setdefault(step.record.key, error)
 
     def _guarded(self, work: Callable[[Step], None], step: Step) -> HarborBackupError | None:
         repository = step.record.repository
         try:
             self._giving_up.check(repository)
+            self._may_write()
             work(step)
         except HarborBackupError as err:
             self._giving_up.failed(repository, err)
             return err
+        except Exception as err:
+            log.debug("This is where it happened:", exc_info=True)
+            return UnexpectedError(err)
         self._giving_up.succeeded(repository)
         if step.record.key not in self._waiting_tags:
             with self._lock:
@@ -215,11 +235,11 @@ class Transfer:
         if step.tags_last:
             self._waiting_tags[record.key] = manifest
             return
-        self._put_tags(record.repository, tags, manifest)
+        self._put_tags(record, tags, manifest)
 
     def _put_waiting_tags(self, step: Step) -> None:
         manifest = self._waiting_tags.pop(step.record.key)
-        self._put_tags(step.record.repository, step.tags, manifest)
+        self._put_tags(step.record, step.tags, manifest)
 
     def _wait_for_needed(self, step: Step) -> None:
         for digest in step.after:
@@ -227,6 +247,10 @@ class Transfer:
             error = future.result() if future else None
             if error is not None:
                 raise NotTriedError(f"it needs {digest}, which failed: {error}") from error
+        for digest in step.behind:
+            # A signature is copied also where its subject is lost: one day that may be found.
+            if future := self._futures.get((step.record.repository, digest)):
+                future.result()
 
     def _find_at_destination(self, record: Record) -> Manifest | None:
         """Return a manifest that needs only tags; None where it has gone from there meanwhile."""
@@ -250,21 +274,25 @@ class Transfer:
 
     def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:
         """Push a manifest, under its first tag where none has to wait; return the tags left."""
-        repository = step.record.repository
         if step.tags and not step.tags_last:
             try:
-                self._put_whole(repository, step.tags[0], manifest)
-            except HarborRefusedError as err:
-                if err.reason is not RefusalReason.IMMUTABLE:
+                self._put_whole(step.record, step.tags[0], manifest)
+            except (HarborRefusedError, HarborNotFoundError) as err:
+                if (
+                    isinstance(err, HarborRefusedError)
+                    and err.reason is not RefusalReason.IMMUTABLE
+                ):
                     raise
-                # Whatever becomes of the tag, the content is kept.
+                # Whatever becomes of the tag, the content is kept. (A Harbor denies the tag of a
+                # signature whose image is not there: 404.)
             else:
                 self._count_tag()
                 return step.tags[1:]
-        self._put_whole(repository, step.record.digest, manifest)
+        self._put_whole(step.record, step.record.digest, manifest)
         return step.tags
 
-    def _put_whole(self, repository: str, reference: str, manifest: Manifest) -> None:
+    def _put_whole(self, record: Record, reference: str, manifest: Manifest) -> None:
+        repository = record.repository
         try:
             result = self._destination.put_manifest(repository, reference, manifest)
         except HarborRefusedError as err:
@@ -278,26 +306,27 @@ class Transfer:
         if not manifest.subject or result.handles_subject:
             return
         if (repository, referrers_tag(manifest.subject)) not in self._tags_of_source:
-            self._referrers.add(repository, manifest)
+            with self._lock:
+                self._to_list[repository, manifest.subject].append((record, manifest))
 
-    def _put_tags(self, repository: str, tags: Sequence[str], manifest: Manifest) -> None:
-        refused: HarborRefusedError | None = None
+    def _put_tags(self, record: Record, tags: Sequence[str], manifest: Manifest) -> None:
+        refused: HarborStatusError | None = None
         for tag in tags:
             try:
-                self._put_tag(repository, tag, manifest)
-            except HarborRefusedError as err:
+                self._put_tag(record, tag, manifest)
+            except (HarborRefusedError, HarborNotFoundError) as err:
                 refused = refused or err
         if refused:
             raise refused
 
-    def _put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
+    def _put_tag(self, record: Record, tag: str, manifest: Manifest) -> None:
         try:
-            self._put_whole(repository, tag, manifest)
+            self._put_whole(record, tag, manifest)
         except HarborRefusedError as err:
             # An immutable tag refuses what it names already, too: after an answer that was lost.
             if (
                 err.reason is not RefusalReason.IMMUTABLE
-                or self._destination.find_manifest(repository, tag) != manifest.digest
+                or self._destination.find_manifest(record.repository, tag) != manifest.digest
             ):
                 raise
         self._count_tag()
@@ -306,35 +335,80 @@ class Transfer:
         with self._lock:
             self._tags_set += 1
 
+    # -- referrers, where the registry does not list them itself
+
+    def _list_referrers(self) -> None:
+        """Put what was pushed on the lists of its subjects, before tags show it to anybody."""
+        futures = [
+            (key, entries, self._pool.submit(self._list_some, key[0], entries))
+            for key, entries in self._to_list.items()
+        ]
+        for key, entries, future in futures:
+            if error := future.result():
+                self._note(entries, error)
+                del self._to_list[key]
+
+    def _list_some(
+        self, repository: str, entries: Sequence[tuple[Record, Manifest]]
+    ) -> HarborBackupError | None:
+        try:
+            self._may_write()
+            self._referrers.put(repository, _unique(entries))
+        except HarborBackupError as err:
+            return err
+        except Exception as err:
+            return UnexpectedError(err)
+        return None
+
+    def _confirm_referrers(self) -> None:
+        written = {key: _unique(entries) for key, entries in self._to_list.items()}
+        for key, error in self._referrers.confirm(written).items():
+            self._note(self._to_list[key], error)
+
+    def _note(self, entries: Sequence[tuple[Record, Manifest]], error: HarborBackupError) -> None:
+        for record, _ in entries:
+            self._errors.setdefault(record.key, error)
+
     # -- the report
 
     def _report(self, project: str, seconds: float) -> CopyReport:
         numbers = self._blobs.numbers
+        findings = [self._failed(record, error) for record, error in self._plan.excluded]
+        copied = present = 0
+        for record, is_step in (
+            *((step.record, True) for step in self._plan.steps),
+            *((record, False) for record in self._plan.present),
+        ):
+            if error := self._errors.get(record.key):
+                findings.append(self._failed(record, error))
+            elif tags := self._plan.withheld.get(record.key):
+                message = _NEWER_TAG.format(", ".join(tags))
+                findings.append(Finding.of(record, Status.SKIPPED, "newer-tag", message))
+            else:
+                copied += is_step
+                present += not is_step
+        failed = sum(finding.status is Status.FAILED for finding in findings)
         return CopyReport(
             project=project,
             destination=self._destination.url,
-            copied=len(self._plan.steps) - len(self._errors),
-            present=len(self._plan.present),
-            skipped=0,
-            failed=len(self._errors),
+            copied=copied,
+            present=present,
+            skipped=len(findings) - failed,
+            failed=failed,
             tags_set=self._tags_set,
             blobs_copied=numbers["copied"],
             blobs_mounted=numbers["mounted"],
             blobs_present=numbers["present"],
             bytes_copied=numbers["bytes"],
             seconds=seconds,
-            findings=tuple(
-                self._finding(step.record)
-                for step in self._plan.steps
-                if step.record.key in self._errors
-            ),
+            findings=tuple(findings),
         )
 
-    def _finding(self, record: Record) -> Finding:
-        reason, message = explain(self._errors[record.key], self._source.url)
+    def _failed(self, record: Record, error: HarborBackupError) -> Finding:
+        reason, message = explain(error, self._source.url)
         return Finding.of(record, Status.FAILED, reason, message)
 
 
-def _misses_content(error: HarborBackupError | None) -> bool:
-    """Whether the destination has said that it lacks what it was believed to hold."""
-    return isinstance(error, HarborRefusedError) and error.reason is RefusalReason.INVALID
+def _unique(entries: Sequence[tuple[Record, Manifest]]) -> list[Manifest]:
+    """Return each manifest once: one that has several tags was pushed several times."""
+    return list({manifest.digest: manifest for _, manifest in entries}.values())

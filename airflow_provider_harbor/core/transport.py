@@ -318,12 +318,14 @@ def iter_content(response: requests.Response, block_bytes: int = BLOCK_BYTES) ->
             f"{redact(response.url)} was cut short after {received} bytes: {type(err).__name__}",
             method="GET",
             url=redact(response.url),
+            received_bytes=received,
         ) from err
     if announced is not None and announced.isdigit() and int(announced) != received:
         raise HarborConnectionError(
             f"{redact(response.url)} was cut short: {received} of {announced} bytes came",
             method="GET",
             url=redact(response.url),
+            received_bytes=received,
         )
 
 

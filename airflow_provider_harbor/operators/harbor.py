@@ -30,10 +30,13 @@ from airflow_provider_harbor.core.backup import copy_project, finish_run, invent
 from airflow_provider_harbor.core.exceptions import (
     PASSING_ERRORS,
     BackupIncompleteError,
+    BackupInterruptedError,
     HarborBackupError,
     HarborConfigurationError,
     HarborTlsError,
 )
+from airflow_provider_harbor.core.failures import PASSING_REASONS
+from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
 from airflow_provider_harbor.core.store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
@@ -73,6 +76,33 @@ def open_store(url: str | None) -> BackupStore:
     return BackupStore(url or conf.get_mandatory_value("harbor", "store"))
 
 
+def _url_of(conn_id: str) -> str:
+    """Return where a connection leads, for a report that is written whatever is wrong with it."""
+    try:
+        return HarborHook(conn_id).url
+    except HarborConfigurationError:
+        return f"connection {conn_id!r}"
+
+
+def _errors_of_gaps(
+    store: BackupStore, run: str, refs: Iterable[dict[str, Any]]
+) -> dict[str, Exception]:
+    """Return an error for each project of which some repositories could not be listed."""
+    errors: dict[str, Exception] = {}
+    for project in (ref["project"] for ref in refs if ref["gaps"]):
+        left = store.read_project(run, project)
+        gaps = left.gaps if left else ()
+        kind = BackupIncompleteError
+        if any(gap.reason in PASSING_REASONS for gap in gaps):
+            kind = BackupInterruptedError
+        errors[project] = kind(
+            f"project {project}: {human_count(len(gaps), 'repository')} could not be listed whole; "
+            "the others are copied",
+            [f"repository {gap}" for gap in gaps],
+        )
+    return errors
+
+
 class HarborHealthCheckOperator(BaseOperator):
     """Make sure that Harbor is there, is healthy and accepts the login; the destination, too.
 
@@ -106,19 +136,15 @@ class HarborHealthCheckOperator(BaseOperator):
 
     def _check(self) -> dict[str, Any]:
         hook = HarborHook(self.harbor_conn_id)
-        with closing(hook.get_conn()):
+        with closing(hook.get_conn()) as client:
             status = hook.check(require_healthy=as_flag(self.require_healthy))
-        self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
-        found = status.to_json()
-        if self.destination_conn_id:
-            with closing(HarborHook(self.destination_conn_id).get_destination()) as destination:
-                if destination.url == status.url:
-                    raise HarborConfigurationError(
-                        f"the connections {self.harbor_conn_id!r} and {self.destination_conn_id!r} "
-                        "name the same registry, and it is no backup of itself"
-                    )
-                found["destination"] = {"url": destination.url, "kind": destination.kind}
-            self.log.info("The destination %s is a %s", destination.url, destination.kind)
+            self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
+            found = status.to_json()
+            if self.destination_conn_id:
+                with closing(HarborHook(self.destination_conn_id).get_destination()) as destination:
+                    destination.require_other(client)
+                    found["destination"] = {"url": destination.url, "kind": destination.kind}
+                self.log.info("The destination %s is a %s", destination.url, destination.kind)
         return found
 
 
@@ -202,6 +228,7 @@ class HarborInventoryOperator(BaseOperator):
                 self.unit["projects"],
                 lambda name: inventory_project(client, store, run, name, progress=tell).to_json(),
             )
+        errors |= _errors_of_gaps(store, run, refs)
         if errors:
             context["ti"].xcom_push(key="return_value", value=refs)
             raise combined(errors, self.unit)
@@ -307,10 +334,12 @@ class HarborCopyOperator(BaseOperator):
     ) -> None:
         """Let the report say why nothing was copied: the destination could not be reached."""
         for ref in refs:
+            left = store.read_project(run, ref.project)
             result = ProjectResult(
                 project=ref.project,
                 run=run,
                 inventory=ref,
+                gaps=left.gaps if left and left.inventory == ref else (),
                 error=str(err),
                 dry_run=as_flag(self.plan_only),
                 harbor_url=HarborHook(self.harbor_conn_id).url,
@@ -371,9 +400,9 @@ class HarborSnapshotOperator(BaseOperator):
             store,
             context["run_id"],
             [project for unit in self.units or () for project in unit["projects"]],
-            harbor_url=HarborHook(self.harbor_conn_id).url,
+            harbor_url=_url_of(self.harbor_conn_id),
             harbor_version=(self.status or {}).get("harbor_version", ""),
-            destination=HarborHook(self.destination_conn_id).url,
+            destination=_url_of(self.destination_conn_id),
             # Not `start_date`, which Airflow sets anew when a task of the run is cleared.
             started_at=context["dag_run"].run_after,
             dry_run=plan_only,

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_harbor.core import referrers
 from tests.core.rig import Backup, login, registry_login
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry
+
+
+@pytest.fixture(autouse=True)
+def short_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes lists of referrers here, so that nobody is waited for."""
+    monkeypatch.setattr(referrers, "_MOMENT_SECONDS", 0.0)
 
 
 @pytest.fixture

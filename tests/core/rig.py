@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from airflow_provider_harbor.core.destination import (
 )
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.inventory import Inventory, take_inventory
+from airflow_provider_harbor.core.leases import Lease
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.registry import RegistryClient
 from airflow_provider_harbor.core.report import RunReport
@@ -63,6 +67,18 @@ def fill_small(harbor: HarborDouble) -> dict[str, Content]:
     }
 
 
+def list_patiently(client: HarborClient, project: str) -> Inventory:
+    """List a project without waiting between the rounds."""
+    return take_inventory(client, project, sleep=lambda seconds: None)
+
+
+def list_whole(client: HarborClient, project: str) -> list[Record]:
+    """List a project of which everything can be listed."""
+    inventory = list_patiently(client, project)
+    assert not inventory.gaps
+    return list(inventory.records)
+
+
 def make_immutable(harbor: HarborDouble, project: str, tags: str) -> None:
     """Set a rule that makes the tags of a project which fit a glob immutable."""
     requests.post(
@@ -94,6 +110,20 @@ class Backup:
     def run(self, destination: Destination, **options: Any) -> RunReport:
         """Back up all projects, and conclude the run."""
         run = f"night-{next(self._nights)}"
+        with self.lease(destination, run) as lease:
+            return self._run(destination, run, lease=lease, **options)
+
+    @contextmanager
+    def lease(self, destination: Destination, run: str) -> Iterator[Lease]:
+        """Hold the lease as the command line does: it is given back whatever happens."""
+        lease = self.store.lease(destination.url, run, is_process=True)
+        try:
+            with lease:
+                yield lease
+        finally:
+            lease.release()
+
+    def _run(self, destination: Destination, run: str, **options: Any) -> RunReport:
         started_at = datetime.now(timezone.utc)
         names = [project.name for project in list_projects(self.client)]
         for name in names:

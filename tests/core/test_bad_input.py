@@ -140,8 +140,8 @@ def test_what_needs_a_lost_blob_fails_with_it_and_says_why(
     assert {d: f.reason for d, f in findings.items()} == {
         bad.digest: "missing-blob",
         index.digest: "not-tried",
-        signature.digest: "not-tried",
     }
+    assert registry_login(other_harbor).get_manifest("p/multi", signature.digest)
     assert bad.digest in findings[index.digest].message
 
 
@@ -246,6 +246,7 @@ def test_a_destination_that_cannot_be_listed_is_told_from_the_source(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:
     other_harbor.create_project("alpha")
+    other_harbor.push("alpha/app", Image("there"), "1")
     other_harbor.faults.add(Fault(path="/projects/alpha/artifacts", times=None, status=403))
     report = backup.run(reach(other_harbor))
     assert_partial(backup, report)
@@ -408,7 +409,7 @@ def test_a_damaged_inventory_is_not_copied(
 @pytest.mark.parametrize(
     ("path", "what"),
     [
-        ("/projects/alpha/artifacts", "504"),
+        (r"/projects/alpha/.*artifacts\?", "504"),
         ("/projects/alpha/repositories", "500"),
     ],
 )

@@ -331,7 +331,7 @@ def test_a_bug_is_one_failed_project_and_no_traceback(
     arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
     assert cli.main(arguments) == 1
     err = capsys.readouterr().err
-    assert "FAILED alpha: unexpected RuntimeError: surprise (a bug" in err
+    assert "FAILED alpha: unexpected RuntimeError: surprise. This is a defect" in err
     assert "[2/3] beta: " in err
     assert "Traceback" not in err
     assert cli.main([*arguments, "--verbose"]) == 1
@@ -440,7 +440,7 @@ def test_a_robot_that_does_not_see_all(filled, login, one_error, output):
     login(name, "Robot-12345")
     code, message = one_error(filled.url)
     assert code == 2
-    assert "quota:list" in message
+    assert "robot:list" in message
     arguments = ["inventory", filled.url, "--output", str(output), "--project", "alpha"]
     assert cli.main(arguments) == 0
 
@@ -697,7 +697,11 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
     document = json.loads(out)
     assert document["exit_code"] == 130
     assert document["interrupted"] is True
-    assert "generated-0" in document["missing"]
+    assert document["missing"] == ["library"]
+    assert any(
+        line.startswith("project generated-0: it was listed, but not copied")
+        for line in document["failures"]
+    )
     assert "stopping; " in err
     assert "Traceback" not in err
     only(state / "snapshots", "*/partial.json")
@@ -707,6 +711,65 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
     assert done.returncode == 0
     # Manifests that were there stay: two projects, and what was done of the third.
     assert json.loads(done.stdout)["present"] > 2 + 5
+
+
+def test_a_second_one_at_once_says_which_run_is_on(filled, other_harbor, tmp_path, capsys):
+    slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
+    state = tmp_path / "state"
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state)]
+    first = start(*arguments)
+    wait_until(lambda: slow.hits > 0)
+    assert cli.main(arguments) == 4
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"the run cli-\S+ on \S+, begun .* ago, writes to the same dest", message)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert cli.main(arguments) == 0
+
+
+def test_a_killed_one_keeps_no_other_from_running(filled, other_harbor, tmp_path):
+    slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    first = start(*arguments)
+    wait_until(lambda: slow.hits > 0)
+    first.kill()
+    first.communicate(timeout=30)
+    filled.faults.clear()
+    assert cli.main(arguments) == 0
+
+
+def test_stopped_while_the_report_is_written_it_says_what_is_kept(
+    filled, other_harbor, tmp_path, capsys, monkeypatch
+):
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "finish_run", stopped)
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "s")]) == 130
+    shown = capsys.readouterr()
+    assert "What was copied stays copied" in shown.out
+    assert "nothing was changed" not in shown.err + shown.out
+
+
+def test_a_repository_that_cannot_be_listed_is_named_and_the_others_are_copied(
+    filled, other_harbor, tmp_path, capsys, no_waiting
+):
+    filled.push("alpha/bad", Image("bad"), "1.0")
+    for path in ("/projects/alpha/artifacts", "/alpha/repositories/bad/"):
+        filled.faults.add(Fault(path=path, status=500, times=None))
+    state = tmp_path / "state"
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(state)]) == 1
+    shown = capsys.readouterr()
+    assert "[1/3] FAILED repository alpha/bad: " in shown.err
+    assert "2 of 3 projects" in shown.out
+    assert other_harbor.state.artifact("alpha/app", "1.0")
+    page = only(state / "reports", "*.html").read_text()
+    assert "Repositories not listed whole" in page
+    output = tmp_path / "inventory.jsonl"
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 1
+    assert not output.exists()
+    assert "alpha/app" in output.with_name("inventory.jsonl.partial").read_text()
+    assert "NOT everything is listed: 2 of 3 projects" in capsys.readouterr().out
 
 
 def test_stopped_before_anything_was_begun(filled, output):

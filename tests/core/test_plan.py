@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_harbor.core.exceptions import HarborServerError
 from airflow_provider_harbor.core.manifest import digest_of
 from airflow_provider_harbor.core.models import Tag
 from airflow_provider_harbor.core.plan import Holdings, plan_copy
@@ -73,7 +75,8 @@ def test_what_a_step_needs_comes_before_it_or_is_there(data: st.DataObject) -> N
         for digest in (*record.children, *([record.subject] if record.subject else [])):
             is_there = digest in held.digests.get(record.repository, ())
             assert is_there or (record.repository, digest) in sent
-            assert is_there or digest in step.after
+            waits_for = step.after if digest in record.children else step.behind
+            assert is_there or digest in waits_for
         if step.needs_content:
             assert not held.has(record)
             sent.add(record.key)
@@ -106,7 +109,8 @@ def test_tags_wait_for_the_signatures_that_come_with_their_artifact() -> None:
     signature = record(DIGESTS[1], "sig", role=Role.ACCESSORY, subject=DIGESTS[0])
     first, second = plan_copy([signature, image], Holdings()).steps
     assert (first.record, first.tags_last) == (image, True)
-    assert (second.record, second.tags_last, second.after) == (signature, False, (DIGESTS[0],))
+    assert (second.record, second.tags_last) == (signature, False)
+    assert (second.after, second.behind) == ((), (DIGESTS[0],))
 
 
 def test_a_tag_that_names_something_else_there_is_set_again() -> None:
@@ -115,12 +119,41 @@ def test_a_tag_that_names_something_else_there_is_set_again() -> None:
     assert (step.needs_content, step.tags) == (False, ("v1",))
 
 
-def test_a_loop_in_a_damaged_list_ends() -> None:
-    loop = [
-        record(DIGESTS[0], children=(DIGESTS[1],)),
-        record(DIGESTS[1], children=(DIGESTS[0], DIGESTS[1])),
-    ]
-    assert len(plan_copy(loop, Holdings()).steps) == 2
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ({"children": (DIGESTS[1],)}, {"children": (DIGESTS[0],)}),
+        ({"children": (DIGESTS[1],)}, {"subject": DIGESTS[0]}),
+        ({"children": (DIGESTS[1],)}, {"children": (DIGESTS[1],)}),
+        ({"subject": DIGESTS[1]}, {"subject": DIGESTS[1]}),
+    ],
+    ids=["two indexes", "an index and its subject", "a child of itself", "a subject of itself"],
+)
+def test_what_is_listed_in_a_circle_is_excluded_and_the_rest_goes_on(
+    fields: tuple[dict[str, object], dict[str, object]],
+) -> None:
+    circle = [record(DIGESTS[n], **values) for n, values in enumerate(fields)]
+    other = record(DIGESTS[2])
+    plan = plan_copy([*circle, other], Holdings())
+    assert {r.digest for r, error in plan.excluded if "circle" in str(error)} == set(DIGESTS[:2])
+    assert [step.record for step in plan.steps] == [other]
+
+
+def test_nothing_is_planned_where_the_destination_could_not_be_asked() -> None:
+    error = HarborServerError(status=500)
+    held = Holdings(unknown={"p/a": error})
+    plan = plan_copy([record(DIGESTS[0]), record(DIGESTS[1])], held)
+    assert [(r.digest, e) for r, e in plan.excluded] == [(d, error) for d in sorted(DIGESTS[:2])]
+    assert not plan.steps
+
+
+def test_an_older_inventory_moves_no_tag_but_sets_those_that_are_not_there() -> None:
+    held = Holdings(digests={"p/a": frozenset(DIGESTS[:2])}, tags={"p/a": {"v1": DIGESTS[1]}})
+    wanted = record(DIGESTS[0], "v1", "v2")
+    plan = plan_copy([wanted], held, moves_tags=False)
+    (step,) = plan.steps
+    assert (step.needs_content, step.tags) == (False, ("v2",))
+    assert plan.withheld == {wanted.key: ("v1",)}
 
 
 def test_a_dry_run_says_how_much_there_is_to_do() -> None:

@@ -55,6 +55,7 @@ def inventory(project: str = "library", records: int = 10) -> InventoryRef:
             digests=records - 1,
             size_bytes=3 * 1024**3,
         ),
+        listed_at="2025-11-25T01:00:00.000000+00:00",
     )
 
 

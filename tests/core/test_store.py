@@ -24,10 +24,12 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
 )
 from airflow_provider_harbor.core.models import Tag
-from airflow_provider_harbor.core.plan import Holdings
+from airflow_provider_harbor.core.plan import Holdings, Known
 from airflow_provider_harbor.core.records import Counts, Record, Role
 from airflow_provider_harbor.core.results import InventoryRef, ProjectResult
 from airflow_provider_harbor.core.store import BackupStore
+
+NOW = datetime(2025, 11, 25, 1, tzinfo=timezone.utc)
 
 RUN = "scheduled__2025-11-25T01:00:00+00:00"
 KEY = "scheduled__2025-11-25T01_00_00_00_00"
@@ -159,22 +161,25 @@ class TestOpenFor:
 class TestInventories:
     def test_what_was_written_is_read_sorted(self, store: BackupStore) -> None:
         records = [record(2), record(1), record(3, "library/alpine")]
-        ref = store.write_inventory(RUN, "library", records)
+        ref = store.write_inventory(RUN, "library", records, listed_at=NOW)
         assert list(store.iter_inventory(ref)) == [records[2], records[1], records[0]]
 
     def test_reference_tells_what_it_holds(self, local: BackupStore) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1), record(2)])
+        ref = local.write_inventory(RUN, "library", [record(1), record(2)], listed_at=NOW)
         assert ref.path == f"inventories/library/{KEY}.jsonl.gz"
         assert ref.counts == Counts(repositories=1, artifacts=2, tags=2, digests=2, size_bytes=2000)
         assert InventoryRef.from_json(json.loads(json.dumps(ref.to_json()))) == ref
 
     def test_an_empty_project_has_an_inventory_too(self, store: BackupStore) -> None:
-        ref = store.write_inventory(RUN, "library", [])
+        ref = store.write_inventory(RUN, "library", [], listed_at=NOW)
         assert list(store.iter_inventory(ref)) == []
         assert ref.counts == Counts()
 
     def test_equal_content_is_equal_bytes(self, local: BackupStore, root: Path) -> None:
-        refs = [local.write_inventory(run, "library", [record(1)]) for run in ("one", "two")]
+        refs = [
+            local.write_inventory(run, "library", [record(1)], listed_at=NOW)
+            for run in ("one", "two")
+        ]
         first, second = ((root / ref.path).read_bytes() for ref in refs)
         assert first == second
         assert first[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "no name, no time"
@@ -183,14 +188,14 @@ class TestInventories:
         )
 
     def test_listing_the_same_again_writes_nothing(self, local: BackupStore, root: Path) -> None:
-        first = local.write_inventory(RUN, "library", [record(1)])
-        assert local.write_inventory(RUN, "library", [record(1)]) == first
+        first = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
+        assert local.write_inventory(RUN, "library", [record(1)], listed_at=NOW) == first
         assert files_below(root) == [first.path]
 
     def test_listing_something_else_keeps_the_older_one(self, local: BackupStore) -> None:
-        first = local.write_inventory(RUN, "library", [record(1)])
-        second = local.write_inventory(RUN, "library", [record(2)])
-        third = local.write_inventory(RUN, "library", [record(3)])
+        first = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
+        second = local.write_inventory(RUN, "library", [record(2)], listed_at=NOW)
+        third = local.write_inventory(RUN, "library", [record(3)], listed_at=NOW)
         assert second.path == f"inventories/library/{KEY}.2.jsonl.gz"
         assert third.path == f"inventories/library/{KEY}.3.jsonl.gz"
         assert list(local.iter_inventory(first)) == [record(1)]
@@ -198,12 +203,12 @@ class TestInventories:
     def test_listing_again_takes_the_older_result_away(self, store: BackupStore) -> None:
         store.write_project(RUN, result("library"))
         store.write_project(RUN, result("other"))
-        store.write_inventory(RUN, "library", [record(1)])
+        store.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
         assert [r.project for r in store.iter_projects(RUN)] == ["other"]
 
     @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
     def test_a_truncated_file_is_named(self, local: BackupStore, root: Path, kept: float) -> None:
-        ref = local.write_inventory(RUN, "library", [record(n) for n in range(100)])
+        ref = local.write_inventory(RUN, "library", [record(n) for n in range(100)], listed_at=NOW)
         content = (root / ref.path).read_bytes()
         (root / ref.path).write_bytes(content[: int(len(content) * kept)])
         with pytest.raises(IntegrityError, match=rf"{KEY}\.jsonl\.gz is damaged"):
@@ -219,7 +224,7 @@ class TestInventories:
         ],
     )
     def test_another_file_is_named(self, local: BackupStore, root: Path, content: bytes) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1)])
+        ref = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
         (root / ref.path).write_bytes(content)
         with pytest.raises(IntegrityError, match=rf"{KEY}\.jsonl\.gz is damaged"):
             list(local.iter_inventory(ref))
@@ -227,8 +232,8 @@ class TestInventories:
     def test_another_inventory_in_its_place_is_noticed(
         self, local: BackupStore, root: Path
     ) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1), record(2)])
-        other = local.write_inventory("other", "library", [record(1)])
+        ref = local.write_inventory(RUN, "library", [record(1), record(2)], listed_at=NOW)
+        other = local.write_inventory("other", "library", [record(1)], listed_at=NOW)
         (root / ref.path).write_bytes((root / other.path).read_bytes())
         with pytest.raises(DigestMismatchError) as caught:
             list(local.iter_inventory(ref))
@@ -237,7 +242,7 @@ class TestInventories:
         assert caught.value.where.endswith(ref.path)
 
     def test_a_lost_file_stays_the_error_of_the_storage(self, store: BackupStore) -> None:
-        ref = store.write_inventory(RUN, "library", [record(1)])
+        ref = store.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
         with pytest.raises(FileNotFoundError):
             list(store.iter_inventory(replace(ref, path="inventories/library/lost.jsonl.gz")))
 
@@ -278,7 +283,7 @@ class TestProjects:
     def test_the_longest_name_that_harbor_allows_is_fine(self, local: BackupStore) -> None:
         names = ["p" * 254 + end for end in "ab"]
         for name in names:
-            local.write_inventory(RUN, name, [])
+            local.write_inventory(RUN, name, [], listed_at=NOW)
             local.write_plan(RUN, name, {})
             local.write_project(RUN, result(name))
         assert {r.project for r in local.iter_projects(RUN)} == set(names)
@@ -357,10 +362,17 @@ class TestEndOfARun:
 
 
 class TestKnownHoldings:
-    KNOWN = Holdings(
-        digests={"library/nginx": frozenset({digest(1), digest(2)}), "library/bare": frozenset()},
-        tags={"library/nginx": {"1.25": digest(1)}, "library/bare": {}},
-        asked={"library/nginx": datetime(2025, 11, 25, 1, tzinfo=timezone.utc)},
+    KNOWN = Known(
+        holdings=Holdings(
+            digests={
+                "library/nginx": frozenset({digest(1), digest(2)}),
+                "library/bare": frozenset(),
+            },
+            tags={"library/nginx": {"1.25": digest(1)}, "library/bare": {}},
+            asked={"library/nginx": datetime(2025, 11, 25, 1, tzinfo=timezone.utc)},
+        ),
+        run="night-2",
+        listed_at="2025-11-25T01:00:00+00:00",
     )
 
     def test_what_was_written_is_read(self, store: BackupStore) -> None:
@@ -368,7 +380,7 @@ class TestKnownHoldings:
         assert store.read_known(REGISTRY, "library") == self.KNOWN
 
     def test_nothing_is_known_before(self, store: BackupStore) -> None:
-        assert store.read_known(REGISTRY, "library") is None
+        assert store.read_known(REGISTRY, "library") == Known()
 
     def test_path_names_the_host(self, local: BackupStore) -> None:
         path = local.write_known(REGISTRY, "library", self.KNOWN)
@@ -376,7 +388,7 @@ class TestKnownHoldings:
 
     def test_destinations_of_one_key_are_not_mixed_up(self, local: BackupStore) -> None:
         local.write_known("https://registry", "library", self.KNOWN)
-        assert local.read_known("http://registry", "library") is None
+        assert local.read_known("http://registry", "library") == Known()
 
     @pytest.mark.parametrize(
         "content",
@@ -412,4 +424,4 @@ class TestKnownHoldings:
     ) -> None:
         path = local.write_known(REGISTRY, "library", self.KNOWN)
         (root / path).write_bytes(content)
-        assert local.read_known(REGISTRY, "library") is None
+        assert local.read_known(REGISTRY, "library") == Known()

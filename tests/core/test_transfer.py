@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 import requests
 
-from airflow_provider_harbor.core.destination import Destination
-from airflow_provider_harbor.core.manifest import Manifest
+from airflow_provider_harbor.core.destination import Destination, PlainDestination
 from airflow_provider_harbor.core.records import Record
 from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import RegistryClient, referrers_tag
@@ -34,6 +29,8 @@ from tests.double.content import (
     sigstore_bundle,
 )
 from tests.registry_server import PlainRegistry
+
+ANOTHER_NIGHT = datetime(2026, 5, 4, 3, 30, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -234,39 +231,6 @@ def test_a_plain_registry_keeps_the_referrers_under_their_tag(
     assert {child.digest for child in listed.children} == referrers
 
 
-def test_two_copies_at_once_keep_both_referrers_in_the_list(plain_registry: PlainRegistry) -> None:
-    client = RegistryClient(plain_registry.url)
-    subject = Image("subject")
-    attached = [
-        Manifest.from_bytes(content.manifest, content.media_type, "test")
-        for content in (sbom_for(subject), sigstore_bundle(subject))
-    ]
-    for content in (sbom_for(subject), sigstore_bundle(subject)):
-        for digest, blob in content.blobs.items():
-            client.put_blob("p/app", digest, blob)
-    for manifest in attached:
-        client.put_manifest("p/app", manifest.digest, manifest)
-    both_have_read = threading.Barrier(2)
-
-    class Slow(RegistryClient):
-        """Another process, which writes what it read at the same time as the other one."""
-
-        def put_manifest(self, *args: Any) -> Any:
-            with suppress(threading.BrokenBarrierError):
-                both_have_read.wait(timeout=0.5)
-            return super().put_manifest(*args)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(
-            pool.map(
-                lambda manifest: ReferrersTags(Slow(plain_registry.url)).add("p/app", manifest),
-                attached,
-            )
-        )
-    listed = {referrer.digest for referrer in client.iter_referrers("p/app", subject.digest)}
-    assert listed == {manifest.digest for manifest in attached}
-
-
 def test_a_list_of_referrers_that_the_source_keeps_under_a_tag_is_copied_as_it_is(
     harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
 ) -> None:
@@ -342,14 +306,70 @@ def test_a_record_is_believed_for_a_week(
     is_believed: bool,
 ) -> None:
     pushed = fill_small(harbor)
+    now = ANOTHER_NIGHT
+    backup.run(reach(plain_registry, now=lambda: now))
+    move_tag(plain_registry, "alpha/app", "1.0", pushed["untagged"].digest)
+    later = now + timedelta(days=days)
+    if is_believed:
+        # The night on which everything of this repository is asked for comes in between.
+        while (zlib.crc32(b"alpha/app") + later.toordinal()) % 7 == 0:
+            later -= timedelta(days=1)
+    destination = reach(plain_registry, now=lambda: later)
+    assert backup.run(destination).complete
+    there = destination.registry.find_manifest("alpha/app", "1.0")
+    assert there == pushed["untagged" if is_believed else "image"].digest
+
+
+def test_a_seventh_of_the_repositories_is_asked_for_everything_each_night(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    """Not all of them once a week: what was lost is found sooner, and no night is longer."""
+    for double in (harbor, other_harbor):
+        double.create_project("p")
+    names = [f"p/app{number}" for number in range(21)]
+    for name in names:
+        harbor.push(name, Image(name), "1")
+    clock = [ANOTHER_NIGHT]
+    destination = PlainDestination(registry_login(other_harbor), now=lambda: clock[0])
+    assert backup.run(destination).complete
+    nights = []
+    for _ in range(7):
+        clock[0] += timedelta(days=1)
+        other_harbor.requests.reset()
+        assert backup.run(destination).complete
+        nights.append(
+            {
+                path.split("/manifests/")[0]
+                for method, path, _ in other_harbor.requests.log
+                if method == "HEAD" and "/manifests/" in path
+            }
+        )
+    assert sum(len(night) for night in nights) == len(names)
+    assert set().union(*nights) == {f"/v2/{name}" for name in names}
+    assert max(len(night) for night in nights) < len(names) / 2
+
+
+def test_a_garbage_collection_at_a_plain_registry_is_noticed_the_next_night(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    """It takes all manifests without a tag, children of tagged indexes too."""
+    pushed = fill_small(harbor)
     destination = reach(plain_registry)
     backup.run(destination)
+    for child in pushed["index"].walk():
+        if child is not pushed["index"]:
+            delete(plain_registry, "beta/deep/multi", child.digest)
     delete(plain_registry, "alpha/app", pushed["untagged"].digest)
-    known = backup.store.read_known(plain_registry.url, "alpha")
-    assert known
-    at = datetime.now(timezone.utc) - timedelta(days=days)
-    backup.store.write_known(plain_registry.url, "alpha", replace(known, asked={"alpha/app": at}))
-    assert backup.run(destination).copied == (0 if is_believed else 1)
+    report = backup.run(destination)
+    assert report.complete, report.failures()
+    assert report.copied == 5
+    assert_holds(destination.registry, backup.records(report), backup.registry)
+
+
+def move_tag(registry: PlainRegistry, repository: str, tag: str, digest: str) -> None:
+    """Let somebody else move a tag at the registry."""
+    client = RegistryClient(registry.url)
+    client.put_manifest(repository, tag, client.get_manifest(repository, digest))
 
 
 def _any_list(client: RegistryClient) -> str:
@@ -403,7 +423,7 @@ def test_a_referrer_that_was_pushed_but_not_listed_before_a_kill_is_listed_by_th
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ReferrersTags, "add", killed)
+        patch.setattr(ReferrersTags, "put", killed)
         with pytest.raises(KeyboardInterrupt):
             backup.run(destination, workers=1)
     assert destination.registry.find_manifest("p/app", sbom.digest)

@@ -38,7 +38,7 @@ def held(harbor: HarborDouble) -> set[tuple[str, str, tuple[str, ...]]]:
         return {
             (record.repository, record.digest, tuple(tag.name for tag in record.tags))
             for project in client.iter_projects()
-            for record in take_inventory(client, project.name)
+            for record in take_inventory(client, project.name).records
         }
 
 

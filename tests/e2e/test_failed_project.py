@@ -175,5 +175,5 @@ def manifests_of(harbor: HarborDouble, source: HarborDouble) -> dict[tuple[str, 
 def _records(harbor: HarborDouble) -> list[tuple[tuple[str, str], list[str]]]:
     with HarborClient(harbor.url, harbor.user, harbor.password) as client:
         names = [project.name for project in client.iter_projects() if project.name in PROJECTS]
-        records = [record for name in names for record in take_inventory(client, name)]
+        records = [record for name in names for record in take_inventory(client, name).records]
     return [(record.key, [tag.name for tag in record.tags]) for record in records]

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
     HarborRefusedError,
     HarborSightError,
+    LeaseError,
     UnhealthyHarborError,
 )
 from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
@@ -98,13 +99,9 @@ def copy(store: BackupStore, refs: Any, *projects: str, **more: Any) -> HarborCo
 
 
 def snapshot(store: BackupStore, units: Any, **more: Any) -> HarborSnapshotOperator:
+    known = {"destination_conn_id": "there", "store": store.url}
     return HarborSnapshotOperator(
-        task_id="snapshot",
-        units=units,
-        destination_conn_id="there",
-        store=store.url,
-        outlets=[WHOLE],
-        **more,
+        task_id="snapshot", units=units, outlets=[WHOLE], **(known | more)
     )
 
 
@@ -132,7 +129,7 @@ def test_check_looks_at_the_destination_too(
 
 def test_a_harbor_is_no_destination_of_itself(filled: HarborDouble, task: Task) -> None:
     operator = HarborHealthCheckOperator(task_id="check", destination_conn_id="harbor_default")
-    with pytest.raises(HarborConfigurationError, match="name the same registry"):
+    with pytest.raises(HarborConfigurationError, match="are the same registry"):
         task.execute(operator)
 
 
@@ -255,7 +252,76 @@ def test_one_project_of_a_unit_cannot_be_listed(
     assert [ref["project"] for ref in task.xcoms["return_value"]] == ["library", "team-b"]
 
 
+def add_a_repository_that_cannot_be_listed(harbor: HarborDouble) -> None:
+    harbor.push("team-a/bad", Image("bad"), "v1")
+    for path in ("/projects/team-a/artifacts", "/repositories/bad/"):
+        harbor.faults.add(Fault(path=path, status=500, times=None))
+
+
+def test_one_repository_that_cannot_be_listed_fails_its_project_after_the_others_are_copied(
+    filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    add_a_repository_that_cannot_be_listed(filled)
+    with pytest.raises(BackupInterruptedError, match="1 repository could not") as caught:
+        task.execute(inventory(store, "team-a"))
+    assert "repository team-a/bad" in str(caught.value)
+
+    refs = task.xcoms["return_value"]
+    (result,) = task.execute(copy(store, refs, "team-a"))
+    assert not result["ok"]
+    assert other_harbor.state.artifact("team-a/app", "v1")
+    with pytest.raises(BackupIncompleteError, match="repository team-a/bad"):
+        task.execute(snapshot(store, [unit("team-a")]))
+
+    filled.faults.clear()
+    refs = task.execute(inventory(store, "team-a"))
+    task.execute(copy(store, refs, "team-a"))
+    assert task.execute(snapshot(store, [unit("team-a")]))["complete"]
+    assert other_harbor.state.artifact("team-a/bad", "v1")
+
+
+def test_a_repository_that_could_not_be_listed_is_not_forgotten_when_only_the_copy_runs_again(
+    filled: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    add_a_repository_that_cannot_be_listed(filled)
+    with pytest.raises(BackupInterruptedError):
+        task.execute(inventory(store, "team-a"))
+    refs = task.xcoms["return_value"]
+    with pytest.raises(HarborConfigurationError):
+        task.execute(copy(store, refs, "team-a", destination_conn_id="nowhere"))
+    for _ in range(2):
+        (result,) = task.execute(copy(store, refs, "team-a"))
+        assert not result["ok"]
+    left = store.read_project(RUN, "team-a")
+    assert left
+    assert [gap.repository for gap in left.gaps] == ["team-a/bad"]
+
+
 # -- copy
+
+
+def test_a_second_run_is_told_of_the_first_and_may_try_again(
+    filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    refs = task.execute(inventory(store, "team-a"))
+    other = store.lease(other_harbor.url, "manual__earlier")
+    other.acquire()
+    with pytest.raises(LeaseError, match="manual__earlier") as caught:
+        task.execute(copy(store, refs, "team-a"))
+    assert RETRY_POLICY.evaluate(caught.value, 1, 3).action.value == "retry"
+    other.release()
+    assert task.execute(copy(store, refs, "team-a"))
+
+
+def test_a_snapshot_ends_the_lease_of_its_run(
+    filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    refs = task.execute(inventory(store, "team-a"))
+    task.execute(copy(store, refs, "team-a"))
+    with pytest.raises(LeaseError):
+        store.lease(other_harbor.url, "manual__later").acquire()
+    task.execute(snapshot(store, [unit("team-a")]))
+    store.lease(other_harbor.url, "manual__later").acquire()
 
 
 def test_copy_brings_everything(
@@ -411,6 +477,15 @@ def test_whole_results_of_an_earlier_try_do_not_hide_that_this_one_failed(
 
     assert "backup.copy" not in str(caught.value)
     assert task.events[WHOLE].extra == {}
+
+
+def test_a_report_is_written_also_where_the_destination_is_no_connection(
+    filled: HarborDouble, store: BackupStore, task: Task, tmp_path: Path
+) -> None:
+    with pytest.raises(BackupIncompleteError, match="NOTHING was backed up"):
+        task.execute(snapshot(store, None, destination_conn_id="nowhere"))
+    (report,) = (tmp_path / "store/reports").glob("*.json")
+    assert json.loads(report.read_text())["destination"] == "connection 'nowhere'"
 
 
 # -- what is tried again
