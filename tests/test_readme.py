@@ -74,7 +74,7 @@ def test_its_robots_may_do_all_that_a_backup_needs(
 ) -> None:
     destination.state.configuration["project_creation_restriction"] = "adminonly"
     mine = create(source, system=rows("system"), project=rows("project"))
-    system = [row for row in rows("system") if row["resource"] != "quota"] + [CREATE]
+    system = [row for row in rows("system") if row["resource"] != "robot"] + [CREATE]
     theirs = create(destination, system=system, project=[*rows("project"), PUSH])
     for _ in range(2):  # the second run lists the destination
         assert back_up(source, destination, (mine, theirs), tmp_path, monkeypatch) == 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -21,6 +22,7 @@ from airflow_provider_harbor.core.exceptions import (
     UnhealthyHarborError,
 )
 from airflow_provider_harbor.core.harbor import HarborClient
+from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.models import Health, Project
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 # What listing and pulling go through. The others (job service, registry controller, portal,
 # scanner) run jobs and pages: a night without them is no reason for a night without a backup.
 NEEDED_COMPONENTS = frozenset({"core", "database", "redis", "registry"})
+# Source: Harbor 2.12 release notes; before, no robot can have the permission `robot:list`.
+_ROBOTS_READ_ROBOTS = (2, 12, 0)
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -74,13 +78,15 @@ def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> Harbo
         HarborConnectionError: Nobody answers; `HarborTlsError` when the certificate is wrong.
         HarborProtocolError: Something else than Harbor answers.
         HarborAuthError: Harbor did not accept the login.
+        HarborRouteError: A proxy before Harbor changes paths.
         UnhealthyHarborError: Harbor says so itself.
     """
     client.ping()
     health = client.get_health()
     if require_healthy:
         _require_health(client.url, health)
-    info = client.check_login()
+    info = client.system_info
+    client.check_paths()
     user = client.get_current_user()
     statistics = client.get_statistics()
     is_admin = bool(user and user.get("sysadmin_flag"))
@@ -158,18 +164,17 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _no_match(client: HarborClient, pattern: str, projects: Sequence[Project]) -> str:
     names = [project.name for project in projects]
-    shown = ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")
     return (
         f"no project matches {pattern!r}. {client.user!r} sees {len(names)} projects at "
-        f"{client.url}: {shown or 'none'}. Correct the name, or give the login access"
+        f"{client.url}: {_listed(names) or 'none'}. Correct the name, or give the login access"
     )
 
 
 def _prove_sight(client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]) -> None:
     """Compare what was listed with what Harbor says that it has.
 
-    An administrator's statistics count all projects. A robot's do not; but each project has a
-    quota, and the list of quotas is not filtered by what the robot may see.
+    An administrator's statistics count all projects. A robot's do not; what proves its sight are
+    its own permissions, which it may read since Harbor 2.12, or else the list of quotas.
     """
     total = client.get_statistics().total_project_count
     if total:
@@ -177,22 +182,91 @@ def _prove_sight(client: HarborClient, seen: set[str], is_wanted: Callable[[str]
             raise HarborSightError(
                 f"{client.user!r} sees {len(seen)} of the {total} projects of {client.url}"
             )
+    elif client.version >= _ROBOTS_READ_ROBOTS:
+        _prove_by_permissions(client, seen, is_wanted)
+    else:
+        _prove_by_quotas(client, seen, is_wanted)
+
+
+def _prove_by_permissions(
+    client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]
+) -> None:
+    """Make sure that a robot sees all projects: Harbor hides none from it that may see any.
+
+    The list of quotas is no proof: Harbor makes none for a project while quotas are switched off.
+    But it can name a project that is hidden.
+
+    Source: Harbor src/server/v2.0/handler/project.go, ListProjects and CreateProject.
+    """
+    try:
+        permissions = client.find_own_permissions()
+    except HarborAuthError as err:
+        raise _unproved(
+            client,
+            seen,
+            "Give the robot the system permission 'robot:list' (its own permissions are the proof)",
+        ) from err
+    if permissions is not None and any(map(_sees_all, permissions)):
         return
+    with suppress(HarborAuthError):
+        _require_none_hidden(client, set(client.iter_quota_projects()) - seen, is_wanted)
+    raise _unproved(
+        client,
+        seen,
+        "Give the robot the system permission 'project:list', or permissions on all projects",
+    )
+
+
+def _sees_all(permission: Mapping[str, Any]) -> bool:
+    access = permission.get("access") or []
+    if permission.get("kind") == "project":
+        return permission.get("namespace") == "*" and bool(access)
+    return permission.get("kind") == "system" and any(
+        item.get("resource") == "project" and item.get("action") == "list" for item in access
+    )
+
+
+def _prove_by_quotas(
+    client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]
+) -> None:
+    """Compare with the list of quotas, which is not filtered by what a robot may see."""
     try:
         existing = {name for name in client.iter_quota_projects() if name}
     except HarborAuthError as err:
-        raise HarborSightError(
-            f"{client.user!r} sees {len(seen)} projects at {client.url}, and nothing proves that "
-            "these are all. Give the robot the system permission 'quota:list' (its list of quotas "
-            "names every project), or name the projects to back up, without wildcards"
+        raise _unproved(
+            client,
+            seen,
+            "Give the robot the system permission 'quota:list' (its list "
+            "of quotas names every project)",
         ) from err
-    hidden = sorted(filter(is_wanted, existing - seen))
-    if hidden or (seen and not existing):
-        names = ", ".join(hidden[:10]) + (" and more" if len(hidden) > 10 else "")
-        raise HarborSightError(
-            f"{client.user!r} does not see {len(hidden)} projects of {client.url}: {names}. Give "
-            "the robot its permissions on them, leave them out, or name the projects to back up"
-            if hidden
-            else f"{client.url} keeps no quotas, so nothing proves that the {len(seen)} projects "
-            f"which {client.user!r} sees are all. Name the projects to back up"
+    _require_none_hidden(client, existing - seen, is_wanted)
+    if without := sorted(seen - existing):
+        raise _unproved(
+            client,
+            seen,
+            f"Harbor keeps no quota of {_listed(without)}: it makes none while quotas "
+            "for each project are switched off, so its list of quotas is no proof. Log in as an "
+            "administrator",
         )
+
+
+def _require_none_hidden(
+    client: HarborClient, unseen: set[str], is_wanted: Callable[[str], bool]
+) -> None:
+    if hidden := sorted(filter(is_wanted, unseen)):
+        raise HarborSightError(
+            f"{client.user!r} does not see {human_count(len(hidden), 'project')} of {client.url}: "
+            f"{_listed(hidden)}. Give the robot its permissions on them, leave them out, or name "
+            "the projects to back up"
+        )
+
+
+def _unproved(client: HarborClient, seen: set[str], remedy: str) -> HarborSightError:
+    return HarborSightError(
+        f"{client.user!r} sees {human_count(len(seen), 'project')} at {client.url}, and nothing "
+        f"proves that these are all. {remedy}, or name the projects to back up, without wildcards"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from airflow_provider_harbor.core.check import check_harbor, list_projects
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborConfigurationError,
+    HarborProtocolError,
     HarborSightError,
     UnhealthyHarborError,
 )
@@ -19,9 +21,12 @@ from tests.double import Fault, HarborDouble
 from tests.double.server import READS, ROBOT_SECRET
 
 
-def backup_robot(harbor: HarborDouble, *namespaces: str, quotas: bool = True) -> HarborClient:
-    """Return the login of a robot with the permissions that the README names."""
-    system = ["project:list"] + (["quota:list"] if quotas else [])
+def backup_robot(
+    harbor: HarborDouble,
+    *namespaces: str,
+    system: tuple[str, ...] = ("project:list", "robot:list"),
+) -> HarborClient:
+    """Return the login of a robot, by default with the permissions that the README names."""
     rows = [{"resource": r, "action": a} for r, actions in READS.items() for a in actions]
     permissions = [
         {"kind": "project", "namespace": namespace, "access": rows} for namespace in namespaces
@@ -106,16 +111,27 @@ def test_all_projects_come_sorted(harbor: HarborDouble) -> None:
     assert [p.name for p in list_projects(login(harbor))] == ["2024", "a", "b", "library"]
 
 
+def old_harbor() -> HarborDouble:
+    """A Harbor in which no robot may read its own permissions."""
+    return HarborDouble(version="v2.11.2")
+
+
+OLD_ROBOT = ("project:list", "quota:list")
+
+
 @pytest.mark.parametrize("path", ["/statistics", "/quotas"])
 def test_a_project_that_is_created_while_they_are_listed_is_listed(
-    harbor: HarborDouble, path: str
+    path: str,
 ) -> None:
-    client = login(harbor) if path == "/statistics" else backup_robot(harbor, "*")
-    fault = harbor.faults.add(
-        Fault(path=path, callback=lambda double: double.create_project("late"))
-    )
-    assert [p.name for p in list_projects(client)] == ["late", "library"]
-    assert fault.hits == 1
+    with old_harbor() as harbor:
+        client = login(harbor)
+        if path == "/quotas":
+            client = backup_robot(harbor, "*", system=OLD_ROBOT)
+        fault = harbor.faults.add(
+            Fault(path=path, callback=lambda double: double.create_project("late"))
+        )
+        assert [p.name for p in list_projects(client)] == ["late", "library"]
+        assert fault.hits == 1
 
 
 @pytest.mark.parametrize(
@@ -146,14 +162,63 @@ def test_excluding_everything_is_an_error(harbor: HarborDouble) -> None:
         list_projects(login(harbor), (), ["*"])
 
 
-def test_a_robot_on_all_projects_proves_its_sight_by_the_quotas(harbor: HarborDouble) -> None:
+@pytest.mark.parametrize(
+    ("namespaces", "system"),
+    [
+        (("*",), ("project:list", "robot:list")),
+        (("*",), ("robot:list",)),
+        (("library", "secret"), ("project:list", "robot:list")),
+    ],
+)
+def test_a_robot_proves_its_sight_by_its_own_permissions(
+    harbor: HarborDouble, namespaces: tuple[str, ...], system: tuple[str, ...]
+) -> None:
     harbor.create_project("secret")
-    assert [p.name for p in list_projects(backup_robot(harbor, "*"))] == ["library", "secret"]
+    client = backup_robot(harbor, *namespaces, system=system)
+    assert [p.name for p in list_projects(client)] == ["library", "secret"]
 
 
-def test_a_robot_that_cannot_prove_its_sight_is_told_what_it_needs(harbor: HarborDouble) -> None:
-    with pytest.raises(HarborSightError, match="quota:list"):
-        list_projects(backup_robot(harbor, "*", quotas=False))
+@pytest.mark.parametrize("system", [("project:list",), ("project:list", "quota:list")])
+def test_a_robot_that_cannot_prove_its_sight_is_told_what_it_needs(
+    harbor: HarborDouble, system: tuple[str, ...]
+) -> None:
+    with pytest.raises(HarborSightError, match="'robot:list'"):
+        list_projects(backup_robot(harbor, "*", system=system))
+
+
+def test_a_robot_of_some_projects_only_is_told_so(harbor: HarborDouble) -> None:
+    harbor.create_project("hidden")
+    with pytest.raises(HarborSightError, match="'project:list', or permissions on all"):
+        list_projects(backup_robot(harbor, "library", system=("robot:list",)))
+
+
+def test_a_robot_of_an_old_harbor_proves_its_sight_by_the_quotas() -> None:
+    with old_harbor() as harbor:
+        harbor.create_project("secret")
+        client = backup_robot(harbor, "*", system=OLD_ROBOT)
+        assert [p.name for p in list_projects(client)] == ["library", "secret"]
+    with old_harbor() as harbor, pytest.raises(HarborSightError, match="'quota:list'"):
+        list_projects(backup_robot(harbor, "*", system=("project:list",)))
+
+
+def test_quotas_prove_nothing_where_a_visible_project_has_none() -> None:
+    """Harbor makes none for a project while quotas for each project are switched off."""
+    with old_harbor() as harbor:
+        harbor.state.configuration["quota_per_project_enable"] = False
+        harbor.create_project("without")
+        client = backup_robot(harbor, "*", system=OLD_ROBOT)
+        with pytest.raises(HarborSightError, match="no quota of without"):
+            list_projects(client)
+        assert [p.name for p in list_projects(client, ["without"])] == ["without"]
+
+
+def test_a_project_without_a_quota_is_not_hidden_from_the_proof(harbor: HarborDouble) -> None:
+    """The list of quotas is complete to look at: only the robot's permissions tell."""
+    harbor.state.configuration["quota_per_project_enable"] = False
+    harbor.create_project("hidden")
+    client = backup_robot(harbor, "library", system=("quota:list", "robot:list"))
+    with pytest.raises(HarborSightError):
+        list_projects(client)
 
 
 def test_a_robot_that_sees_one_project_only_does_not_pass_for_all(harbor: HarborDouble) -> None:
@@ -173,7 +238,7 @@ def short_sighted(harbor: HarborDouble) -> HarborClient:
     """A robot that sees `mine` and `library`, and may list the quotas."""
     for name in ("mine", "hidden"):
         harbor.create_project(name)
-    rows = [{"resource": "quota", "action": "list"}]
+    rows = [{"resource": "quota", "action": "list"}, {"resource": "robot", "action": "list"}]
     reads = [{"resource": "artifact", "action": "list"}]
     robot = harbor.state.create_robot(
         "some",
@@ -192,17 +257,44 @@ def short_sighted(harbor: HarborDouble) -> HarborClient:
 def test_hidden_projects_are_named_where_harbor_tells_them(
     short_sighted: HarborClient, include: tuple[str, ...], exclude: tuple[str, ...]
 ) -> None:
-    with pytest.raises(HarborSightError, match=r"does not see 1 projects.*hidden"):
+    with pytest.raises(HarborSightError, match=r"does not see 1 project of.*hidden"):
         list_projects(short_sighted, include, exclude)
 
 
-@pytest.mark.parametrize(
-    ("include", "exclude"), [((), ("hid*", "lib*")), (("m*",), ()), (("mine",), ())]
-)
-def test_hidden_projects_that_are_not_wanted_need_not_be_seen(
+def test_hidden_projects_need_not_be_seen_where_others_are_named(
+    short_sighted: HarborClient,
+) -> None:
+    assert [p.name for p in list_projects(short_sighted, ["mine"])] == ["mine"]
+
+
+@pytest.mark.parametrize(("include", "exclude"), [((), ("hid*", "lib*")), (("m*",), ())])
+def test_a_glob_needs_a_robot_that_sees_all(
     short_sighted: HarborClient, include: tuple[str, ...], exclude: tuple[str, ...]
 ) -> None:
-    assert [p.name for p in list_projects(short_sighted, include, exclude)] == ["mine"]
+    """There may be one more that fits, and that nothing tells of."""
+    with pytest.raises(HarborSightError, match="without wildcards"):
+        list_projects(short_sighted, include, exclude)
+
+
+@pytest.mark.parametrize("system", ["v2.15.2", "v2.11.0"])
+def test_a_proxy_that_changes_escaped_slashes_is_found_before_the_night(system: str) -> None:
+    """It makes %252F of a nested repository's path %2F, and Harbor's nginx makes that a slash."""
+    with HarborDouble(version=system) as harbor:
+        message = "path /api/v2.0/projects/x/repositories/nested/name was not found"
+        body = json.dumps({"errors": [{"code": "NOT_FOUND", "message": message}]})
+        harbor.faults.add(
+            Fault(path="%252F", status=404, body=body, content_type="application/json", times=None)
+        )
+        with pytest.raises(HarborProtocolError, match="a proxy before Harbor"):
+            check_harbor(login(harbor))
+        assert harbor.faults.hits == 1
+
+
+def test_a_robot_that_may_not_look_at_other_projects_passes_the_check(
+    harbor: HarborDouble,
+) -> None:
+    robot = harbor.create_robot("one", ["library"])
+    assert check_harbor(login(harbor, robot, ROBOT_SECRET)).is_robot
 
 
 def test_a_glob_of_a_robot_that_cannot_prove_its_sight_is_not_believed(
