@@ -32,8 +32,8 @@ ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "lim
 class State(Artifacts):
     """All that one double knows.
 
-    Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (single
-    escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after
+    Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (as if
+    the nginx of Harbor stood before it; see `nginx.py`), `login_lock_seconds` (after
     a wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
     `relative_locations` (Locations of the registry without scheme and host), `redirect_blobs` (GET
     of a blob is answered 307 to a signed URL on another host, as with S3 below Harbor; sending the

@@ -85,7 +85,10 @@ def internal_error() -> HarborError:
 
 
 class Request:
-    """One request as the handlers see it: the path still escaped, the query both raw and parsed."""
+    """One request as the handlers see it: the path still escaped, the query both raw and parsed.
+
+    `target` is what the client sent; `raw_path` may have been changed by nginx.
+    """
 
     caller: Caller
 
@@ -105,13 +108,10 @@ class Request:
             if key == "scope":
                 self.scopes += value.split(" ")
         self.scheme: str = scope["scheme"]
+        self.target = self.raw_path + ("?" + self.raw_query if self.raw_query else "")
         self._receive = receive
         self._ended = False
         self._whole: bytes | None = None
-
-    @property
-    def target(self) -> str:
-        return self.raw_path + ("?" + self.raw_query if self.raw_query else "")
 
     @property
     def base_url(self) -> str:
