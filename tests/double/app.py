@@ -17,6 +17,7 @@ from starlette.responses import Response
 from . import (
     control,
     nginx,
+    registry_blobs,
     rest_artifacts,
     rest_projects,
     rest_robots,
@@ -91,7 +92,7 @@ class Application:
     async def _answer(self, request: Request) -> Response:
         """Return what answers this request: storage, nginx, or Harbor behind it."""
         if request.raw_path.startswith("/_storage/"):
-            return v2.stored_blob(self._state, request)
+            return registry_blobs.stored(self._state, request)
         if self._state.behind_nginx:
             response = nginx.pass_through(request)
             if response is not None:
@@ -107,6 +108,8 @@ class Application:
                 raise bad_request("invalid query string")
             self._check_csrf(request, session)
             request.caller = identify(self._state, request)
+            if self._state.login_seconds and request.names_user:
+                await asyncio.sleep(self._state.login_seconds)
             if self._refuses_writes(request):
                 with_cookie = False
                 text = "The system is in read only mode. Any modification is prohibited."

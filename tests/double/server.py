@@ -127,6 +127,7 @@ class HarborDouble:
         listener.bind((self._host, self._port))
         listener.listen(1024)
         self._port = listener.getsockname()[1]
+        self.state.external_url = self.state.external_url or self.url
         config = uvicorn.Config(
             self._application, log_level="critical", log_config=None, access_log=False,
             lifespan="off", server_header=False, proxy_headers=False, loop="asyncio",

@@ -91,6 +91,7 @@ class Request:
     """
 
     caller: Caller
+    names_user = False  # whether it came with the name of a user, whatever the password
 
     def __init__(self, scope: dict[str, Any], receive: Callable[[], Any]) -> None:
         self.method: str = scope["method"]
@@ -115,7 +116,11 @@ class Request:
 
     @property
     def base_url(self) -> str:
-        return f"{self.scheme}://{self.headers.get('host', 'localhost')}"
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def host(self) -> str:
+        return self.headers.get("host", "localhost")
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -152,10 +157,14 @@ class Request:
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. The application has read it before it calls a REST handler."""
+        kind = self.headers.get("content-type", "application/octet-stream")
+        if self._whole and kind.partition(";")[0].strip() != JSON:
+            text = f'unsupported media type "{kind}", only [application/json] are allowed'
+            raise HarborError(415, "UNSUPPORTED_MEDIA_TYPE", text)
         try:
             document = json.loads(self._whole or b"{}")
         except ValueError as err:
-            raise unprocessable(f"parsing body body from {self._whole!r} failed") from err
+            raise unprocessable('parsing body body from "" failed') from err
         return document if isinstance(document, dict) else {}
 
 
@@ -177,7 +186,7 @@ class Page:
             value = request.query.get(name)
             if not value:
                 continue
-            if re.fullmatch(r"[+-]?\d+", value) is None:
+            if re.fullmatch(r"[+-]?\d{1,18}", value) is None:
                 failures.append(f'{name} in query must be of type int64: "{value}"')
             elif name == "page_size" and int(value) > 100:
                 failures.append("page_size in query should be less than or equal to 100")
