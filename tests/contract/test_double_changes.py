@@ -51,29 +51,6 @@ def test_a_pull_moves_times_and_counts_unless_harbor_itself_pulls(harbor, admin)
     assert all(new > old for new, old in zip(after, before, strict=True))
 
 
-def test_every_change_moves_the_update_time_of_the_repository(harbor, admin):
-    times = []
-
-    def changed() -> bool:
-        times.append(admin.api(APP)["update_time"])
-        return times[-1] > times[-2] if len(times) > 1 else True
-
-    image = harbor.push("team/app", Image("one"), "v1")
-    assert changed()
-    harbor.push("team/app", Image("two"), "v1")
-    assert changed()
-    tags = f"{API}{APP}/artifacts/{image.digest}/tags"
-    assert admin.send("POST", tags, json={"name": "kept"}).status_code == 201
-    assert changed()
-    assert admin.send("DELETE", f"{tags}/kept").status_code == 200
-    assert changed()
-    assert admin.send("DELETE", f"{API}{APP}/artifacts/{image.digest}").status_code == 200
-    assert changed()
-    assert admin.get(f"{API}/repositories?sort=-update_time&page_size=1").json()[0]["name"] == (
-        "team/app"
-    )
-
-
 def test_a_tag_that_moves_leaves_its_artifact_untagged_but_listed(harbor, admin):
     old = harbor.push("team/app", Image("old"), "v1")
     new = harbor.push("team/app", Image("new"), "v1")

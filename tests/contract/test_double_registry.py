@@ -230,23 +230,6 @@ def test_oci_manifests_have_to_be_accepted_by_name(harbor, admin, accept):
     assert message == "OCI index found, but accept header does not support OCI indexes"
 
 
-def test_what_storage_lost_is_told_from_what_was_deleted(harbor, admin):
-    image = harbor.push("team/app", Image("app"), "v1")
-    config = next(iter(image.blobs))
-    harbor.state.lose_blob(config)
-    assert error_of(admin.get(f"/v2/team/app/blobs/{config}"))[1] == "BLOB_UNKNOWN"
-    harbor.state.lose_manifest("team/app", image.digest)
-    assert error_of(admin.manifest("team/app", "v1"))[1] == "MANIFEST_UNKNOWN"
-    assert len(admin.api("/projects/team/artifacts")) == 1
-    # Pushing it again repairs both.
-    for blob in image.blobs.values():
-        assert admin.put_blob("team/app", blob).status_code == 201
-    assert admin.put_manifest("team/app", "v1", image).status_code == 201
-    assert admin.manifest("team/app", "v1").content == image.manifest
-    harbor.state.delete_artifact("team/app", "v1")
-    assert error_of(admin.manifest("team/app", image.digest))[1] == "NOT_FOUND"
-
-
 def test_a_manifest_is_deleted_by_digest_only(harbor, admin):
     image = harbor.push("team/app", Image("app"), "v1")
     by_tag = admin.send("DELETE", "/v2/team/app/manifests/v1")

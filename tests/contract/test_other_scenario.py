@@ -164,20 +164,6 @@ def test_referrers_can_be_filtered_by_artifact_type(admin):
     assert admin.get(path + "application/other").json()["manifests"] == []
 
 
-def test_single_slashes_are_no_route_and_nginx_makes_them_of_single_escapes(acme, admin):
-    single = "/projects/acme/repositories/tools%2Fdeep%2Fer%2Fcli"
-    assert admin.api(single)["name"] == CLI
-    acme.state.behind_nginx = True
-    try:
-        status, code, message = error_of(admin.get(API + single))
-        assert (status, code) == (404, "NOT_FOUND")
-        slashes = API + single.replace("%2F", "/")
-        assert message == f"path {slashes} was not found"
-        assert admin.api(escaped(CLI))["name"] == CLI
-    finally:
-        acme.state.behind_nginx = False
-
-
 def test_numbers_are_ids_unless_a_header_says_that_they_are_names(admin):
     assert error_of(admin.get(f"{API}/projects/20240101"))[0] == 404
     project = admin.api("/projects/20240101", **{"X-Is-Resource-Name": "true"})

@@ -18,7 +18,8 @@ EXCHANGES = load_exchanges()
 
 @contextmanager
 def seeded_double() -> Iterator[tuple[HarborDouble, Replayer]]:
-    with HarborDouble() as harbor:
+    # Recorded at core itself, with no nginx before it.
+    with HarborDouble(behind_nginx=False) as harbor:
         for component, message in RECORDED_UNHEALTHY.items():
             harbor.state.set_unhealthy(component, message)
         replayer = Replayer(harbor.url, harbor.user, harbor.password)

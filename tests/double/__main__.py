@@ -41,6 +41,12 @@ def main() -> int:
         help="report all components as healthy; without this an empty double reports what the "
         "recorded Harbor did, whose registryctl was down",
     )
+    parser.add_argument(
+        "--behind-nginx",
+        action="store_true",
+        help="treat requests as the nginx of Harbor does; without this they reach core as they "
+        "are, as those of the recording did",
+    )
     parser.add_argument("--certfile", help="serve TLS with this certificate")
     parser.add_argument("--keyfile", help="key of the certificate")
     parser.add_argument("--version", default=VERSION, help="version it reports (%(default)s)")
@@ -50,6 +56,7 @@ def main() -> int:
         certfile=options.certfile,
         keyfile=options.keyfile,
         version=options.version,
+        behind_nginx=options.behind_nginx,
         host=options.host,
         port=options.port,
     )

@@ -20,6 +20,7 @@ from .content import (
     OCI_CONFIG,
     SIGSTORE_BUNDLE,
 )
+from .wire import internal_error
 
 ICONS = {
     "IMAGE": "sha256:0048162a053eef4d4ce3fe7518615bef084403614f8bca43b40ae2e762e11e06",
@@ -52,7 +53,7 @@ CONFIG_KEYS = (
     "StopSignal", "ArgsEscaped",
 )  # fmt: skip
 
-ReadBlob = Callable[[str], bytes | None]
+ReadBlob = Callable[[str], bytes]
 
 
 @dataclass
@@ -139,11 +140,17 @@ def _process(
     """Return type, extra attributes and additions, as the processor for a media type gives them."""
 
     def config() -> dict[str, Any]:
-        try:
-            parsed = json.loads(read((document.get("config") or {}).get("digest", "")) or b"{}")
-        except ValueError:
+        described = document.get("config") or {}
+        if not described.get("size"):
             return {}
-        return parsed if isinstance(parsed, dict) else {}
+        try:
+            # Go's decoder stops behind the first value.
+            parsed, _ = json.JSONDecoder().raw_decode(read(described["digest"]).decode().lstrip())
+        except ValueError as err:
+            raise internal_error() from err
+        if not isinstance(parsed, dict):
+            raise internal_error()
+        return parsed
 
     if resolved in (OCI_CONFIG, DOCKER_CONFIG):
         return "IMAGE", _image_attributes(config()), ("build_history",)
@@ -159,6 +166,9 @@ def _process(
 
 def _image_attributes(config: dict[str, Any]) -> dict[str, Any]:
     inner = config.get("config") or {}
+    texts = [config.get(key) or "" for key in ("architecture", "os", "author", "created")]
+    if not isinstance(inner, dict) or not all(isinstance(each, str) for each in texts):
+        raise internal_error()  # what does not fit Go's structure is an error that nobody expects
     labels = inner.get("Labels") or {}
     author = config.get("author") or ""
     for label in ("org.opencontainers.image.authors", "maintainer"):

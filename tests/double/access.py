@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
-import json
 import time
-import uuid
 from dataclasses import dataclass, field
-from typing import Any
 
 from .model import Project, Robot, User
 from .state import State
+from .tokens import read_token
 from .wire import HarborError, Request
 
-ISSUER, SERVICE = "harbor-token-issuer", "harbor-registry"
 SELF = "project"
 
 # What a role may do in its project: resource to actions (src/common/rbac/project/rbac_role.go).
@@ -147,24 +142,25 @@ def identify(state: State, request: Request) -> Caller:
     """Return who sent a request."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        return _basic(state, value)
+        return _basic(state, request, value)
     if scheme.lower() == "bearer" and request.raw_path.startswith("/v2"):
         return _bearer(state, value)
     return Caller()
 
 
-def _basic(state: State, value: str) -> Caller:
+def _basic(state: State, request: Request, value: str) -> Caller:
     try:
         name, _, password = base64.b64decode(value).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return Caller()
-    robot = state.robots.get(name)
+    robot = state.robot_named(name)
     if robot is not None:
         expired = robot.expires_at != -1 and robot.expires_at <= time.time()
         if robot.secret == password and not robot.disabled and not expired:
             return Caller("robot", robot.name, robot=robot)
         return Caller()
     user = state.users.get(name)
+    request.names_user = user is not None
     if user is None or time.monotonic() < state.locked_until.get(name, 0.0):
         return Caller()
     if user.password != password:
@@ -174,7 +170,7 @@ def _basic(state: State, value: str) -> Caller:
 
 
 def _bearer(state: State, value: str) -> Caller:
-    claims = read_token(state, value)
+    claims = read_token(state.secret, value)
     if claims is None:
         return Caller()
     grants: dict[str, set[str]] = {}
@@ -183,49 +179,6 @@ def _bearer(state: State, value: str) -> Caller:
             # The last scope of a project wins: Harbor keys a token by project, not by repository.
             grants[access["name"].partition("/")[0]] = set(access["actions"])
     return Caller("token", claims["sub"], grants=grants, issued_at=claims["iat"])
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _signature(state: State, text: str) -> str:
-    return _encoded(hmac.new(state.secret, text.encode(), hashlib.sha256).digest())
-
-
-def make_token(state: State, subject: str, access: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the answer of the token service.
-
-    Signed with HS256, where Harbor uses RS256: nobody but the double itself verifies it.
-    """
-    now = int(time.time())
-    lifetime = int(state.configuration["token_expiration"]) * 60
-    claims = {
-        "iss": ISSUER, "sub": subject, "aud": SERVICE, "exp": now + lifetime, "nbf": now,
-        "iat": now, "jti": str(uuid.uuid4()), "access": access,
-    }  # fmt: skip
-    text = ".".join(
-        _encoded(json.dumps(part, separators=(",", ":")).encode())
-        for part in ({"typ": "JWT", "alg": "HS256"}, claims)
-    )
-    return {
-        "token": f"{text}.{_signature(state, text)}",
-        "access_token": "",
-        "expires_in": lifetime,
-        "issued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
-    }
-
-
-def read_token(state: State, token: str) -> dict[str, Any] | None:
-    """Return the claims of a token that was made here and has not expired."""
-    text, _, signature = token.rpartition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(state, text).encode()):
-        return None
-    payload = text.partition(".")[2]
-    claims: dict[str, Any] = json.loads(
-        base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-    )
-    return claims if claims["exp"] + 60 > time.time() else None
 
 
 def require_login(caller: Caller) -> None:

@@ -19,7 +19,7 @@ from .immutability import is_immutable
 from .manifests import check_manifest, is_digest, parse_manifest, sizes_of
 from .model import Accessory, Artifact, Listing, Project, Reference, Repository, Tag
 from .storage import Storage
-from .wire import HarborError, not_found
+from .wire import HarborError, internal_error, not_found
 
 EVERYTHING, VISIBLE = 1, 2
 
@@ -39,12 +39,16 @@ class Artifacts:
     """The part of the state that is about artifacts; `State` adds the rest."""
 
     lock: threading.RLock
+    configuration: dict[str, Any]
+    version_numbers: tuple[int, ...]
+    pulls_wait: bool
     storage: Storage
     project_names: dict[str, Project]
 
     def __init__(self) -> None:
         self.artifacts: dict[int, Artifact] = {}
         self.repositories: dict[str, Repository] = {}
+        self._pulls: list[tuple[Artifact, str, int]] = []
         self.known_blobs: dict[str, int] = {}
         self.storage_consumption = 0
 
@@ -96,14 +100,14 @@ class Artifacts:
         sizes = sizes_of(digest, data, media_type, document)
         self.check_quota(project, sizes)
         repository = self._ensure_repository(project, name)
-        check_manifest(self.storage, name, reference, digest, media_type, document)
+        check_manifest(self.storage, name, reference, digest, media_type, document, len(data))
         # Storage has it from here on, also where Harbor refuses it next.
         self.storage.put_manifest(name, digest, media_type, data)
         children = self._children(name, media_type, document)
-        self.repositories[name] = project.repositories[name] = repository
         artifact = repository.artifacts.get(digest)
         if artifact is None:
             artifact = self._create(repository, digest, media_type, data, document, children)
+        self.repositories[name] = project.repositories[name] = repository
         for counted, size in sizes.items():
             self.count_blob(project, counted, size)
         if not is_digest(reference):
@@ -114,7 +118,6 @@ class Artifacts:
         subject = (document.get("subject") or {}).get("digest")
         if subject:
             self._ensure_accessory(artifact, subject, accessory_type(document))
-        self.touch(repository)
         return subject
 
     def _refuse_immutable(self, project: Project, name: str, reference: str) -> None:
@@ -155,6 +158,9 @@ class Artifacts:
         document: dict[str, Any],
         children: list[tuple[Artifact, dict[str, Any]]],
     ) -> Artifact:
+        if digest not in self.storage.blobs:
+            # Harbor reads a new artifact's manifest back from the registry below.
+            raise not_found("http status code: 404, body: manifest unknown")
         facts = abstract(media_type, data, document, self._read_blob)
         blobs = [] if is_index(media_type) else [
             each["digest"]
@@ -182,23 +188,25 @@ class Artifacts:
         for accessory in repository.accessories_of.get(digest, []):
             accessory.subject = artifact
         self.relist(artifact)
+        self.touch(repository)
         return artifact
 
     def _ensure_tag(self, artifact: Artifact, name: str) -> None:
         repository = artifact.repository
-        now = self.now()
         tag = repository.tags.get(name)
         if tag is None:
-            tag = Tag(self.next_id("tag"), name, artifact, now)
+            tag = Tag(self.next_id("tag"), name, artifact, self.now())
             repository.tags[name] = tag
-        elif tag.artifact is not artifact:
+        elif tag.artifact is artifact:
+            return  # nothing changes, nor does any time
+        else:
             previous = tag.artifact
             del previous.tags[name]
             self.relist(previous)
-            tag.artifact = artifact
-        tag.push_time = now
+            tag.artifact, tag.push_time = artifact, self.now()
         artifact.tags[name] = tag
         self.relist(artifact)
+        self.touch(repository)
 
     def _ensure_accessory(self, artifact: Artifact, subject_digest: str, kind: str) -> None:
         if artifact.accessory is not None:
@@ -224,28 +232,36 @@ class Artifacts:
                 text = f"tag {name} already exists under the repository {repository.id}"
                 raise HarborError(409, "CONFLICT", text)
             self._ensure_tag(artifact, name)
-            self.touch(repository)
 
     def delete_tag(self, artifact: Artifact, name: str) -> None:
         with self.lock:
             if name not in artifact.tags:
                 raise not_found(f"tag {name} attached to artifact {artifact.id} not found")
             repository = artifact.repository
-            self._refuse_immutable_delete(repository, [name])
+            self.refuse_immutable_delete(repository, [name])
             del artifact.tags[name]
             del repository.tags[name]
             self.relist(artifact)
             self.touch(repository)
 
     def record_pull(self, artifact: Artifact, reference: str) -> None:
-        """Count a pull at once; a real Harbor takes some seconds."""
-        now = self.now()
-        artifact.pull_time = now
-        if reference in artifact.tags:
-            artifact.tags[reference].pull_time = now
-        artifact.rendered = None
-        artifact.repository.pull_count += 1
-        artifact.repository.update_time = now
+        """Count a pull; at once, unless pulls wait until they are flushed."""
+        self._pulls.append((artifact, reference, self.now()))
+        if not self.pulls_wait:
+            self.flush_pulls()
+
+    def flush_pulls(self) -> None:
+        """Write down the pulls that wait: their times, of parents as well, and their number."""
+        with self.lock:
+            pulls, self._pulls = self._pulls, []
+            for artifact, reference, moment in pulls:
+                for each in (artifact, *(parent.parent for parent in artifact.parents)):
+                    each.pull_time = moment
+                    each.rendered = None
+                if reference in artifact.tags:
+                    artifact.tags[reference].pull_time = moment
+                artifact.repository.pull_count += 1
+                artifact.repository.update_time = self.now()
 
     def delete_artifact(self, repository: str, reference: str) -> None:
         """Delete an artifact, its accessories, and the children that nothing else needs."""
@@ -254,7 +270,7 @@ class Artifacts:
             if artifact.parents:
                 text = "the deleting artifact is referenced by others"
                 raise HarborError(412, "VIOLATE_FOREIGN_KEY_CONSTRAINT", text)
-            self._refuse_immutable_delete(artifact.repository, list(artifact.tags))
+            self.refuse_immutable_delete(artifact.repository, list(artifact.tags))
             self._delete(artifact)
             self.touch(artifact.repository)
 
@@ -297,7 +313,7 @@ class Artifacts:
         """Return the accessories of an artifact, first level only."""
         return list(artifact.repository.accessories_of.get(artifact.digest, ()))
 
-    def _refuse_immutable_delete(self, repository: Repository, names: list[str]) -> None:
+    def refuse_immutable_delete(self, repository: Repository, names: list[str]) -> None:
         for name in names:
             if is_immutable(repository, name):
                 text = f"the tag {name} configured as immutable, cannot be deleted"
@@ -322,8 +338,9 @@ class Artifacts:
             _change(listing, artifact.id, changed, lists)
 
     def touch(self, repository: Repository) -> None:
-        """Move the time of a repository's last change."""
-        repository.update_time = self.now()
+        """Move the time of a repository's last change; before 2.15.2 only pulls moved it."""
+        if self.version_numbers >= (2, 15, 2):
+            repository.update_time = self.now()
 
     def count_blob(self, project: Project, digest: str, size: int) -> None:
         """Count a blob for a project's quota and for the statistics."""
@@ -336,14 +353,18 @@ class Artifacts:
 
     def check_quota(self, project: Project, sizes: dict[str, int]) -> None:
         """Refuse blobs (digest to size) that a project has no room for."""
-        if project.storage_limit < 0:
+        if not self.configuration["quota_per_project_enable"]:
             return
         new = sum(size for digest, size in sizes.items() if digest not in project.blobs)
-        if new and project.storage_used + new > project.storage_limit:
+        if not new:
+            return
+        if project.quota is None:  # made while there were no quotas, which there are again
+            raise not_found(f"quota not found for (project, {project.id})")
+        if 0 <= project.quota.hard < project.storage_used + new:
             text = (
                 f"adding {size_text(new)} of storage resource, which when updated to current usage "
                 f"of {size_text(project.storage_used)} will exceed the configured upper limit of "
-                f"{size_text(project.storage_limit)}."
+                f"{size_text(project.quota.hard)}."
             )
             raise HarborError(403, "DENIED", text)
 
@@ -355,9 +376,11 @@ class Artifacts:
                 del project.blob_users[digest]
                 project.storage_used -= project.blobs.pop(digest, 0)
 
-    def _read_blob(self, digest: str) -> bytes | None:
+    def _read_blob(self, digest: str) -> bytes:
         blob = self.storage.blobs.get(digest)
-        return None if blob is None else b"".join(blob.read())
+        if blob is None:  # the registry said that it has it, but it has lost it
+            raise internal_error()
+        return b"".join(blob.read())
 
 
 def _change(listing: Listing, number: int, changed: int, lists: int) -> None:

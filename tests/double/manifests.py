@@ -14,8 +14,26 @@ DIGEST = re.compile(r"^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+$")
 TAG = re.compile(r"^\w[\w.-]{0,127}$", re.ASCII)
 
 
+MAXIMUM = 4 << 20  # bytes of a manifest
+DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+
 def is_digest(reference: str) -> bool:
-    return DIGEST.match(reference) is not None
+    """Return whether Harbor takes a reference for a digest; else it is a tag, whatever it is."""
+    return not wrong_digest(reference)
+
+
+def wrong_digest(reference: str) -> str:
+    """Return what Harbor finds wrong with a digest, or nothing."""
+    algorithm, colon, text = reference.partition(":")
+    if not algorithm or not colon or not text:
+        return "invalid checksum digest format"
+    if algorithm not in DIGEST_LENGTHS:
+        known = DIGEST.match(reference) is not None
+        return "unsupported digest algorithm" if known else "invalid checksum digest format"
+    if len(text) != DIGEST_LENGTHS[algorithm]:
+        return "invalid checksum digest length"
+    return "" if re.fullmatch(r"[a-f0-9]+", text) else "invalid checksum digest format"
 
 
 def parse_manifest(data: bytes) -> dict[str, Any]:
@@ -36,12 +54,21 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
 
 
 def check_manifest(
-    storage: Storage, name: str, reference: str, digest: str, media_type: str, document: Any
+    storage: Storage,
+    name: str,
+    reference: str,
+    digest: str,
+    media_type: str,
+    document: Any,
+    size: int,
 ) -> None:
     """Raise what the registry says of a manifest that it does not take."""
     if is_digest(reference) and reference != digest:
         text = "provided digest did not match uploaded content"
         raise HarborError(400, "DIGEST_INVALID", text, registry=True)
+    if size > MAXIMUM:
+        detail = "http: request body too large"
+        raise HarborError(400, "MANIFEST_INVALID", "manifest invalid", detail=detail, registry=True)
     stated = document.get("mediaType")
     if stated and stated != media_type:
         detail = f"mediaType in manifest should be '{media_type}' not '{stated}'"
@@ -56,9 +83,11 @@ def check_manifest(
 
 def _missing(storage: Storage, name: str, media_type: str, document: Any) -> list[str]:
     if is_index(media_type):
-        stored = storage.manifests.get(name, {})
         wanted = [each["digest"] for each in document.get("manifests") or []]
-        return [each for each in wanted if each not in stored]
+        return [each for each in wanted if not storage.has_manifest(name, each)]
+    for each in descriptors_of(document):
+        if each.get("mediaType") == FOREIGN_LAYER and not each.get("urls"):
+            raise HarborError(500, "UNKNOWN", "unknown error", detail={}, registry=True)
     return [
         each["digest"]
         for each in descriptors_of(document)

@@ -59,14 +59,21 @@ class User:
 
 @dataclass(eq=False)
 class Robot:
-    """A robot account. `name` is the full one that is used to log in."""
+    """A robot account.
+
+    Attributes:
+        stored_name: Its name in the database: without the prefix, with the project it is of.
+        configuration: Harbor's, where the prefix of all names is.
+        project_id: 0 for robots of the system.
+    """
 
     id: int
-    name: str
+    stored_name: str
+    configuration: dict[str, Any]
     secret: str
-    level: str
     permissions: list[dict[str, Any]]
     creation_time: int
+    update_time: int
     duration: int = -1
     expires_at: int = -1
     disabled: bool = False
@@ -75,10 +82,35 @@ class Robot:
     creator_ref: int = 1
     creator_type: str = "local"
 
+    @property
+    def name(self) -> str:
+        """The full name, which is used to log in: another one as soon as the prefix is."""
+        prefix: str = self.configuration["robot_name_prefix"]
+        return prefix + self.stored_name
+
+    @property
+    def level(self) -> str:
+        return "project" if self.project_id else "system"
+
+
+@dataclass(eq=False)
+class Quota:
+    """How much a project may store; -1 is without limit."""
+
+    id: int
+    hard: int
+    creation_time: int
+    update_time: int
+
 
 @dataclass(eq=False)
 class Project:
-    """A project. `blobs` are those that count for its quota, with their sizes."""
+    """A project.
+
+    Attributes:
+        quota: None where it was made while there were no quotas for projects.
+        blobs: Those that count for the quota, with their sizes.
+    """
 
     id: int
     name: str
@@ -86,7 +118,7 @@ class Project:
     creation_time: int
     metadata: dict[str, str]
     registry_id: int = 0
-    storage_limit: int = -1
+    quota: Quota | None = None
     update_time: int = 0
     members: dict[int, int] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from .access import require_login, require_project
 from .immutability import is_immutable
 from .manifests import TAG
-from .model import Accessory, Artifact, Listing, Tag
+from .model import Accessory, Artifact, Listing, Project, Tag
 from .query import AllOf, Fields, Fuzzy, Range, filtered, keywords_of, ordered, sorts_of
 from .rest_projects import checked_project
 from .routes import PREFIX, route
 from .state import State
-from .wire import JSON, Page, Request, answer, bad_request, not_found, timestamp
+from .wire import JSON, HarborError, Page, Request, answer, bad_request, not_found, timestamp
 
 ARTIFACT_FIELDS: Fields = {
     "id": lambda a: a.id,
@@ -261,7 +261,24 @@ def list_artifacts_of_project(state: State, request: Request, name: str) -> Resp
     page = Page(request)
     require_login(request.caller)
     project = checked_project(state, request, name, "artifact", "list")
+    if request.flag("latest_in_repository"):
+        return _latest(state, request, project)
     return _listed(state, request, page, project.listing)
+
+
+def _latest(state: State, request: Request, project: Project) -> Response:
+    """Answer with the newest artifact of each repository; there are no pages."""
+    keywords = keywords_of(request)
+    if ("media_type" in keywords) == ("artifact_type" in keywords):
+        text = "either 'media_type' or 'artifact_type' must be specified, but not both, when"
+        raise bad_request(f"bad request: {text} querying with latest_in_repository")
+    rows = filtered([state.artifacts[i] for i in project.listing.visible.ids], keywords,
+                    ARTIFACT_FIELDS)  # fmt: skip
+    newest = {row.repository.id: row for row in sorted(rows, key=lambda row: row.push_time)}
+    options = Options(request, state)
+    text = ",".join([artifact_text(state, row, options) for row in newest.values()])
+    headers = {"X-Total-Count": str(len(newest)), "Content-Type": JSON}
+    return Response(f"[{text}]\n", 200, headers)
 
 
 def _artifact(
@@ -302,10 +319,15 @@ def list_tags(state: State, request: Request, *path: str) -> Response:
 
 @route("POST", ONE + "/tags")
 def create_tag(state: State, request: Request, *path: str) -> Response:
+    project = state.project(path[0])
+    require_project(state, request.caller, project, "tag", "create")
+    if project is not None and project.registry_id:
+        text = "the operation isn't supported for a proxy cache project"
+        raise HarborError(405, "METHOD_NOT_ALLOWED", text)
     artifact = _artifact(state, request, path, "tag", "create")
     name = request.json().get("name", "")
     if TAG.match(name) is None:
-        raise bad_request(f"invalid tag name: {name}")
+        raise bad_request(f"bad request: invalid tag name: {name}")
     state.create_tag(artifact, name)
     return Response(status_code=201)
 
@@ -321,7 +343,9 @@ def delete_tag(state: State, request: Request, *path: str) -> Response:
 def list_accessories(state: State, request: Request, *path: str) -> Response:
     page = Page(request)
     artifact = _artifact(state, request, path, "accessory", "list")
-    rows = filtered(state.accessories(artifact), keywords_of(request), ACCESSORY_FIELDS)
+    # Without `sort` they come in no order; here in one that nobody expects.
+    rows = state.accessories(artifact)[::-1]
+    rows = filtered(rows, keywords_of(request), ACCESSORY_FIELDS)
     rows = ordered(rows, request, ACCESSORY_FIELDS, [])
     body = [accessory_json(row) for row in rows[page.window]]
     return answer(body, headers=page.headers(len(rows)))

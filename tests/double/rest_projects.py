@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from .access import SELF, Caller, require_login, require_project, require_system
-from .model import Project, Repository
+from .model import Project, Quota, Repository
 from .query import Fields, Fuzzy, filtered, keywords_of, ordered
 from .routes import route
 from .state import State
@@ -43,10 +43,10 @@ REPOSITORY_FIELDS: Fields = {
 }
 QUOTA_FIELDS: Fields = {
     # -1 is no limit, and sorts as the largest.
-    "hard.storage": lambda p: p.storage_limit if p.storage_limit >= 0 else 1 << 63,
+    "hard.storage": lambda p: p.quota.hard if p.quota.hard >= 0 else 1 << 63,
     "used.storage": lambda p: p.storage_used,
-    "creation_time": lambda p: p.creation_time,
-    "update_time": lambda p: p.update_time,
+    "creation_time": lambda p: p.quota.creation_time,
+    "update_time": lambda p: p.quota.update_time,
 }
 
 
@@ -77,6 +77,8 @@ def visible_projects(state: State, caller: Caller, *, listing: bool) -> list[Pro
         return projects
     if listing and caller.can_in_system("project", "list"):
         return projects
+    if caller.robot is not None and not caller.robot.permissions:
+        return projects  # no name to filter by is no filter
     user = caller.user
     return [
         project
@@ -197,8 +199,6 @@ def update_project(state: State, request: Request, name: str) -> Response:
     body = request.json()
     changes = {k: str(v) for k, v in (body.get("metadata") or {}).items() if v is not None}
     project.metadata.update(changes)
-    if body.get("storage_limit") and request.caller.sysadmin:
-        project.storage_limit = body["storage_limit"]
     project.update_time = state.now()
     return Response(status_code=200)
 
@@ -207,7 +207,7 @@ def update_project(state: State, request: Request, name: str) -> Response:
 def delete_project(state: State, request: Request, name: str) -> Response:
     project = checked_project(state, request, name, SELF, "delete")
     if project.repositories:
-        text = "the project contains repositories, can not be deleted"
+        text = "precondition failed: the project contains repositories, can not be deleted"
         raise HarborError(412, "PRECONDITION", text)
     state.delete_project(project.name)
     return Response(status_code=200)
@@ -218,9 +218,10 @@ def summary(state: State, request: Request, name: str) -> Response:
     project = checked_project(state, request, name, SELF, "read")
     caller = request.caller
     body: dict[str, Any] = {"repo_count": len(project.repositories)}
-    if caller.can(state, project, "quota", "read"):
+    enabled = state.configuration["quota_per_project_enable"]
+    if enabled and project.quota and caller.can(state, project, "quota", "read"):
         body["quota"] = {
-            "hard": {"storage": project.storage_limit},
+            "hard": {"storage": project.quota.hard},
             "used": {"storage": project.storage_used},
         }
     if caller.can(state, project, "member", "list"):
@@ -286,7 +287,9 @@ def get_repository(state: State, request: Request, project: str, repository: str
 
 @route("DELETE", "/projects/{project}/repositories/{repository}")
 def delete_repository(state: State, request: Request, project: str, repository: str) -> Response:
-    state.forget_repository(checked_repository(state, request, project, repository, "delete"))
+    row = checked_repository(state, request, project, repository, "delete")
+    state.refuse_immutable_delete(row, list(row.tags))
+    state.forget_repository(row)
     return Response(status_code=200)
 
 
@@ -294,19 +297,22 @@ def delete_repository(state: State, request: Request, project: str, repository: 
 def list_quotas(state: State, request: Request) -> Response:
     page = Page(request)
     require_system(request.caller, "quota", "list")
-    rows = list(state.projects.values())
+    rows = [row for row in state.projects.values() if row.quota is not None]
+    if request.query.get("reference", "") not in ("", "project"):
+        rows = []
     if request.query.get("reference_id"):
         rows = [row for row in rows if str(row.id) == request.query["reference_id"]]
     rows = ordered(rows, request, QUOTA_FIELDS, [("creation_time", True)])
-    body = [
-        {
-            "creation_time": timestamp(row.creation_time),
-            "hard": {"storage": row.storage_limit},
-            "id": row.id,
-            "ref": {"id": row.id, "name": row.name, "owner_name": ""},
-            "update_time": timestamp(row.update_time),
-            "used": {"storage": row.storage_used},
-        }
-        for row in rows[page.window]
-    ]
+    body = [quota_json(row.quota, row) for row in rows[page.window] if row.quota]
     return answer(body, headers=page.headers(len(rows)))
+
+
+def quota_json(quota: Quota, project: Project) -> dict[str, Any]:
+    return {
+        "creation_time": timestamp(quota.creation_time),
+        "hard": {"storage": quota.hard},
+        "id": quota.id,
+        "ref": {"id": project.id, "name": project.name, "owner_name": ""},
+        "update_time": timestamp(quota.update_time),
+        "used": {"storage": project.storage_used},
+    }

@@ -17,13 +17,42 @@ from .wire import Page, Request, answer, bad_request, created, not_found, timest
 
 ROBOT_FIELDS: Fields = {
     "id": lambda r: r.id,
-    "name": lambda r: r.name,
+    "name": lambda r: r.stored_name,
     "level": lambda r: r.level,
     "project_id": lambda r: r.project_id,
 }
 
 
-def robot_json(robot: Robot) -> dict[str, Any]:
+# Of a few rows the database keeps the order in which they were made; of more it does not.
+FEW = 8
+
+
+def _permissions(state: State, robot: Robot) -> list[dict[str, Any]]:
+    """Return what a robot may do, in another order each time: Harbor keeps none."""
+    turn = state.next_id("robot_answer")
+    rows = [
+        {
+            "access": [
+                {key: value for key, value in access.items() if value}
+                for access in permission["access"]
+            ],
+            "kind": permission["kind"],
+            "namespace": permission["namespace"],
+        }
+        for permission in robot.permissions
+    ]
+    if sum(len(row["access"]) for row in rows) > FEW:
+        for row in rows:
+            row["access"] = _rotated(row["access"], turn)
+    return _rotated(rows, turn)
+
+
+def _rotated(items: list[Any], turn: int) -> list[Any]:
+    start = turn % len(items) if items else 0
+    return items[start:] + items[:start]
+
+
+def robot_json(state: State, robot: Robot) -> dict[str, Any]:
     document = {
         "creation_time": timestamp(robot.creation_time),
         "creator_ref": robot.creator_ref,
@@ -36,8 +65,8 @@ def robot_json(robot: Robot) -> dict[str, Any]:
         "id": robot.id,
         "level": robot.level,
         "name": robot.name,
-        "permissions": robot.permissions,
-        "update_time": timestamp(robot.creation_time),
+        "permissions": _permissions(state, robot),
+        "update_time": timestamp(robot.update_time),
     }
     return {key: value for key, value in document.items() if value != ""}
 
@@ -66,7 +95,9 @@ def list_robots(state: State, request: Request) -> Response:
     _require_robots(state, request.caller, project_id, "list")
     rows = [each for each in state.robots.values() if each.project_id == project_id]
     rows = ordered(filtered(rows, keywords, ROBOT_FIELDS), request, ROBOT_FIELDS, [("name", False)])
-    return answer([robot_json(each) for each in rows[page.window]], headers=page.headers(len(rows)))
+    return answer(
+        [robot_json(state, each) for each in rows[page.window]], headers=page.headers(len(rows))
+    )
 
 
 @route("POST", "/robots")
@@ -105,16 +136,16 @@ def create_robot(state: State, request: Request) -> Response:
 
 def _robot(state: State, request: Request, number: str, action: str) -> Robot:
     require_login(request.caller)
-    for robot in state.robots.values():
-        if str(robot.id) == number:
-            _require_robots(state, request.caller, robot.project_id, action)
-            return robot
-    raise not_found(f"robot {number} not found")
+    robot = state.robots.get(int(number)) if number.isdigit() else None
+    if robot is None:
+        raise not_found(f"robot {number} not found")
+    _require_robots(state, request.caller, robot.project_id, action)
+    return robot
 
 
 @route("GET", "/robots/{robot}")
 def get_robot(state: State, request: Request, number: str) -> Response:
-    return answer(robot_json(_robot(state, request, number, "read")))
+    return answer(robot_json(state, _robot(state, request, number, "read")))
 
 
 @route("PATCH", "/robots/{robot}")
@@ -146,5 +177,5 @@ def update_robot(state: State, request: Request, number: str) -> Response:
 
 @route("DELETE", "/robots/{robot}")
 def delete_robot(state: State, request: Request, number: str) -> Response:
-    del state.robots[_robot(state, request, number, "delete").name]
+    del state.robots[_robot(state, request, number, "delete").id]
     return Response(status_code=200)

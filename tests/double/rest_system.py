@@ -54,21 +54,21 @@ def system_info(state: State, request: Request) -> Response:
     body = {
         "auth_mode": values["auth_mode"],
         "banner_message": values["banner_message"],
-        "oidc_provider_name": values["oidc_name"],
+        "oidc_provider_name": values["oidc_name"] if values["auth_mode"] == "oidc_auth" else "",
         "primary_auth_mode": values["primary_auth_mode"],
         "self_registration": values["self_registration"],
     }
     if request.caller.authenticated:
         body |= {
             "current_time": timestamp(state.now()),
-            "external_url": request.base_url,
+            "external_url": state.external_url,
             "harbor_version": state.version,
             "has_ca_root": False,
             "notification_enable": values["notification_enable"],
             "project_creation_restriction": values["project_creation_restriction"],
             "read_only": values["read_only"],
             "registry_storage_provider_name": "filesystem",
-            "registry_url": request.base_url.partition("://")[2],
+            "registry_url": state.external_url.rpartition("://")[2],
         }
     return answer(dict(sorted(body.items())))
 

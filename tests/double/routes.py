@@ -36,8 +36,6 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
 def dispatch(state: State, request: Request) -> Response:
     """Answer a REST request."""
     path = request.raw_path
-    if state.behind_nginx:
-        path = path.replace("%2F", "/").replace("%2f", "/")
     segments = path.removeprefix(PREFIX).strip("/").split("/")
     for pattern, handlers in _TABLE.get(len(segments), []):
         values = _match(pattern, segments)

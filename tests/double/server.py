@@ -75,6 +75,7 @@ class HarborDouble:
         sample: Fill it with the sample (`sample.py`).
         certfile: Serve TLS with this certificate and `keyfile`.
         version: What it says it is; before 2.12 it lacks what came with 2.12.
+        behind_nginx: Do to requests what the nginx before a real Harbor does (`nginx.py`).
         port: 0 is any free port.
 
     Attributes:
@@ -93,11 +94,13 @@ class HarborDouble:
         certfile: str | Path | None = None,
         keyfile: str | Path | None = None,
         version: str = VERSION,
+        behind_nginx: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.user, self.password = "admin", "Harbor12345"
         self.state = State(version, self.user, self.password)
+        self.state.behind_nginx = behind_nginx
         self.requests = RequestCounter()
         self.faults = Faults()
         self._application = Application(self.state, self.requests, self.faults, self)
@@ -124,6 +127,7 @@ class HarborDouble:
         listener.bind((self._host, self._port))
         listener.listen(1024)
         self._port = listener.getsockname()[1]
+        self.state.external_url = self.state.external_url or self.url
         config = uvicorn.Config(
             self._application, log_level="critical", log_config=None, access_log=False,
             lifespan="off", server_header=False, proxy_headers=False, loop="asyncio",

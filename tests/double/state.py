@@ -17,7 +17,7 @@ from typing import Any
 
 from .artifacts import Artifacts
 from .configuration import initial_configuration
-from .model import Project, Robot, User
+from .model import Project, Quota, Robot, User
 from .storage import Storage
 from .wire import HarborError, bad_request
 
@@ -32,17 +32,31 @@ ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "lim
 class State(Artifacts):
     """All that one double knows.
 
-    Switches, which tests may set at any time: `read_only`, `storage_full`, `behind_nginx` (single
-    escaped slashes of paths become real ones, as nginx makes of them), `login_lock_seconds` (after
-    a wrong password even the right one is anonymous for so long; a real Harbor has 1.5),
-    `relative_locations` (Locations of the registry without scheme and host), `redirect_blobs` (GET
-    of a blob is answered 307 to a signed URL on another host, as with S3 below Harbor; sending the
-    credentials on to there is an error).
+    Switches, which tests may set at any time:
+        read_only: Nothing can be written but the configuration.
+        storage_full: Uploads fail for want of room.
+        behind_nginx: The nginx of Harbor stands before it; see `nginx.py`.
+        login_lock_seconds: After a wrong password even the right one is anonymous for so long; a
+            real Harbor has 1.5.
+        login_seconds: How much longer each request with a user's name and password takes; a real
+            Harbor hashes for 0.1.
+        relative_locations: Locations of the registry come without scheme and host.
+        redirect_blobs: GET and HEAD of a blob are answered 307 to a signed URL on another host, as
+            with S3 below Harbor; sending the credentials on to there is an error.
+        registry_cache: What storage lost is still known by its size, and answered with 200 and not
+            one byte, as real Harbors do; without it, it is unknown. Off until copying tells such
+            content from a broken connection.
+        pulls_wait: Pulls are counted when `flush_pulls` is called; a real Harbor does that every
+            ten seconds.
+        external_url: What Harbor says it is, whatever name the client used; by default the URL it
+            was started on.
     """
 
     def __init__(self, version: str, user: str, password: str) -> None:
         self.lock = threading.RLock()
         self.version = version
+        match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+        self.version_numbers = tuple(int(each or 0) for each in match.groups()) if match else (0,)
         self.secret = secrets.token_bytes(32)
         self.storage = Storage()
         self.configuration = initial_configuration()
@@ -50,6 +64,9 @@ class State(Artifacts):
         self.behind_nginx = False
         self.relative_locations = False
         self.redirect_blobs = False
+        self.external_url = ""
+        self.login_seconds = 0.0
+        self.pulls_wait = False
         self.login_lock_seconds = 0.0
         self.locked_until: dict[str, float] = {}
         self.unhealthy: dict[str, str] = {}
@@ -59,7 +76,7 @@ class State(Artifacts):
         self._last_time = 0
         self._pretended: int | None = None
         self.users: dict[str, User] = {}
-        self.robots: dict[str, Robot] = {}
+        self.robots: dict[int, Robot] = {}
         self.projects: dict[int, Project] = {}
         self.project_names: dict[str, Project] = {}
         self.labels: dict[int, dict[str, Any]] = {}
@@ -95,11 +112,6 @@ class State(Artifacts):
         """Return the next number of a sequence; one that is rolled back is used up, too."""
         self._sequences[table] += 1
         return self._sequences[table]
-
-    @property
-    def version_numbers(self) -> tuple[int, ...]:
-        match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.version)
-        return tuple(int(each or 0) for each in match.groups()) if match else (0,)
 
     # -- switches ------------------------------------------------------------------------------
 
@@ -137,12 +149,22 @@ class State(Artifacts):
     def lose_blob(self, digest: str) -> None:
         """Lose a blob from storage, in all repositories; the database goes on knowing it."""
         with self.lock:
-            del self.storage.blobs[digest]
+            self.storage.lose(digest)
 
     def lose_manifest(self, repository: str, digest: str) -> None:
         """Lose a manifest from storage; the database goes on listing the artifact."""
         with self.lock:
-            del self.storage.manifests[repository][digest]
+            if digest not in self.storage.manifests[repository]:
+                raise KeyError(digest)
+            self.storage.lose(digest)
+
+    @property
+    def registry_cache(self) -> bool:
+        return self.storage.cached
+
+    @registry_cache.setter
+    def registry_cache(self, on: bool) -> None:
+        self.storage.cached = on
 
     # -- accounts ------------------------------------------------------------------------------
 
@@ -176,29 +198,35 @@ class State(Artifacts):
         with self.lock:
             if NAME.match(name) is None:
                 raise bad_request("robot name is not in lower case or contains illegal characters")
-            project_id = 0
-            full_name = self.configuration["robot_name_prefix"] + name
+            project_id, stored_name = 0, name
             if level == "project":
                 project = self.project_names[permissions[0]["namespace"]]
-                project_id = project.id
-                full_name = f"{self.configuration['robot_name_prefix']}{project.name}+{name}"
-            if full_name in self.robots:
-                raise HarborError(409, "CONFLICT", f"robot account {name} already exists")
+                project_id, stored_name = project.id, f"{project.name}+{name}"
+            for each in self.robots.values():
+                if (each.project_id, each.stored_name) == (project_id, stored_name):
+                    text = f"robot account {project_id}:{stored_name} already exists"
+                    raise HarborError(409, "CONFLICT", text)
             now = self.now()
             if expires_at is None:
                 expires_at = -1 if duration == -1 else now // 1000 + duration * 86400
             robot = Robot(
-                self.next_id("robot"), full_name, secret, level, permissions, now,
-                duration=duration, expires_at=expires_at, disabled=disabled,
+                self.next_id("robot"), stored_name, self.configuration, secret, permissions,
+                now, now, duration=duration, expires_at=expires_at, disabled=disabled,
                 description=description, project_id=project_id,
             )  # fmt: skip
-            self.robots[full_name] = robot
+            self.robots[robot.id] = robot
             return robot
+
+    def robot_named(self, name: str) -> Robot | None:
+        """Return the robot account that logs in with this name."""
+        return next((robot for robot in self.robots.values() if robot.name == name), None)
 
     def expire_robot(self, name: str) -> None:
         """Let a robot account have expired an hour ago. `name` is the full one."""
-        with self.lock:
-            self.robots[name].expires_at = int(time.time()) - 3600
+        robot = self.robot_named(name)
+        if robot is None:
+            raise KeyError(name)
+        robot.expires_at = int(time.time()) - 3600
 
     # -- projects ------------------------------------------------------------------------------
 
@@ -223,13 +251,15 @@ class State(Artifacts):
             if registry_id and registry_id not in self.registries:
                 self._create_registry(registry_id)
             owner = owner or self.admin
-            limit = storage_limit or self.configuration["storage_per_project"]
             now = self.now()
             project = Project(
                 self.next_id("project"), name, owner, now,
                 {"public": str(public).lower(), **(metadata or {})},
-                registry_id=registry_id or 0, storage_limit=limit, update_time=now,
+                registry_id=registry_id or 0, update_time=now,
             )  # fmt: skip
+            if self.configuration["quota_per_project_enable"]:
+                limit = storage_limit or self.configuration["storage_per_project"]
+                project.quota = Quota(self.next_id("quota"), limit, now, now)
             project.members[owner.id] = 1
             self.projects[project.id] = self.project_names[name] = project
             return project
@@ -251,7 +281,7 @@ class State(Artifacts):
                 self.forget_repository(repository)
             for robot in list(self.robots.values()):
                 if robot.project_id == project.id:
-                    del self.robots[robot.name]
+                    del self.robots[robot.id]
 
     def _create_registry(self, number: int) -> None:
         self._sequences["registry"] = max(self._sequences["registry"], number)

@@ -23,7 +23,7 @@ READ_SIZE = 1 << 18
 
 
 class Blob:
-    """The bytes of one blob, in memory or in a file."""
+    """The bytes of one blob, in memory or in a file; or its size alone, where they were lost."""
 
     __slots__ = ("data", "path", "size")
 
@@ -31,6 +31,10 @@ class Blob:
         self.size = size
         self.data = data
         self.path = path
+
+    @property
+    def lost(self) -> bool:
+        return self.data is None and self.path is None
 
     def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` up to, but without, `end`."""
@@ -91,18 +95,26 @@ class Upload:
 class Storage:
     """All that is stored.
 
+    Layers, configs and manifests lie in one pool, by digest. What a repository may read of it are
+    its links: `links` as blobs, `manifests` as manifests. The registry remembers the size of all
+    that it ever stored (in Redis) and, if `cached`, takes its memory's word: what was lost behind
+    its back is there as long as nobody reads it.
+
     Attributes:
-        blobs: Digest to blob, of all repositories.
+        blobs: The pool: digest to content, of all repositories.
+        lost: What was in the pool, and is gone.
         links: Repository name to the digests that can be read there as a blob.
-        manifests: Repository name to digest to (media type, bytes).
+        manifests: Repository name to digest to media type.
     """
 
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._secret = secrets.token_bytes(16)
+        self.cached = False
         self.blobs: dict[str, Blob] = {}
+        self.lost: dict[str, Blob] = {}
         self.links: dict[str, set[str]] = {}
-        self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
+        self.manifests: dict[str, dict[str, str]] = {}
         self.uploads: dict[str, Upload] = {}
 
     def close(self) -> None:
@@ -116,25 +128,47 @@ class Storage:
             self._temporary = tempfile.TemporaryDirectory(prefix="harbor-double-")
         return Path(self._temporary.name)
 
+    def lose(self, digest: str) -> None:
+        """Lose content, as a full disk or a wrong `rm` does it."""
+        self.lost[digest] = Blob(self.blobs.pop(digest).size, None)
+
+    def known(self, digest: str) -> Blob | None:
+        """Return what the registry believes to hold; of what was lost there is only the size."""
+        return self.blobs.get(digest) or (self.lost.get(digest) if self.cached else None)
+
     def blob_in(self, repository: str, digest: str) -> Blob | None:
-        """Return a blob that is linked in a repository and still there."""
-        if digest not in self.links.get(repository, ()):
-            return None
-        return self.blobs.get(digest)
+        """Return a blob that is linked in a repository and believed to be there."""
+        return self.known(digest) if digest in self.links.get(repository, ()) else None
 
     def put_blob(self, repository: str, digest: str, data: bytes) -> None:
         if digest not in self.blobs:
-            self.blobs[digest] = Blob(len(data), data)
-        self.links.setdefault(repository, set()).add(digest)
+            self._keep(digest, Blob(len(data), data))
+        self.link(repository, digest)
 
     def link(self, repository: str, digest: str) -> None:
         self.links.setdefault(repository, set()).add(digest)
 
     def manifest_in(self, repository: str, digest: str) -> tuple[str, bytes] | None:
-        return self.manifests.get(repository, {}).get(digest)
+        """Return media type and bytes of a manifest that is linked in a repository and there."""
+        media_type = self.manifests.get(repository, {}).get(digest)
+        blob = self.blobs.get(digest)
+        if media_type is None or blob is None:
+            return None
+        return media_type, b"".join(blob.read())
+
+    def has_manifest(self, repository: str, digest: str) -> bool:
+        """Return whether the registry believes that a manifest is there."""
+        return digest in self.manifests.get(repository, ()) and self.known(digest) is not None
 
     def put_manifest(self, repository: str, digest: str, media_type: str, data: bytes) -> None:
-        self.manifests.setdefault(repository, {})[digest] = (media_type, data)
+        """Store a manifest, unless it is believed to be there: then it is linked and no more."""
+        if self.known(digest) is None:
+            self._keep(digest, Blob(len(data), data))
+        self.manifests.setdefault(repository, {})[digest] = media_type
+
+    def _keep(self, digest: str, blob: Blob) -> None:
+        self.blobs[digest] = blob
+        self.lost.pop(digest, None)
 
     def start_upload(self, repository: str) -> Upload:
         upload = Upload(repository, self.directory)
@@ -147,9 +181,11 @@ class Storage:
         if upload.digest != digest:
             upload.discard()
             return None
+        # Here the registry looks at the storage itself, so an upload brings lost content back.
         blob = self.blobs.get(digest)
         if blob is None:
-            blob = self.blobs[digest] = upload.finish()
+            blob = upload.finish()
+            self._keep(digest, blob)
         else:
             upload.discard()
         self.link(upload.repository, digest)

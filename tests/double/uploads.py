@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from .manifests import is_digest
+from .registry_manifests import location_base, refuse_proxy
 from .state import State
 from .storage import Upload
 from .wire import REGISTRY_VERSION, HarborError, Request
@@ -39,9 +40,7 @@ async def handle(state: State, request: Request, name: str, upload_id: str) -> R
 async def _start(state: State, request: Request, name: str) -> Response:
     await request.body()  # a monolithic POST is not supported: its body is ignored, as Harbor does
     project = state.project_names[name.partition("/")[0]]
-    if project.registry_id:
-        text = f"can not push artifact to a proxy project: {project.name}"
-        raise HarborError(403, "DENIED", text)
+    refuse_proxy(project)
     mounted = request.query.get("mount", "")
     source = request.query.get("from", "")
     with state.lock:
@@ -107,12 +106,8 @@ def _wrong_digest(detail: object) -> HarborError:
     return HarborError(400, "DIGEST_INVALID", text, detail=detail, registry=True)
 
 
-def _base(state: State, request: Request) -> str:
-    return "" if state.relative_locations else request.base_url
-
-
 def _status(state: State, request: Request, upload: Upload, status: int) -> Response:
-    base = f"{_base(state, request)}/v2/{upload.repository}/blobs/uploads/{upload.id}"
+    base = f"{location_base(state, request)}/v2/{upload.repository}/blobs/uploads/{upload.id}"
     headers = {
         **REGISTRY_VERSION,
         "Location": f"{base}?_state={state.storage.upload_state(upload)}",
@@ -124,6 +119,6 @@ def _status(state: State, request: Request, upload: Upload, status: int) -> Resp
 
 
 def _stored(state: State, request: Request, name: str, digest: str) -> Response:
-    location = f"{_base(state, request)}/v2/{name}/blobs/{digest}"
+    location = f"{location_base(state, request)}/v2/{name}/blobs/{digest}"
     headers = {**REGISTRY_VERSION, "Location": location, "Docker-Content-Digest": digest}
     return Response(status_code=201, headers=headers)

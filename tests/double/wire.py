@@ -85,9 +85,13 @@ def internal_error() -> HarborError:
 
 
 class Request:
-    """One request as the handlers see it: the path still escaped, the query both raw and parsed."""
+    """One request as the handlers see it: the path still escaped, the query both raw and parsed.
+
+    `target` is what the client sent; `raw_path` may have been changed by nginx.
+    """
 
     caller: Caller
+    names_user = False  # whether it came with the name of a user, whatever the password
 
     def __init__(self, scope: dict[str, Any], receive: Callable[[], Any]) -> None:
         self.method: str = scope["method"]
@@ -105,17 +109,18 @@ class Request:
             if key == "scope":
                 self.scopes += value.split(" ")
         self.scheme: str = scope["scheme"]
+        self.target = self.raw_path + ("?" + self.raw_query if self.raw_query else "")
         self._receive = receive
         self._ended = False
         self._whole: bytes | None = None
 
     @property
-    def target(self) -> str:
-        return self.raw_path + ("?" + self.raw_query if self.raw_query else "")
+    def base_url(self) -> str:
+        return f"{self.scheme}://{self.host}"
 
     @property
-    def base_url(self) -> str:
-        return f"{self.scheme}://{self.headers.get('host', 'localhost')}"
+    def host(self) -> str:
+        return self.headers.get("host", "localhost")
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -152,10 +157,14 @@ class Request:
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. The application has read it before it calls a REST handler."""
+        kind = self.headers.get("content-type", "application/octet-stream")
+        if self._whole and kind.partition(";")[0].strip() != JSON:
+            text = f'unsupported media type "{kind}", only [application/json] are allowed'
+            raise HarborError(415, "UNSUPPORTED_MEDIA_TYPE", text)
         try:
             document = json.loads(self._whole or b"{}")
         except ValueError as err:
-            raise unprocessable(f"parsing body body from {self._whole!r} failed") from err
+            raise unprocessable('parsing body body from "" failed') from err
         return document if isinstance(document, dict) else {}
 
 
@@ -177,7 +186,7 @@ class Page:
             value = request.query.get(name)
             if not value:
                 continue
-            if re.fullmatch(r"[+-]?\d+", value) is None:
+            if re.fullmatch(r"[+-]?\d{1,18}", value) is None:
                 failures.append(f'{name} in query must be of type int64: "{value}"')
             elif name == "page_size" and int(value) > 100:
                 failures.append("page_size in query should be less than or equal to 100")
