@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
@@ -10,7 +10,7 @@ from .state import State
 from .wire import HarborError, Request, not_found, once_unescaped, twice_unescaped
 
 PREFIX = "/api/v2.0"
-Handler = Callable[..., Response]
+Handler = Callable[..., Response | Awaitable[Response]]
 _TABLE: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
 
 
@@ -33,8 +33,8 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def dispatch(state: State, request: Request) -> Response:
-    """Answer a REST request."""
+def dispatch(state: State, request: Request) -> Response | Awaitable[Response]:
+    """Answer a REST request, or return what has to be waited for to have the answer."""
     path = request.raw_path
     segments = path.removeprefix(PREFIX).strip("/").split("/")
     for pattern, handlers in _TABLE.get(len(segments), []):
