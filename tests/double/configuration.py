@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from .wire import bad_request, unprocessable
@@ -87,11 +88,10 @@ def initial_configuration(version: tuple[int, ...]) -> dict[str, Any]:
     return {name: value for name, value in _INITIAL.items() if version >= SINCE.get(name, (0,))}
 
 
-def configuration_answer(values: dict[str, Any], *, mode_is_fixed: bool = False) -> dict[str, Any]:
+def configuration_answer(values: dict[str, Any], fixed: Collection[str] = ()) -> dict[str, Any]:
     """Return the configuration as its API shows it, each value with whether it can be edited."""
     answer: dict[str, Any] = {
-        name: {"editable": not (mode_is_fixed and name == "auth_mode"), "value": value}
-        for name, value in values.items()
+        name: {"editable": name not in fixed, "value": value} for name, value in values.items()
     }
     answer["scan_all_policy"] = {}
     return answer

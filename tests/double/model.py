@@ -48,6 +48,8 @@ class Listing:
 
 @dataclass(eq=False)
 class User:
+    """A user. `cli_secret` is what users of OIDC have for programs, instead of a password."""
+
     id: int
     name: str
     password: str
@@ -57,6 +59,7 @@ class User:
     comment: str = ""
     creation_time: int = 0
     update_time: int = 0
+    cli_secret: str = ""
 
 
 @dataclass(eq=False)
@@ -77,6 +80,7 @@ class Robot:
         stored_name: Its name in the database: without the prefix, with the project it is of.
         configuration: Harbor's, where the prefix of all names is.
         project_id: 0 for robots of the system.
+        editable: Not for those that are left from Harbor 1.x.
     """
 
     id: int
@@ -93,10 +97,13 @@ class Robot:
     project_id: int = 0
     creator_ref: int = 1
     creator_type: str = "local"
+    editable: bool = True
 
     @property
     def name(self) -> str:
         """The full name, which is used to log in: another one as soon as the prefix is."""
+        if not self.editable:
+            return self.stored_name
         prefix: str = self.configuration["robot_name_prefix"]
         return prefix + self.stored_name
 

@@ -260,10 +260,8 @@ def list_artifacts(state: State, request: Request, project: str, repository: str
     return _listed(state, request, page, row.listing if row else Listing())
 
 
-@route("GET", "/projects/{project}/artifacts")
+@route("GET", "/projects/{project}/artifacts", since=(2, 12))
 def list_artifacts_of_project(state: State, request: Request, name: str) -> Response:
-    if state.version_numbers < (2, 12):
-        raise not_found(f"path {request.raw_path} was not found")
     page = Page(request)
     require_login(request.caller)
     project = checked_project(state, request, name, "artifact", "list")

@@ -24,12 +24,18 @@ def _has_users(state: State) -> bool:
 @route("GET", "/configurations")
 def get_configuration(state: State, request: Request) -> Response:
     require_system(request.caller, "configuration", "read")
-    return answer(configuration_answer(state.configuration, mode_is_fixed=_has_users(state)))
+    fixed: tuple[str, ...] = ("auth_mode",) if _has_users(state) else ()
+    if state.configuration_is_given:
+        fixed = tuple(state.configuration)
+    return answer(configuration_answer(state.configuration, fixed))
 
 
 @route("PUT", "/configurations")
 async def put_configuration(state: State, request: Request) -> Response:
     require_system(request.caller, "configuration", "update")
+    if state.configuration_is_given:
+        text = "current config is init by env variable: CONFIG_OVERWRITE_JSON, it cannot be updated"
+        raise HarborError(403, "FORBIDDEN", text)
     changes = known_changes(state.configuration, request.json())
     with state.lock:
         mode = changes.get("auth_mode", state.configuration["auth_mode"])

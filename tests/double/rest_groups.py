@@ -53,8 +53,6 @@ def create_group(state: State, request: Request) -> Response:
     if kind not in (LDAP, HTTP, OIDC):
         raise internal_error()
     if kind == LDAP:
-        if not dn:
-            raise bad_request("LDAP Group DN is required for LDAP group")
         raise bad_request(f"LDAP Group DN is not found: DN:{dn}")  # there is no directory to ask
     if state.groups.first(group_name=name, group_type=kind) is not None:
         text = f"group name:{name}, group type: {kind}, ldap group DN: {dn}"

@@ -6,7 +6,7 @@ import re
 
 from starlette.responses import Response
 
-from .rest_projects import FOR_PROXIES, SEVERITIES, checked_project
+from .rest_projects import FOR_PROXIES, METADATA, SEVERITIES, checked_project
 from .routes import route
 from .state import State
 from .wire import HarborError, Request, answer, bad_request
@@ -18,12 +18,14 @@ FLAGS = (
 TRUE, FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 
 
-def checked(sent: dict[str, str]) -> dict[str, str]:
+def checked(state: State, sent: dict[str, str]) -> dict[str, str]:
     """Return the one pair of a body in the form in which it is kept."""
     if len(sent) != 1:
         raise bad_request("only allow one key/value pair")
     ((key, value),) = sent.items()
     value = str(value)
+    if key not in METADATA or state.version_numbers < METADATA[key]:
+        raise _unknown(key)
     if key in FLAGS:
         if value not in TRUE + FALSE:
             raise bad_request(f"invalid value: {value}")
@@ -36,7 +38,11 @@ def checked(sent: dict[str, str]) -> dict[str, str]:
         if re.fullmatch(r"[+-]?\d{1,9}", value) is None:
             raise bad_request(f"invalid value: {value}")
         return {key: str(int(value))}
-    raise bad_request(f"invalid key: {key}")
+    raise _unknown(key)
+
+
+def _unknown(key: str) -> HarborError:
+    return bad_request(f"invalid key: {key}")
 
 
 @route("GET", "/projects/{project}/metadatas")
@@ -47,7 +53,7 @@ def list_metadata(state: State, request: Request, name: str) -> Response:
 @route("POST", "/projects/{project}/metadatas")
 def add_metadata(state: State, request: Request, name: str) -> Response:
     project = checked_project(state, request, name, "metadata", "create")
-    for key, value in checked(request.json()).items():
+    for key, value in checked(state, request.json()).items():
         if key in project.metadata:
             text = f"metadata {key} already exists for project {project.id}"
             raise HarborError(409, "CONFLICT", text)
@@ -64,7 +70,7 @@ def get_metadata(state: State, request: Request, name: str, key: str) -> Respons
 @route("PUT", "/projects/{project}/metadatas/{key}")
 def change_metadata(state: State, request: Request, name: str, key: str) -> Response:
     project = checked_project(state, request, name, "metadata", "update")
-    changes = checked({key: request.json().get(key, "")})
+    changes = checked(state, {key: request.json().get(key, "")})
     if key in project.metadata:  # what is not there is not changed, and that is no error
         project.metadata.update(changes)
     return Response(status_code=200)

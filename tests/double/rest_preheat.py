@@ -35,12 +35,13 @@ POLICY_FIELDS = columns("id", "name", "enabled", "provider_id", "creation_time",
 # -- instances ---------------------------------------------------------------------------------
 
 
-def instance_json(row: Row) -> dict[str, Any]:
-    """Return an instance as it is shown: never its credentials, and nothing of its health."""
-    return shown(
-        {**row, "status": "Unknown"}, "auth_mode", "description", "endpoint", "id", "name",
-        "setup_timestamp", "status", "vendor", always=("default", "enabled", "insecure"),
-    )  # fmt: skip
+def instance_json(state: State, row: Row) -> dict[str, Any]:
+    """Return an instance as it is shown: nothing of its health; old versions show credentials."""
+    names = ["auth_mode", "description", "endpoint", "id", "name", "setup_timestamp", "status"]
+    if state.shows_credentials:
+        names.append("auth_info")
+    flags = ("default", "enabled", "insecure")
+    return shown({**row, "status": "Unknown"}, *names, "vendor", always=flags)
 
 
 def _read_instance(body: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +65,8 @@ def _instance(state: State, name: str) -> Row:
 def list_instances(state: State, request: Request) -> Response:
     page = Page(request)
     require_system(request.caller, "preheat-instance", "list")
-    return listed(request, page, state.preheat_instances, INSTANCE_FIELDS, instance_json)
+    rows = state.preheat_instances
+    return listed(request, page, rows, INSTANCE_FIELDS, lambda row: instance_json(state, row))
 
 
 @route("POST", INSTANCES)
@@ -83,7 +85,7 @@ def create_instance(state: State, request: Request) -> Response:
 @route("GET", INSTANCES + "/{instance}")
 def get_instance(state: State, request: Request, name: str) -> Response:
     require_system(request.caller, "preheat-instance", "read")
-    return answer(instance_json(_instance(state, name)))
+    return answer(instance_json(state, _instance(state, name)))
 
 
 @route("PUT", INSTANCES + "/{instance}")

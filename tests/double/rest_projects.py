@@ -29,12 +29,20 @@ from .wire import (
     timestamp,
 )
 
-METADATA = (
-    "public", "auto_scan", "prevent_vul", "severity", "enable_content_trust",
-    "enable_content_trust_cosign", "reuse_sys_cve_allowlist", "auto_sbom_generation",
-    "retention_id", "proxy_cache_local_on_not_found", "proxy_speed_kb", "max_upstream_conn",
-)  # fmt: skip
+# What a project can be told, and since when.
+METADATA = {
+    "public": (2, 0), "auto_scan": (2, 0), "prevent_vul": (2, 0), "severity": (2, 0),
+    "enable_content_trust": (2, 0), "reuse_sys_cve_allowlist": (2, 0), "retention_id": (2, 0),
+    "enable_content_trust_cosign": (2, 5), "auto_sbom_generation": (2, 11),
+    "proxy_speed_kb": (2, 12), "max_upstream_conn": (2, 15),
+    "proxy_cache_local_on_not_found": (2, 15, 1),
+}  # fmt: skip
 FOR_PROXIES = ("proxy_speed_kb", "max_upstream_conn")
+# Registries whose content a project can be a cache of.
+CACHEABLE = (
+    "docker-hub", "harbor", "azure-acr", "ali-acr", "aws-ecr", "google-gcr", "quay",
+    "docker-registry", "github-ghcr", "jfrog-artifactory",
+)  # fmt: skip
 SEVERITIES = ("none", "low", "medium", "high", "critical")
 PROJECT_FIELDS: Fields = {
     "project_id": lambda p: p.id,
@@ -157,7 +165,7 @@ def create_project(state: State, request: Request) -> Response:
     may_create = caller.can_in_system("project", "create")
     registry_id = body.get("registry_id")
     _require_creator(state, caller, may_create, proxy=registry_id is not None)
-    metadata = read_metadata(body.get("metadata") or {}, proxy=registry_id is not None)
+    metadata = read_metadata(state, body.get("metadata") or {}, proxy=registry_id is not None)
     public = metadata.pop("public", "") or str(bool(body.get("public"))).lower()
     if public not in ("true", "false"):
         text = f"metadata.public should only be 'true' or 'false', but got: '{public}'"
@@ -194,13 +202,16 @@ def _require_creator(state: State, caller: Caller, may_create: bool, *, proxy: b
         raise HarborError(403, "FORBIDDEN", "Only system admin can create proxy cache project")
 
 
-def read_metadata(sent: dict[str, Any], *, proxy: bool) -> dict[str, str]:
+def read_metadata(state: State, sent: dict[str, Any], *, proxy: bool) -> dict[str, str]:
     """Return the metadata that a project takes; what it does not know is dropped silently."""
+    never = (1 << 31,)
     dropped = ("enable_content_trust",) if proxy else FOR_PROXIES
     return {
         key: str(value)
         for key, value in sent.items()
-        if value is not None and key in METADATA and key not in dropped
+        if value is not None
+        and state.version_numbers >= METADATA.get(key, never)
+        and key not in dropped
     }
 
 
@@ -208,8 +219,11 @@ def _check_registry(state: State, registry_id: int, metadata: dict[str, str]) ->
     if registry_id <= 0:
         text = f"{registry_id} is invalid value of registry_id, it should be geater than 0"
         raise bad_request(f"bad request: {text}")
-    if state.registries.get(registry_id) is None:
+    registry = state.registries.get(registry_id)
+    if registry is None:
         raise internal_error()
+    if registry["type"] not in CACHEABLE:
+        raise bad_request(f"bad request: unsupported registry type {registry['type']}")
     for key in FOR_PROXIES:
         value = metadata.get(key, "0")
         if re.fullmatch(r"[+-]?\d{1,9}", value) is None:
@@ -231,7 +245,7 @@ def update_project(state: State, request: Request, name: str) -> Response:
         text = f"project_id in cve_allowlist must be {project.id} but it's {sent['project_id']}"
         raise bad_request(text)
     # What it says is stored as it is: nobody looks whether a severity is one.
-    changes = read_metadata(body.get("metadata") or {}, proxy=bool(project.registry_id))
+    changes = read_metadata(state, body.get("metadata") or {}, proxy=bool(project.registry_id))
     own = project.metadata.get("retention_id", "")
     if changes.get("retention_id", own) != own:
         raise bad_request(

@@ -64,7 +64,7 @@ def robot_json(state: State, robot: Robot) -> dict[str, Any]:
         "description": robot.description,
         "disable": robot.disabled,
         "duration": robot.duration,
-        "editable": True,
+        "editable": robot.editable,
         "expires_at": robot.expires_at,
         "id": robot.id,
         "level": robot.level,
@@ -240,6 +240,8 @@ def refresh_secret(state: State, request: Request, number: str) -> Response:
 @route("PUT", "/robots/{robot}")
 def update_robot(state: State, request: Request, number: str) -> Response:
     robot = _robot(state, request, number, "update")
+    if not robot.editable:
+        raise HarborError(403, "DENIED", "editing of legacy robot is not allowed")
     body = request.json()
     level, permissions = body.get("level", ""), body.get("permissions") or []
     duration = body.get("duration")

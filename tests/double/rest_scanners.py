@@ -34,15 +34,15 @@ PROJECT_SCANNER = "projectScanner"
 CAPABILITIES = {"vulnerability": "support_vulnerability", "sbom": "support_sbom"}
 
 
-def scanner_json(row: Row, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a scanner as it is shown: never its credential."""
+def scanner_json(state: State, row: Row, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a scanner as it is shown; of its credential only old versions show anything."""
     document = {
         **shown(
             {**row, "create_time": row["creation_time"]}, "create_time", "update_time",
             always=("auth", "description", "disabled", "is_default", "name", "skip_certVerify",
                     "url", "use_internal_addr", "uuid"),
         ),
-        "access_credential": "",
+        "access_credential": row["access_credential"] if state.shows_credentials else "",
         "capabilities": _capabilities(metadata),
     }  # fmt: skip
     return dict(sorted(document.items()))
@@ -93,6 +93,12 @@ def _found(state: State, number: str) -> Row:
     return row
 
 
+def _refuse_built_in(row: Row, action: str) -> None:
+    if row.get("immutable"):
+        text = f"registration {row['name']} is not allowed to {action} as it is immutable"
+        raise HarborError(403, "FORBIDDEN", f"{text}: scanner API: {action}")
+
+
 @route("GET", "/scanners")
 async def list_scanners(state: State, request: Request) -> Response:
     page = Page(request)
@@ -104,7 +110,7 @@ async def list_scanners(state: State, request: Request) -> Response:
         if request.query.get(key)
     }
     rows = ordered(filtered(state.scanners, keywords, FIELDS), request, FIELDS, [])
-    body = [scanner_json(row, await _ask(row)) for row in rows[page.window]]
+    body = [scanner_json(state, row, await _ask(row)) for row in rows[page.window]]
     return answer(body, headers=page.headers(len(rows)))
 
 
@@ -138,7 +144,7 @@ async def ping_scanner(state: State, request: Request) -> Response:
 async def get_scanner(state: State, request: Request, number: str) -> Response:
     require_system(request.caller, "scanner", "read")
     row = _found(state, number)
-    return answer(scanner_json(row, await _ask(row)))
+    return answer(scanner_json(state, row, await _ask(row)))
 
 
 @route("PATCH", "/scanners/{scanner}")
@@ -156,6 +162,7 @@ def update_scanner(state: State, request: Request, number: str) -> Response:
     """Change a scanner; whether it answers is not asked here."""
     require_system(request.caller, "scanner", "update")
     row = _found(state, number)
+    _refuse_built_in(row, "update")
     changes = _read(request.json())
     if not changes["access_credential"] and changes["auth"] in AUTH:
         changes["access_credential"] = row["access_credential"]
@@ -171,8 +178,9 @@ def update_scanner(state: State, request: Request, number: str) -> Response:
 def delete_scanner(state: State, request: Request, number: str) -> Response:
     require_system(request.caller, "scanner", "delete")
     row = _found(state, number)
+    _refuse_built_in(row, "delete")
     state.scanners.remove(row)
-    return answer(scanner_json(row, None))
+    return answer(scanner_json(state, row, None))
 
 
 # -- of a project ------------------------------------------------------------------------------
@@ -189,7 +197,7 @@ async def get_project_scanner(state: State, request: Request, name: str) -> Resp
     if row is None:
         return Response(status_code=200)
     metadata = await _ask(row)
-    document = scanner_json(row, metadata)
+    document = scanner_json(state, row, metadata)
     document["health"] = "unhealthy" if metadata is None else "healthy"
     if metadata is not None:
         found = metadata["scanner"]

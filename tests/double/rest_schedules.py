@@ -116,7 +116,7 @@ def update_gc(state: State, request: Request) -> Response:
 # -- purge of the audit log --------------------------------------------------------------------
 
 
-@route("GET", "/system/purgeaudit/schedule")
+@route("GET", "/system/purgeaudit/schedule", since=(2, 6))
 def get_purge(state: State, request: Request) -> Response:
     require_system(request.caller, "purge-audit", "read")
     row = _one(state, PURGE)
@@ -138,14 +138,14 @@ def _kick_purge(state: State, request: Request) -> None:
     _replace(state, PURGE, -1, wanted, "log rotation purge")
 
 
-@route("POST", "/system/purgeaudit/schedule")
+@route("POST", "/system/purgeaudit/schedule", since=(2, 6))
 def create_purge(state: State, request: Request) -> Response:
     require_system(request.caller, "purge-audit", "create")
     _kick_purge(state, request)
     return created("/api/v2.0/system/purgeaudit/0")
 
 
-@route("PUT", "/system/purgeaudit/schedule")
+@route("PUT", "/system/purgeaudit/schedule", since=(2, 6))
 def update_purge(state: State, request: Request) -> Response:
     require_system(request.caller, "purge-audit", "update")
     _kick_purge(state, request)
@@ -208,7 +208,7 @@ def update_scan_all(state: State, request: Request) -> Response:
 # -- all of them -------------------------------------------------------------------------------
 
 
-@route("GET", "/schedules")
+@route("GET", "/schedules", since=(2, 7))
 def list_schedules(state: State, request: Request) -> Response:
     page = Page(request)
     require_system(request.caller, "jobservice-monitor", "list")

@@ -87,7 +87,7 @@ def statistics(state: State, request: Request) -> Response:
     )
 
 
-@route("GET", "/permissions")
+@route("GET", "/permissions", since=(2, 10))
 def list_permissions(state: State, request: Request) -> Response:
     caller = request.caller
     require_login(caller)

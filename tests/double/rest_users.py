@@ -175,7 +175,15 @@ def _is_caller(caller: Caller, number: str) -> bool:
 def get_user(state: State, request: Request, number: str) -> Response:
     if not _is_caller(request.caller, number):
         require_system(request.caller, "user", "read")
-    return answer(user_json(_user(state, number)))
+    user = _user(state, number)
+    body = user_json(user)
+    if state.configuration["auth_mode"] == "oidc_auth" and user.cli_secret:
+        body["oidc_user_meta"] = {
+            "creation_time": timestamp(user.creation_time), "id": user.id,
+            "secret": user.cli_secret, "subiss": f"{user.name}idp",
+            "update_time": timestamp(user.update_time), "user_id": user.id,
+        }  # fmt: skip
+    return answer(dict(sorted(body.items())))
 
 
 def _require_modifiable(state: State, request: Request, number: str) -> None:

@@ -35,8 +35,9 @@ def webhook_json(row: Row) -> dict[str, Any]:
     return document
 
 
-def _read(body: dict[str, Any]) -> dict[str, Any]:
+def _read(state: State, body: dict[str, Any]) -> dict[str, Any]:
     """Return the policy of a body, or raise what is wrong with it. No address is dialled."""
+    with_formats = state.version_numbers >= (2, 8)
     name, events = body.get("name") or "", body.get("event_types") or []
     if not events:
         raise bad_request("empty event type")
@@ -57,7 +58,10 @@ def _read(body: dict[str, Any]) -> dict[str, Any]:
         "enabled": bool(body.get("enabled")),
         "event_types": list(events),
         "name": name,
-        "targets": [dict(target) for target in targets],
+        "targets": [
+            {k: v for k, v in target.items() if k != "payload_format" or with_formats}
+            for target in targets
+        ],
     }
 
 
@@ -80,7 +84,7 @@ def list_webhooks(state: State, request: Request, name: str) -> Response:
 @route("POST", POLICIES)
 def create_webhook(state: State, request: Request, name: str) -> Response:
     project = checked_project(state, request, name, "notification-policy", "create")
-    row = _read(request.json())
+    row = _read(state, request.json())
     _refuse_twice(state, project.id, row["name"], None)
     number = state.webhooks.add(**row, project_id=project.id)["id"]
     return created(f"{request.raw_path.rstrip('/')}/{number}")
@@ -109,7 +113,7 @@ def get_webhook(state: State, request: Request, name: str, number: str) -> Respo
 @route("PUT", POLICIES + "/{webhook}")
 def update_webhook(state: State, request: Request, name: str, number: str) -> Response:
     row = _found(state, request, name, number, "update")
-    changes = _read(request.json())
+    changes = _read(state, request.json())
     _refuse_twice(state, row["project_id"], changes["name"], row)
     # All of it: a header that is left out is gone, and so is the time when it was made.
     state.webhooks.change(row, **changes, creation_time=0)

@@ -49,6 +49,7 @@ class State(Artifacts, Settings):
             content from a broken connection.
         pulls_wait: Pulls are counted when `flush_pulls` is called; a real Harbor does that every
             ten seconds.
+        configuration_is_given: By CONFIG_OVERWRITE_JSON; nobody can change it then.
         external_url: What Harbor says it is, whatever name the client used; by default the URL it
             was started on.
     """
@@ -58,6 +59,9 @@ class State(Artifacts, Settings):
         self.version = version
         match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
         self.version_numbers = tuple(int(each or 0) for each in match.groups()) if match else (0,)
+        # What later ones keep to themselves.
+        self.shows_credentials = not ((2, 14, 4) <= self.version_numbers < (2, 15)
+                                      or self.version_numbers >= (2, 15, 1))  # fmt: skip
         self.secret = secrets.token_bytes(32)
         self.storage = Storage()
         self.configuration = initial_configuration(self.version_numbers)
@@ -68,6 +72,7 @@ class State(Artifacts, Settings):
         self.external_url = ""
         self.login_seconds = 0.0
         self.pulls_wait = False
+        self.configuration_is_given = False
         self.login_lock_seconds = 0.0
         self.locked_until: dict[str, float] = {}
         self.unhealthy: dict[str, str] = {}
