@@ -30,6 +30,8 @@ def route(method: str, path: str, *, since: Version = (0,)) -> Callable[[Handler
                 handlers[method] = handler
                 return handler
         rows.append((pattern, since, {method: handler}))
+        # What is written out goes before what is a placeholder.
+        rows.sort(key=lambda row: [segment.startswith("{") for segment in row[0]])
         return handler
 
     return register
