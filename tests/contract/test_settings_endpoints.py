@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.contract.bodies import number_of
 from tests.contract.client import API, Client, error_of
 from tests.contract.settings_replay import Service, load_settings_scenario
 from tests.double import ROBOT_SECRET, HarborDouble
@@ -23,11 +24,6 @@ def service():
     """A server that is always well, but below `/ill`."""
     with Service(load_settings_scenario()["scanner"]) as service:
         yield service.url
-
-
-def number_of(answer) -> int:
-    assert answer.status_code == 201, answer.text
-    return int(answer.headers["Location"].rpartition("/")[2])
 
 
 def registry(url: str, name: str = "upstream", **more) -> dict:

@@ -169,6 +169,7 @@ class Repository:
     creation_time: int
     update_time: int
     pull_count: int = 0
+    description: str = ""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     listing: Listing = field(default_factory=Listing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from starlette.responses import Response
@@ -25,9 +26,11 @@ REPOSITORY_FIELDS: Fields = {
 
 
 def repository_json(repository: Repository) -> dict[str, Any]:
+    described = {"description": repository.description} if repository.description else {}
     return {
         "artifact_count": len(repository.listing.visible),
         "creation_time": timestamp(repository.creation_time),
+        **described,
         "id": repository.id,
         "name": repository.name,
         "project_id": repository.project.id,
@@ -83,6 +86,13 @@ def checked_repository(
 @route("GET", "/projects/{project}/repositories/{repository}")
 def get_repository(state: State, request: Request, project: str, repository: str) -> Response:
     return answer(repository_json(checked_repository(state, request, project, repository, "read")))
+
+
+@route("PUT", "/projects/{project}/repositories/{repository}")
+def describe_repository(state: State, request: Request, project: str, repository: str) -> Response:
+    row = checked_repository(state, request, project, repository, "update")
+    row.description = html.escape(request.json().get("description") or "")
+    return Response(status_code=200)
 
 
 @route("DELETE", "/projects/{project}/repositories/{repository}")
