@@ -63,7 +63,7 @@ def test_a_change_replaces_all_and_counts_the_days_from_the_beginning(admin):
     assert (row["duration"], row["expires_at"]) == (30, before["expires_at"])
     assert (row["disable"], "description" in row) == (True, False)
     assert admin.send("PUT", path, json={**change, "duration": 40}).ok
-    assert admin.get(path).json()["expires_at"] - before["expires_at"] in (10 * 86400, 864001)
+    assert admin.get(path).json()["expires_at"] - before["expires_at"] == 10 * 86400
     assert admin.send("PUT", path, json={**change, "duration": -1}).ok
     assert admin.get(path).json()["expires_at"] == -1
     for wrong in ({"name": "ci"}, {"level": "project"}, {"permissions": []}, {"duration": 0}):
