@@ -158,7 +158,7 @@ class State(Artifacts, Settings):
             self.storage.lose(digest)
 
     def lose_manifest(self, repository: str, digest: str) -> None:
-        """Lose a manifest from storage; the database goes on listing the artifact."""
+        """Lose a manifest from storage, in all repositories; the database goes on listing it."""
         with self.lock:
             if digest not in self.storage.manifests[repository]:
                 raise KeyError(digest)
