@@ -86,23 +86,33 @@ class Replayer:
         scenario = load_scenario()
         for project in scenario["projects"]:
             self._expect(201, "POST", "/api/v2.0/projects", json=project)
-        for repository, reference, digest in scenario["pushes"]:
-            manifest = scenario["manifests"][digest]
-            for blob in manifest["blobs"]:
-                self._upload(repository, blob, _text(scenario["blobs"][blob]).encode())
-            self._expect(
-                201,
-                "PUT",
-                f"/v2/{repository}/manifests/{reference}",
-                data=manifest["text"].encode(),
-                headers={"Content-Type": manifest["media_type"]},
-            )
+        for push in scenario["pushes"]:
+            self._push(scenario, *push)
+        self._create_robots(scenario)
+
+    def _push(self, scenario: dict[str, Any], repository: str, reference: str, digest: str) -> None:
+        manifest = scenario["manifests"][digest]
+        for blob in manifest["blobs"]:
+            self._upload(repository, blob, _text(scenario["blobs"][blob]).encode())
+        self._expect(
+            201,
+            "PUT",
+            f"/v2/{repository}/manifests/{reference}",
+            data=manifest["text"].encode(),
+            headers={"Content-Type": manifest["media_type"]},
+        )
+
+    def _create_robots(self, scenario: dict[str, Any]) -> dict[str, int]:
+        """Create the robots of a scenario and return their numbers by role."""
+        numbers = {}
         for role, robot in scenario["robots"].items():
             created = self._expect(201, "POST", "/api/v2.0/robots", json=robot).json()
             secret = scenario["robot_secret"]
             path = f"/api/v2.0/robots/{created['id']}"
             self._expect(200, "PATCH", path, json={"secret": secret})
             self._logins[role] = (created["name"], secret)
+            numbers[role] = created["id"]
+        return numbers
 
     def _upload(self, repository: str, digest: str, data: bytes) -> None:
         blob = f"/v2/{repository}/blobs/{digest}"
@@ -185,7 +195,7 @@ class Replayer:
         cookies = sorted(cookie.name for cookie in answer.cookies)
         yield from self._compare("cookies", wanted["cookies"], cookies)
         try:
-            body = _body(exchange, answer)
+            body = self._body(exchange, answer)
         except ValueError as err:
             yield f"body: cannot be read: {err}"
             return
@@ -217,11 +227,18 @@ class Replayer:
             return isinstance(seen, str) and (not is_time or TIME.fullmatch(seen) is not None)
         if not isinstance(wanted, str) or "<" not in wanted:
             return type(wanted) is type(seen) and bool(wanted == seen)
-        pattern = re.escape(wanted).replace("<url>", re.escape(self.url))
-        pattern = pattern.replace("<host>", re.escape(self._host))
-        for placeholder, expression in PARTS.items():
+        pattern = re.escape(wanted)
+        for placeholder, expression in self._placeholders().items():
             pattern = pattern.replace(placeholder, expression)
         return isinstance(seen, str) and re.fullmatch(pattern, seen) is not None
+
+    def _placeholders(self) -> dict[str, str]:
+        """Return what may stand for a placeholder within a text, as expressions."""
+        own = {"<url>": re.escape(self.url), "<host>": re.escape(self._host)}
+        return {**own, **PARTS}
+
+    def _body(self, exchange: Exchange, answer: requests.Response) -> Any:
+        return _body(exchange, answer)
 
 
 def _body(exchange: Exchange, answer: requests.Response) -> Any:

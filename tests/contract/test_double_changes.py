@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.bodies import RULE
 from tests.contract.client import ACCEPT, API, Client, error_of, tag_names
 from tests.double import (
     ROBOT_SECRET,
@@ -18,14 +19,6 @@ from tests.double import (
 
 APP = "/projects/team/repositories/app"
 NEVER = "0001-01-01T00:00:00.000Z"
-RULE = {
-    "action": "immutable",
-    "template": "immutable_template",
-    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
-    "scope_selectors": {
-        "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "a**"}]
-    },
-}
 
 
 def test_a_pull_moves_times_and_counts_unless_harbor_itself_pulls(harbor, admin):

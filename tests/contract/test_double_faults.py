@@ -226,10 +226,13 @@ def test_a_double_with_a_certificate_serves_tls(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "options", "public"),
-    [(signal.SIGINT, [], ["library"]), (signal.SIGTERM, ["--sample"], ["base", "library"])],
+    ("number", "options", "public", "unknown"),
+    [
+        (signal.SIGINT, [], ["library"], 404),
+        (signal.SIGTERM, ["--sample", "--behind-nginx"], ["base", "library"], 200),
+    ],
 )
-def test_the_process_says_where_it_is_and_ends_when_asked(number, options, public):
+def test_the_process_says_where_it_is_and_ends_when_asked(number, options, public, unknown):
     command = [sys.executable, "-m", "tests.double", *options]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
@@ -245,6 +248,8 @@ def test_the_process_says_where_it_is_and_ends_when_asked(number, options, publi
         assert words[:4] == ["Harbor", "double", "ready", "at"]
         projects = requests.get(f"{words[4]}{API}/projects", timeout=5).json()
         assert [project["name"] for project in projects] == public
+        # Core knows no such path; nginx has a page of the portal for it.
+        assert requests.get(f"{words[4]}/harbor/projects", timeout=5).status_code == unknown
         process.send_signal(number)
         output, errors = process.communicate(timeout=10)
     finally:

@@ -58,5 +58,7 @@ def test_whatever_is_not_for_core_is_a_page_of_the_portal(admin):
         page = admin.get(path)
         assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html")
         assert admin.send("POST", path, data="x").status_code == 405
-    assert admin.get("/v1/search").status_code == 404
+    for path in ("/v1/search", "/service/notifications/jobs"):
+        assert admin.get(path).headers["Content-Type"] == "text/html"
+        assert admin.get(path).status_code == 404
     assert admin.get("/api/version").json() == {"version": "v2.0"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.bodies import RULE
 from tests.contract.client import API, Client, error_of
-from tests.contract.test_double_changes import RULE
 from tests.double import ROBOT_SECRET, Image, cosign_signature, sbom_for
 from tests.double.abstracts import FOREIGN_LAYER
 from tests.double.content import DOCKER_MANIFEST
@@ -86,3 +86,26 @@ def test_bodies_are_taken_as_json_only(admin, kind):
 def test_a_page_that_no_number_can_hold_is_refused(admin):
     answer = admin.get(f"{API}/projects?page=99999999999999999999")
     assert error_of(answer)[:2] == (422, "UNPROCESSABLE_ENTITY")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/octet-stream"])
+def test_a_manifest_of_no_type_that_is_known_is_none(harbor, admin, kind):
+    image = harbor.push("team/app", Image("app"))
+    path = "/v2/team/app/manifests/v1"
+    answer = admin.send("PUT", path, data=image.manifest, headers={"Content-Type": kind})
+    assert error_of(answer)[:2] == (400, "MANIFEST_INVALID")
+
+
+def test_a_name_can_be_too_long_for_the_registry_and_for_the_database(harbor, admin):
+    image = harbor.push("team/app", Image("app"), "v1")
+    name = "team/" + "/".join(["component"] * 26)
+    started = admin.send("POST", f"/v2/{name}/blobs/uploads/")
+    assert error_of(started)[:2] == (400, "NAME_INVALID")
+    assert error_of(admin.put_manifest(name, "v1", image))[0] == 500
+
+
+def test_a_repository_can_be_described(harbor, admin):
+    harbor.push("team/app", Image("app"), "v1")
+    assert "description" not in admin.api("/projects/team/repositories/app")
+    assert admin.send("PUT", APP, json={"description": "<b>"}).status_code == 200
+    assert admin.api("/projects/team/repositories/app")["description"] == "&lt;b&gt;"

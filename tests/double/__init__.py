@@ -1,7 +1,8 @@
 """A double of Harbor 2.15.2: REST API, token service and registry, on a loopback port.
 
-It answers as the recording of a real Harbor does (tests/contract), whatever is pushed into it:
-everything is computed from its state. Tests use it in their own process:
+It answers as the recordings of a real Harbor do (tests/contract), whatever is pushed into it and
+whatever is set: everything is computed from its state. What is not recorded follows the source of
+that version. Tests use it in their own process:
 
     with HarborDouble() as harbor:
         harbor.create_project("library2")

@@ -47,6 +47,9 @@ def main() -> int:
         help="treat requests as the nginx of Harbor does; without this they reach core as they "
         "are, as those of the recording did",
     )
+    parser.add_argument(
+        "--external-url", help="address that it says it has; by default that it listens on"
+    )
     parser.add_argument("--certfile", help="serve TLS with this certificate")
     parser.add_argument("--keyfile", help="key of the certificate")
     parser.add_argument("--version", default=VERSION, help="version it reports (%(default)s)")
@@ -60,6 +63,7 @@ def main() -> int:
         host=options.host,
         port=options.port,
     )
+    harbor.state.external_url = options.external_url or ""
     if options.generate:
         harbor.generate(*options.generate)
     if not (options.sample or options.generate or options.healthy):

@@ -89,7 +89,7 @@ class Caller:
         if project.public and (resource, action) in PUBLIC_POLICIES:
             return True
         if self.user is not None:
-            role = project.members.get(self.user.id, 0)
+            role = project.role_of(self.user)
             return (resource, action) in ROLE_POLICIES.get(role, ())
         return self.robot is not None and _robot_can(self.robot, project, resource, action)
 
@@ -141,11 +141,15 @@ def _robot_can(robot: Robot, project: Project, resource: str, action: str) -> bo
 def identify(state: State, request: Request) -> Caller:
     """Return who sent a request."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    caller = Caller()
     if scheme.lower() == "basic":
-        return _basic(state, request, value)
-    if scheme.lower() == "bearer" and request.raw_path.startswith("/v2"):
-        return _bearer(state, value)
-    return Caller()
+        caller = _basic(state, request, value)
+    elif scheme.lower() == "bearer" and request.raw_path.startswith("/v2"):
+        caller = _bearer(state, value)
+    if caller.authenticated:
+        return caller
+    user = state.users.get(state.sessions.get(request.cookies.get("sid", ""), ""))
+    return Caller() if user is None else Caller("user", user.name, user=user)
 
 
 def _basic(state: State, request: Request, value: str) -> Caller:
@@ -159,14 +163,19 @@ def _basic(state: State, request: Request, value: str) -> Caller:
         if robot.secret == password and not robot.disabled and not expired:
             return Caller("robot", robot.name, robot=robot)
         return Caller()
+    request.names_user = name in state.users
+    user = log_in(state, name, password)
+    return Caller() if user is None else Caller("user", user.name, user=user)
+
+
+def log_in(state: State, name: str, password: str) -> User | None:
     user = state.users.get(name)
-    request.names_user = user is not None
     if user is None or time.monotonic() < state.locked_until.get(name, 0.0):
-        return Caller()
+        return None
     if user.password != password:
         state.locked_until[name] = time.monotonic() + state.login_lock_seconds
-        return Caller()
-    return Caller("user", user.name, user=user)
+        return None
+    return user
 
 
 def _bearer(state: State, value: str) -> Caller:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import logging
 import secrets
 import uuid
@@ -14,29 +12,20 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from . import (
-    control,
-    nginx,
-    registry_blobs,
-    rest_artifacts,
-    rest_projects,
-    rest_robots,
-    rest_system,
-    routes,
-    v2,
-)
+from . import control, nginx, registry_blobs, rest, routes, sessions, v2
 from .access import identify
 from .connection import ConnectionCut, Receive, Send, cut, spoiled
 from .counters import RequestCounter
 from .faults import Fault, Faults
 from .state import State
-from .wire import HarborError, Request, answer, bad_request, internal_error, not_found
+from .wire import HarborError, Panic, Request, answer, bad_request, internal_error, not_found
 
 log = logging.getLogger(__name__)
 
-SAFE = ("GET", "HEAD", "OPTIONS")
-WRITABLE_WHEN_READ_ONLY = (("PUT", "/api/v2.0/configurations"), ("POST", "/service/token"))
-REST = (rest_artifacts, rest_projects, rest_robots, rest_system)  # imported for their routes
+WRITABLE_WHEN_READ_ONLY = (
+    ("PUT", "/api/v2.0/configurations"), ("POST", "/service/token"), ("POST", "/c/login"),
+)  # fmt: skip
+REST = rest  # imported for its routes
 
 
 class Application:
@@ -101,12 +90,12 @@ class Application:
         return await self._harbor(request)
 
     async def _harbor(self, request: Request) -> Response:
-        session = request.cookies.get("sid")
-        with_cookie = session is None
+        csrf = sessions.Csrf(self._state, request)
+        with_cookie = "sid" not in request.cookies
         try:
             if request.has_broken_query():
                 raise bad_request("invalid query string")
-            self._check_csrf(request, session)
+            csrf.check()
             request.caller = identify(self._state, request)
             if self._state.login_seconds and request.names_user:
                 await asyncio.sleep(self._state.login_seconds)
@@ -118,6 +107,8 @@ class Application:
         except HarborError as err:
             await request.drain()
             response = err.response()
+        except Panic:
+            response = Response(status_code=500)
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except Exception:
@@ -125,13 +116,10 @@ class Application:
             response = internal_error().response()
         response.headers["X-Request-ID"] = request.headers.get("x-request-id") or str(uuid.uuid4())
         secure = "; Secure" if request.scheme == "https" else ""
-        if with_cookie:
-            sid = secrets.token_hex(16)
-            response.headers.append("Set-Cookie", f"sid={sid}; Path=/; HttpOnly{secure}")
-        elif session is not None and request.method in SAFE:
-            response.headers["X-Harbor-CSRF-Token"] = self._csrf_token(session)
-            csrf = f"_gorilla_csrf={secrets.token_hex(16)}; Path=/; HttpOnly{secure}"
-            response.headers.append("Set-Cookie", csrf)
+        csrf.attach(response, secure)
+        if with_cookie and request.raw_path != "/c/login":
+            cookie = sessions.session_cookie(secrets.token_hex(16), secure)
+            response.headers.append("Set-Cookie", cookie)
         return response
 
     async def _dispatch(self, request: Request) -> Response:
@@ -143,29 +131,25 @@ class Application:
                 return v2.token(self._state, request)
         if path == "/api/version":
             return answer({"version": "v2.0"})
+        if path.startswith("/c/"):
+            response = await sessions.answer(self._state, request)
+            if response is not None:
+                return response
         if path.startswith(routes.PREFIX + "/"):
-            if request.method not in SAFE:
+            if request.method not in sessions.SAFE:
                 await request.body()
             with self._state.lock:
-                return routes.dispatch(self._state, request)
+                result = routes.dispatch(self._state, request)
+            # Handlers that look elsewhere first take the lock themselves.
+            return result if isinstance(result, Response) else await result
         raise not_found(f"path {path} was not found")
 
     def _refuses_writes(self, request: Request) -> bool:
         return (
             self._state.read_only
-            and request.method not in SAFE
-            and (request.method, request.raw_path) not in WRITABLE_WHEN_READ_ONLY
+            and request.method not in sessions.SAFE
+            and not any(
+                request.method == method and request.raw_path.startswith(path)
+                for method, path in WRITABLE_WHEN_READ_ONLY
+            )
         )
-
-    def _csrf_token(self, session: str) -> str:
-        return hmac.new(self._state.secret, session.encode(), hashlib.sha256).hexdigest()
-
-    def _check_csrf(self, request: Request, session: str | None) -> None:
-        """Refuse writes of clients that send the session cookie back without a token."""
-        if session is None or request.method in SAFE:
-            return
-        sent = request.headers.get("x-harbor-csrf-token")
-        if sent is None:
-            raise HarborError(403, "FORBIDDEN", "CSRF token not found in request")
-        if not hmac.compare_digest(sent, self._csrf_token(session)):
-            raise HarborError(403, "FORBIDDEN", "CSRF token invalid")

@@ -22,6 +22,7 @@ from .storage import Storage
 from .wire import HarborError, internal_error, not_found
 
 EVERYTHING, VISIBLE = 1, 2
+LONGEST_NAME = 255  # of a repository
 
 
 def size_text(size: int) -> str:
@@ -95,7 +96,7 @@ class Artifacts:
         """Store a manifest and make it an artifact. Return the subject's digest, if it has one."""
         project = self.project_names[name.partition("/")[0]]
         self._refuse_immutable(project, name, reference)
-        document = parse_manifest(data)
+        document = parse_manifest(media_type, data)
         digest = digest_of(data)
         sizes = sizes_of(digest, data, media_type, document)
         self.check_quota(project, sizes)
@@ -131,6 +132,8 @@ class Artifacts:
         found = self.repositories.get(name)
         if found is not None:
             return found
+        if len(name) > LONGEST_NAME:
+            raise internal_error()  # too long for its column
         now = self.now()
         return Repository(self.next_id("repository"), project, name, now, now)
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from .abstracts import FOREIGN_LAYER, descriptors_of, is_index
+from .content import DOCKER_MANIFEST, INDEX_TYPES, OCI_MANIFEST
 from .storage import Storage
 from .wire import HarborError
 
@@ -14,6 +15,7 @@ DIGEST = re.compile(r"^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+$")
 TAG = re.compile(r"^\w[\w.-]{0,127}$", re.ASCII)
 
 
+MEDIA_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST, *INDEX_TYPES)
 MAXIMUM = 4 << 20  # bytes of a manifest
 DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
@@ -36,8 +38,12 @@ def wrong_digest(reference: str) -> str:
     return "" if re.fullmatch(r"[a-f0-9]+", text) else "invalid checksum digest format"
 
 
-def parse_manifest(data: bytes) -> dict[str, Any]:
+def parse_manifest(media_type: str, data: bytes) -> dict[str, Any]:
     """Return a manifest as a document, or raise what Harbor says of one that is none."""
+    if media_type not in MEDIA_TYPES:
+        # Any other type is read as the oldest of formats, which is signed.
+        text = "unmarshal manifest failed: missing signature key"
+        raise HarborError(400, "MANIFEST_INVALID", text)
     try:
         document: dict[str, Any] = json.loads(data)
     except ValueError as err:

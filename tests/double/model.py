@@ -48,13 +48,28 @@ class Listing:
 
 @dataclass(eq=False)
 class User:
+    """A user. `cli_secret` is what users of OIDC have for programs, instead of a password."""
+
     id: int
     name: str
     password: str
     sysadmin: bool = False
+    email: str = ""
     realname: str = ""
     comment: str = ""
     creation_time: int = 0
+    update_time: int = 0
+    cli_secret: str = ""
+
+
+@dataclass(eq=False)
+class Member:
+    """That a user (`u`) or a group (`g`) belongs to a project."""
+
+    id: int
+    kind: str
+    entity_id: int
+    role: int
 
 
 @dataclass(eq=False)
@@ -65,6 +80,7 @@ class Robot:
         stored_name: Its name in the database: without the prefix, with the project it is of.
         configuration: Harbor's, where the prefix of all names is.
         project_id: 0 for robots of the system.
+        editable: Not for those that are left from Harbor 1.x.
     """
 
     id: int
@@ -81,10 +97,13 @@ class Robot:
     project_id: int = 0
     creator_ref: int = 1
     creator_type: str = "local"
+    editable: bool = True
 
     @property
     def name(self) -> str:
         """The full name, which is used to log in: another one as soon as the prefix is."""
+        if not self.editable:
+            return self.stored_name
         prefix: str = self.configuration["robot_name_prefix"]
         return prefix + self.stored_name
 
@@ -109,6 +128,7 @@ class Project:
 
     Attributes:
         quota: None where it was made while there were no quotas for projects.
+        allowlist: Vulnerabilities that do not count, as they were set; None until then.
         blobs: Those that count for the quota, with their sizes.
     """
 
@@ -120,7 +140,8 @@ class Project:
     registry_id: int = 0
     quota: Quota | None = None
     update_time: int = 0
-    members: dict[int, int] = field(default_factory=dict)
+    allowlist: dict[str, Any] | None = None
+    members: dict[tuple[str, int], Member] = field(default_factory=dict)
     repositories: dict[str, Repository] = field(default_factory=dict)
     listing: Listing = field(default_factory=Listing)
     blobs: dict[str, int] = field(default_factory=dict)
@@ -131,6 +152,11 @@ class Project:
     @property
     def public(self) -> bool:
         return self.metadata.get("public") == "true"
+
+    def role_of(self, user: User) -> int:
+        """Return the role of a user, or 0 where the user is no member."""
+        member = self.members.get(("u", user.id))
+        return member.role if member else 0
 
 
 @dataclass(eq=False)
@@ -143,6 +169,7 @@ class Repository:
     creation_time: int
     update_time: int
     pull_count: int = 0
+    description: str = ""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     listing: Listing = field(default_factory=Listing)
@@ -193,6 +220,7 @@ class Artifact:
     Attributes:
         blob_digests: Manifest, config and layers: what it adds to the project's quota.
         parents: The references of indexes that list it.
+        labels: Numbers of its labels.
         accessory: Set where this artifact is itself an accessory; it is then in no list.
         rendered: The last answer about it and for which options, until something changes.
     """
@@ -215,7 +243,7 @@ class Artifact:
     tags: dict[str, Tag] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
     parents: list[Reference] = field(default_factory=list)
-    labels: list[dict[str, Any]] = field(default_factory=list)
+    labels: frozenset[int] = frozenset()
     accessory: Accessory | None = None
     listed_in: int = 0
     rendered: tuple[Any, str] | None = None

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from .wire import Request
 
 SLASHES = re.compile(r"/{2,}")
+HIDDEN = ("/v1/", "/service/notifications")
 TO_CORE = ("/api/", "/v2/", "/service/", "/c/")
 PORTAL = b"<!doctype html>\n<html><head><title>Harbor</title></head><body></body></html>\n"
 ERROR = (
@@ -32,10 +33,10 @@ def pass_through(request: Request) -> Response | None:
     if f"{path}/" in TO_CORE:
         location = f"{request.base_url}{path}/"
         return _error("301 Moved Permanently", {"Location": location})
+    if path.startswith(HIDDEN):
+        return _error("404 Not Found")
     if path.startswith(TO_CORE):
         return None
-    if path.startswith("/v1/"):
-        return _error("404 Not Found")
     # Everything else is the portal, whose pages are one page: whatever is asked, it is there.
     if request.method not in ("GET", "HEAD"):
         return _error("405 Not Allowed")

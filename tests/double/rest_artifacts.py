@@ -15,6 +15,7 @@ from .immutability import is_immutable
 from .manifests import TAG
 from .model import Accessory, Artifact, Listing, Project, Tag
 from .query import AllOf, Fields, Fuzzy, Range, filtered, keywords_of, ordered, sorts_of
+from .rest_labels import label_json
 from .rest_projects import checked_project
 from .routes import PREFIX, route
 from .state import State
@@ -123,7 +124,7 @@ def _artifact_json(state: State, artifact: Artifact, options: Options) -> dict[s
         "extra_attrs": artifact.extra_attrs,
         "icon": artifact.icon,
         "id": artifact.id,
-        "labels": (artifact.labels or None) if options.labels else None,
+        "labels": _labels_json(state, artifact) if options.labels else None,
         "manifest_media_type": artifact.manifest_media_type,
         "media_type": artifact.media_type,
         "project_id": repository.project.id,
@@ -138,6 +139,11 @@ def _artifact_json(state: State, artifact: Artifact, options: Options) -> dict[s
     }
     nullable = ("accessories", "labels", "references", "tags")
     return {key: value for key, value in document.items() if value or key in nullable}
+
+
+def _labels_json(state: State, artifact: Artifact) -> list[dict[str, Any]] | None:
+    rows = [row for row in state.labels if row["id"] in artifact.labels] if artifact.labels else []
+    return [label_json(row) for row in rows] or None
 
 
 def _addition_links(artifact: Artifact) -> dict[str, Any]:
@@ -222,7 +228,7 @@ def _by_tags_and_labels(rows: list[Artifact], keywords: dict[str, Any]) -> list[
             )
             raise bad_request(text)
         numbers = set(labels.values)
-        rows = [row for row in rows if numbers <= {label["id"] for label in row.labels}]
+        rows = [row for row in rows if numbers <= row.labels]
     return rows
 
 
@@ -254,10 +260,8 @@ def list_artifacts(state: State, request: Request, project: str, repository: str
     return _listed(state, request, page, row.listing if row else Listing())
 
 
-@route("GET", "/projects/{project}/artifacts")
+@route("GET", "/projects/{project}/artifacts", since=(2, 12))
 def list_artifacts_of_project(state: State, request: Request, name: str) -> Response:
-    if state.version_numbers < (2, 12):
-        raise not_found(f"path {request.raw_path} was not found")
     page = Page(request)
     require_login(request.caller)
     project = checked_project(state, request, name, "artifact", "list")
@@ -354,11 +358,15 @@ def list_accessories(state: State, request: Request, *path: str) -> Response:
 @route("POST", ONE + "/labels")
 def add_label(state: State, request: Request, *path: str) -> Response:
     artifact = _artifact(state, request, path, "artifact-label", "create")
-    label = state.labels.get(request.json().get("id", 0))
-    if label is None:
-        raise not_found(f"label {request.json().get('id')} not found")
-    if label not in artifact.labels:
-        artifact.labels.append(label)
+    label = state.labels.checked(request.json().get("id", 0), "label")
+    number, project = label["id"], artifact.repository.project
+    if label["scope"] == "p" and label["project_id"] != project.id:
+        text = f"project id {project.id}, label {number} not found"
+        raise not_found(text)
+    if number in artifact.labels:
+        text = f"label {number} is already added to the artifact {artifact.id}"
+        raise HarborError(409, "CONFLICT", text)
+    artifact.labels |= {number}
     artifact.rendered = None
     return Response(status_code=200)
 
@@ -366,6 +374,8 @@ def add_label(state: State, request: Request, *path: str) -> Response:
 @route("DELETE", ONE + "/labels/{label}")
 def remove_label(state: State, request: Request, *path: str) -> Response:
     artifact = _artifact(state, request, path[:3], "artifact-label", "delete")
-    artifact.labels = [each for each in artifact.labels if str(each["id"]) != path[3]]
+    if not path[3].isdigit() or int(path[3]) not in artifact.labels:
+        raise not_found(f"reference with label {path[3]} and artifact {artifact.id} not found")
+    artifact.labels -= {int(path[3])}
     artifact.rendered = None
     return Response(status_code=200)

@@ -1,16 +1,20 @@
-"""REST: projects, repositories, quotas."""
+"""REST: projects."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.responses import Response
 
-from .access import SELF, Caller, require_login, require_project, require_system
-from .model import Project, Quota, Repository
+from .access import SELF, Caller, require_login, require_project
+from .configuration import quota_problem
+from .model import Project
 from .query import Fields, Fuzzy, filtered, keywords_of, ordered
+from .registries import registry_json
+from .rest_allowlists import allowlist_json, read_allowlist
 from .routes import route
-from .state import State
+from .state import ROLES, State
 from .wire import (
     JSON_UTF8,
     NEVER,
@@ -18,11 +22,28 @@ from .wire import (
     Page,
     Request,
     answer,
+    bad_request,
     created,
+    internal_error,
     not_found,
     timestamp,
 )
 
+# What a project can be told, and since when.
+METADATA = {
+    "public": (2, 0), "auto_scan": (2, 0), "prevent_vul": (2, 0), "severity": (2, 0),
+    "enable_content_trust": (2, 0), "reuse_sys_cve_allowlist": (2, 0), "retention_id": (2, 0),
+    "enable_content_trust_cosign": (2, 5), "auto_sbom_generation": (2, 11),
+    "proxy_speed_kb": (2, 12), "max_upstream_conn": (2, 15),
+    "proxy_cache_local_on_not_found": (2, 15, 1),
+}  # fmt: skip
+FOR_PROXIES = ("proxy_speed_kb", "max_upstream_conn")
+# Registries whose content a project can be a cache of.
+CACHEABLE = (
+    "docker-hub", "harbor", "azure-acr", "ali-acr", "aws-ecr", "google-gcr", "quay",
+    "docker-registry", "github-ghcr", "jfrog-artifactory",
+)  # fmt: skip
+SEVERITIES = ("none", "low", "medium", "high", "critical")
 PROJECT_FIELDS: Fields = {
     "project_id": lambda p: p.id,
     "name": lambda p: p.name,
@@ -32,21 +53,6 @@ PROJECT_FIELDS: Fields = {
     "registry_id": lambda p: p.registry_id,
     "creation_time": lambda p: p.creation_time,
     "update_time": lambda p: p.update_time,
-}
-REPOSITORY_FIELDS: Fields = {
-    "repository_id": lambda r: r.id,
-    "name": lambda r: r.name,
-    "project_id": lambda r: r.project.id,
-    "pull_count": lambda r: r.pull_count,
-    "creation_time": lambda r: r.creation_time,
-    "update_time": lambda r: r.update_time,
-}
-QUOTA_FIELDS: Fields = {
-    # -1 is no limit, and sorts as the largest.
-    "hard.storage": lambda p: p.quota.hard if p.quota.hard >= 0 else 1 << 63,
-    "used.storage": lambda p: p.storage_used,
-    "creation_time": lambda p: p.quota.creation_time,
-    "update_time": lambda p: p.quota.update_time,
 }
 
 
@@ -85,26 +91,30 @@ def visible_projects(state: State, caller: Caller, *, listing: bool) -> list[Pro
         for project in projects
         if project.public
         or project.name in namespaces
-        or (user is not None and user.id in project.members)
+        or (user is not None and project.role_of(user))
     ]
 
 
+def shown_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the metadata that a project shows: not its scanner, and no severity that is none."""
+    shown = {key: value for key, value in metadata.items() if key in METADATA}
+    if "severity" in shown and shown["severity"].lower() not in SEVERITIES:
+        shown["severity"] = "unknown"
+    return shown
+
+
 def project_json(project: Project, caller: Caller, detail: bool = True) -> dict[str, Any]:
-    roles = None
-    if caller.user is not None and caller.user.id in project.members:
-        roles = [project.members[caller.user.id]]
+    role = project.role_of(caller.user) if caller.user is not None else 0
+    roles = [role] if role in ROLES else None
     allowlist: dict[str, Any] = {"creation_time": NEVER, "items": None, "update_time": NEVER}
     if detail:
-        allowlist = {
-            "creation_time": NEVER, "id": project.id, "items": [], "project_id": project.id,
-            "update_time": NEVER,
-        }  # fmt: skip
+        allowlist = allowlist_json(project.allowlist, id=project.id, project_id=project.id)
     document = {
         "creation_time": timestamp(project.creation_time),
         "current_user_role_id": roles[0] if roles else None,
         "current_user_role_ids": roles,
         "cve_allowlist": allowlist,
-        "metadata": project.metadata if detail else None,
+        "metadata": shown_metadata(project.metadata) if detail else None,
         "name": project.name,
         "owner_id": project.owner.id,
         "owner_name": project.owner.name if detail else None,
@@ -117,18 +127,6 @@ def project_json(project: Project, caller: Caller, detail: bool = True) -> dict[
         key: value
         for key, value in document.items()
         if value is not None or key == "current_user_role_ids"
-    }
-
-
-def repository_json(repository: Repository) -> dict[str, Any]:
-    return {
-        "artifact_count": len(repository.listing.visible),
-        "creation_time": timestamp(repository.creation_time),
-        "id": repository.id,
-        "name": repository.name,
-        "project_id": repository.project.id,
-        "pull_count": repository.pull_count,
-        "update_time": timestamp(repository.update_time),
     }
 
 
@@ -164,27 +162,72 @@ def create_project(state: State, request: Request) -> Response:
     caller = request.caller
     require_login(caller)
     body = request.json()
-    if caller.robot is not None and caller.robot.level != "system":
-        raise HarborError(403, "FORBIDDEN", "Only system level robot can create project")
     may_create = caller.can_in_system("project", "create")
-    restriction = state.configuration["project_creation_restriction"]
-    if restriction == "adminonly" and not may_create:
-        raise HarborError(403, "FORBIDDEN", "Only system admin can create project")
-    if body.get("registry_id") is not None and not may_create:
-        raise HarborError(403, "FORBIDDEN", "Only system admin can create proxy cache project")
-    metadata = dict(body.get("metadata") or {})
-    public = metadata.pop("public", None) or str(bool(body.get("public"))).lower()
-    metadata.pop("retention_id", None)
+    registry_id = body.get("registry_id")
+    _require_creator(state, caller, may_create, proxy=registry_id is not None)
+    metadata = read_metadata(state, body.get("metadata") or {}, proxy=registry_id is not None)
+    public = metadata.pop("public", "") or str(bool(body.get("public"))).lower()
+    if public not in ("true", "false"):
+        text = f"metadata.public should only be 'true' or 'false', but got: '{public}'"
+        raise bad_request(text)
+    if metadata.pop("retention_id", ""):
+        raise bad_request(
+            "bad request: the retention_id in the request's payload when creating a project "
+            "should be omitted, alternatively passing an empty string"
+        )
+    if registry_id is not None:
+        _check_registry(state, registry_id, metadata)
+    limit = body.get("storage_limit") if may_create else None
+    if limit and state.configuration["quota_per_project_enable"] and quota_problem(limit):
+        raise bad_request(f"bad request: {quota_problem(limit)}")
     project = state.create_project(
         body.get("project_name", ""),
         public=public == "true",
-        storage_limit=body.get("storage_limit") if may_create else None,
-        registry_id=body.get("registry_id"),
-        metadata={key: str(value) for key, value in metadata.items() if value is not None},
+        storage_limit=limit,
+        registry_id=registry_id,
+        metadata=metadata,
         owner=caller.user,
     )
     named = request.headers.get("x-resource-name-in-location", "").lower() == "true"
     return created(f"{request.raw_path.rstrip('/')}/{project.name if named else project.id}")
+
+
+def _require_creator(state: State, caller: Caller, may_create: bool, *, proxy: bool) -> None:
+    if caller.robot is not None and caller.robot.level != "system":
+        raise HarborError(403, "FORBIDDEN", "Only system level robot can create project")
+    restriction = state.configuration["project_creation_restriction"]
+    if restriction == "adminonly" and not may_create:
+        raise HarborError(403, "FORBIDDEN", "Only system admin can create project")
+    if proxy and not may_create:
+        raise HarborError(403, "FORBIDDEN", "Only system admin can create proxy cache project")
+
+
+def read_metadata(state: State, sent: dict[str, Any], *, proxy: bool) -> dict[str, str]:
+    """Return the metadata that a project takes; what it does not know is dropped silently."""
+    never = (1 << 31,)
+    dropped = ("enable_content_trust",) if proxy else FOR_PROXIES
+    return {
+        key: str(value)
+        for key, value in sent.items()
+        if value is not None
+        and state.version_numbers >= METADATA.get(key, never)
+        and key not in dropped
+    }
+
+
+def _check_registry(state: State, registry_id: int, metadata: dict[str, str]) -> None:
+    if registry_id <= 0:
+        text = f"{registry_id} is invalid value of registry_id, it should be geater than 0"
+        raise bad_request(f"bad request: {text}")
+    registry = state.registries.get(registry_id)
+    if registry is None:
+        raise internal_error()
+    if registry["type"] not in CACHEABLE:
+        raise bad_request(f"bad request: unsupported registry type {registry['type']}")
+    for key in FOR_PROXIES:
+        value = metadata.get(key, "0")
+        if re.fullmatch(r"[+-]?\d{1,9}", value) is None:
+            raise bad_request(f"metadata.{key} should by an int32, but got: '{value}'")
 
 
 @route("GET", "/projects/{project}")
@@ -197,7 +240,21 @@ def get_project(state: State, request: Request, name: str) -> Response:
 def update_project(state: State, request: Request, name: str) -> Response:
     project = checked_project(state, request, name, SELF, "update")
     body = request.json()
-    changes = {k: str(v) for k, v in (body.get("metadata") or {}).items() if v is not None}
+    sent = body.get("cve_allowlist")
+    if sent is not None and sent.get("project_id") not in (None, 0, project.id):
+        text = f"project_id in cve_allowlist must be {project.id} but it's {sent['project_id']}"
+        raise bad_request(text)
+    # What it says is stored as it is: nobody looks whether a severity is one.
+    changes = read_metadata(state, body.get("metadata") or {}, proxy=bool(project.registry_id))
+    own = project.metadata.get("retention_id", "")
+    if changes.get("retention_id", own) != own:
+        raise bad_request(
+            "the retention_id in the request's payload when updating a project should be "
+            "omitted, alternatively passing the one that has already been associated to this "
+            "project"
+        )
+    if sent is not None:
+        project.allowlist = read_allowlist(state, project.allowlist, sent)
     project.metadata.update(changes)
     project.update_time = state.now()
     return Response(status_code=200)
@@ -227,92 +284,10 @@ def summary(state: State, request: Request, name: str) -> Response:
     if caller.can(state, project, "member", "list"):
         names = ("project_admin", "developer", "guest", "maintainer", "limited_guest")
         for role, title in enumerate(names, 1):
-            count = sum(1 for each in project.members.values() if each == role)
+            count = sum(1 for each in project.members.values() if each.role == role)
             if count:
                 body[f"{title}_count"] = count
     if project.registry_id:
-        registry = state.registries[project.registry_id]
-        body["registry"] = {key: registry[key] for key in ("id", "name", "type", "url")}
+        body["registry"] = registry_json(state.registries.checked(project.registry_id, "registry"))
+        body["registry"].pop("credential", None)
     return answer(dict(sorted(body.items())))
-
-
-@route("GET", "/projects/{project}/repositories")
-def list_repositories(state: State, request: Request, name: str) -> Response:
-    page = Page(request)
-    project = state.project(name)
-    require_project(state, request.caller, project, "repository", "list")
-    if project is None:
-        raise not_found(f"project {name} not found")
-    return _repositories(request, page, list(project.repositories.values()))
-
-
-@route("GET", "/repositories")
-def list_all_repositories(state: State, request: Request) -> Response:
-    page = Page(request)
-    rows = [
-        repository
-        for project in visible_projects(state, request.caller, listing=False)
-        for repository in project.repositories.values()
-    ]
-    return _repositories(request, page, rows)
-
-
-def _repositories(request: Request, page: Page, rows: list[Repository]) -> Response:
-    keywords = keywords_of(request)
-    digest = keywords.pop("blob_digest", None)
-    if digest is not None:
-        rows = [r for r in rows if any(digest in a.blob_digests for a in r.artifacts.values())]
-    rows = filtered(rows, keywords, REPOSITORY_FIELDS)
-    default = [("creation_time", True), ("repository_id", True)]
-    rows = ordered(rows, request, REPOSITORY_FIELDS, default)
-    body = [repository_json(repository) for repository in rows[page.window]]
-    return answer(body, headers=page.headers(len(rows)))
-
-
-def checked_repository(
-    state: State, request: Request, project: str, repository: str, action: str
-) -> Repository:
-    found = state.project(project)
-    require_project(state, request.caller, found, "repository", action)
-    row = state.repositories.get(f"{project}/{repository}")
-    if row is None:
-        raise not_found(f"repository {project}/{repository} not found")
-    return row
-
-
-@route("GET", "/projects/{project}/repositories/{repository}")
-def get_repository(state: State, request: Request, project: str, repository: str) -> Response:
-    return answer(repository_json(checked_repository(state, request, project, repository, "read")))
-
-
-@route("DELETE", "/projects/{project}/repositories/{repository}")
-def delete_repository(state: State, request: Request, project: str, repository: str) -> Response:
-    row = checked_repository(state, request, project, repository, "delete")
-    state.refuse_immutable_delete(row, list(row.tags))
-    state.forget_repository(row)
-    return Response(status_code=200)
-
-
-@route("GET", "/quotas")
-def list_quotas(state: State, request: Request) -> Response:
-    page = Page(request)
-    require_system(request.caller, "quota", "list")
-    rows = [row for row in state.projects.values() if row.quota is not None]
-    if request.query.get("reference", "") not in ("", "project"):
-        rows = []
-    if request.query.get("reference_id"):
-        rows = [row for row in rows if str(row.id) == request.query["reference_id"]]
-    rows = ordered(rows, request, QUOTA_FIELDS, [("creation_time", True)])
-    body = [quota_json(row.quota, row) for row in rows[page.window] if row.quota]
-    return answer(body, headers=page.headers(len(rows)))
-
-
-def quota_json(quota: Quota, project: Project) -> dict[str, Any]:
-    return {
-        "creation_time": timestamp(quota.creation_time),
-        "hard": {"storage": quota.hard},
-        "id": quota.id,
-        "ref": {"id": project.id, "name": project.name, "owner_name": ""},
-        "update_time": timestamp(quota.update_time),
-        "used": {"storage": project.storage_used},
-    }

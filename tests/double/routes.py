@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
 
@@ -10,36 +10,40 @@ from .state import State
 from .wire import HarborError, Request, not_found, once_unescaped, twice_unescaped
 
 PREFIX = "/api/v2.0"
-Handler = Callable[..., Response]
-_TABLE: dict[int, list[tuple[list[str], dict[str, Handler]]]] = {}
+Handler = Callable[..., Response | Awaitable[Response]]
+Version = tuple[int, ...]
+_TABLE: dict[int, list[tuple[list[str], Version, dict[str, Handler]]]] = {}
 
 
-def route(method: str, path: str) -> Callable[[Handler], Handler]:
+def route(method: str, path: str, *, since: Version = (0,)) -> Callable[[Handler], Handler]:
     """Register a handler; `{name}` in the path is one escaped segment, given to the handler.
 
     The segment is unescaped once, and `{repository}` twice: clients have to escape that twice.
+    Before the version `since` there is no such path.
     """
     pattern = path.split("/")[1:]
 
     def register(handler: Handler) -> Handler:
         rows = _TABLE.setdefault(len(pattern), [])
-        for known, handlers in rows:
+        for known, _, handlers in rows:
             if known == pattern:
                 handlers[method] = handler
                 return handler
-        rows.append((pattern, {method: handler}))
+        rows.append((pattern, since, {method: handler}))
+        # What is written out goes before what is a placeholder.
+        rows.sort(key=lambda row: [segment.startswith("{") for segment in row[0]])
         return handler
 
     return register
 
 
-def dispatch(state: State, request: Request) -> Response:
-    """Answer a REST request."""
+def dispatch(state: State, request: Request) -> Response | Awaitable[Response]:
+    """Answer a REST request, or return what has to be waited for to have the answer."""
     path = request.raw_path
     segments = path.removeprefix(PREFIX).strip("/").split("/")
-    for pattern, handlers in _TABLE.get(len(segments), []):
+    for pattern, since, handlers in _TABLE.get(len(segments), []):
         values = _match(pattern, segments)
-        if values is None:
+        if values is None or state.version_numbers < since:
             continue
         handler = handlers.get(request.method)
         if handler is None:

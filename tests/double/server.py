@@ -224,8 +224,11 @@ class HarborDouble:
         )
         return robot.name
 
-    def create_user(self, name: str, password: str, *, sysadmin: bool = False) -> User:
-        return self.state.create_user(name, password, sysadmin=sysadmin)
+    def create_user(
+        self, name: str, password: str, *, sysadmin: bool = False, **profile: str
+    ) -> User:
+        """Create a user; the profile may have `email`, `realname`, `comment`, `cli_secret`."""
+        return self.state.create_user(name, password, sysadmin=sysadmin, **profile)
 
     def generate(self, projects: int = 10, repositories: int = 100, artifacts: int = 1000) -> None:
         """Make so many small artifacts in all, spread evenly and always the same."""

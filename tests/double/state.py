@@ -17,7 +17,8 @@ from typing import Any
 
 from .artifacts import Artifacts
 from .configuration import initial_configuration
-from .model import Project, Quota, Robot, User
+from .model import Member, Project, Quota, Robot, User
+from .settings import PROXY_RETENTION, Settings
 from .storage import Storage
 from .wire import HarborError, bad_request
 
@@ -29,7 +30,7 @@ COMPONENTS = (
 ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limitedGuest"}
 
 
-class State(Artifacts):
+class State(Artifacts, Settings):
     """All that one double knows.
 
     Switches, which tests may set at any time:
@@ -48,6 +49,7 @@ class State(Artifacts):
             content from a broken connection.
         pulls_wait: Pulls are counted when `flush_pulls` is called; a real Harbor does that every
             ten seconds.
+        configuration_is_given: By CONFIG_OVERWRITE_JSON; nobody can change it then.
         external_url: What Harbor says it is, whatever name the client used; by default the URL it
             was started on.
     """
@@ -57,9 +59,12 @@ class State(Artifacts):
         self.version = version
         match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
         self.version_numbers = tuple(int(each or 0) for each in match.groups()) if match else (0,)
+        # What later ones keep to themselves.
+        self.shows_credentials = not ((2, 14, 4) <= self.version_numbers < (2, 15)
+                                      or self.version_numbers >= (2, 15, 1))  # fmt: skip
         self.secret = secrets.token_bytes(32)
         self.storage = Storage()
-        self.configuration = initial_configuration()
+        self.configuration = initial_configuration(self.version_numbers)
         self.storage_full = False
         self.behind_nginx = False
         self.relative_locations = False
@@ -67,6 +72,7 @@ class State(Artifacts):
         self.external_url = ""
         self.login_seconds = 0.0
         self.pulls_wait = False
+        self.configuration_is_given = False
         self.login_lock_seconds = 0.0
         self.locked_until: dict[str, float] = {}
         self.unhealthy: dict[str, str] = {}
@@ -79,10 +85,10 @@ class State(Artifacts):
         self.robots: dict[int, Robot] = {}
         self.projects: dict[int, Project] = {}
         self.project_names: dict[str, Project] = {}
-        self.labels: dict[int, dict[str, Any]] = {}
-        self.registries: dict[int, dict[str, Any]] = {}
-        super().__init__()
+        self.sessions: dict[str, str] = {}
+        Artifacts.__init__(self)
         with self.pretended_time(INSTALLED):
+            Settings.__init__(self, self.now)
             self.admin = self.create_user(user, password, sysadmin=True)
             self.create_project("library", public=True)
         self.admin.realname, self.admin.comment = "system admin", "admin user"
@@ -152,7 +158,7 @@ class State(Artifacts):
             self.storage.lose(digest)
 
     def lose_manifest(self, repository: str, digest: str) -> None:
-        """Lose a manifest from storage; the database goes on listing the artifact."""
+        """Lose a manifest from storage, in all repositories; the database goes on listing it."""
         with self.lock:
             if digest not in self.storage.manifests[repository]:
                 raise KeyError(digest)
@@ -168,19 +174,30 @@ class State(Artifacts):
 
     # -- accounts ------------------------------------------------------------------------------
 
-    def create_user(self, name: str, password: str, *, sysadmin: bool = False) -> User:
+    def create_user(
+        self, name: str, password: str, *, sysadmin: bool = False, **profile: str
+    ) -> User:
         with self.lock:
-            user = User(self.next_id("user"), name, password, sysadmin, creation_time=self.now())
+            now = self.now()
+            user = User(
+                self.next_id("user"), name, password, sysadmin,
+                creation_time=now, update_time=now, **profile,
+            )  # fmt: skip
             self.users[name] = user
             return user
 
-    def user_by_id(self, number: int) -> User:
-        return next(user for user in self.users.values() if user.id == number)
+    def user_by_id(self, number: int) -> User | None:
+        return next((user for user in self.users.values() if user.id == number), None)
 
     def add_member(self, project: str, user: str, role: int) -> None:
         """Make a user a member; for the roles see `ROLES`."""
         with self.lock:
-            self.project_names[project].members[self.users[user].id] = role
+            self.join(self.project_names[project], "u", self.users[user].id, role)
+
+    def join(self, project: Project, kind: str, number: int, role: int) -> Member:
+        member = Member(self.next_id("member"), kind, number, role)
+        project.members[kind, number] = member
+        return member
 
     def create_robot(
         self,
@@ -248,7 +265,7 @@ class State(Artifacts):
             if name in self.project_names:
                 message = f"The project named {name} already exists"
                 raise HarborError(409, "CONFLICT", message)
-            if registry_id and registry_id not in self.registries:
+            if registry_id and self.registries.get(registry_id) is None:
                 self._create_registry(registry_id)
             owner = owner or self.admin
             now = self.now()
@@ -260,7 +277,10 @@ class State(Artifacts):
             if self.configuration["quota_per_project_enable"]:
                 limit = storage_limit or self.configuration["storage_per_project"]
                 project.quota = Quota(self.next_id("quota"), limit, now, now)
-            project.members[owner.id] = 1
+            self.join(project, "u", owner.id, 1)
+            if registry_id:
+                retention = self.add_retention(project.id, PROXY_RETENTION)
+                project.metadata["retention_id"] = str(retention["id"])
             self.projects[project.id] = self.project_names[name] = project
             return project
 
@@ -282,11 +302,14 @@ class State(Artifacts):
             for robot in list(self.robots.values()):
                 if robot.project_id == project.id:
                     del self.robots[robot.id]
+                robot.permissions = [
+                    each for each in robot.permissions if each["namespace"] != project.name
+                ]
+            self.forget_settings(project.id)
 
     def _create_registry(self, number: int) -> None:
-        self._sequences["registry"] = max(self._sequences["registry"], number)
-        now = self.now()
-        self.registries[number] = {
-            "creation_time": now, "id": number, "name": f"upstream-{number}",
-            "type": "docker-registry", "update_time": now, "url": "https://upstream.example.com",
-        }  # fmt: skip
+        row = self.registries.add(
+            name=f"upstream-{number}", description="", type="docker-registry", insecure=False,
+            url="https://upstream.example.com", credential={}, ca_certificate="", status="healthy",
+        )  # fmt: skip
+        self.registries.move(row, number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from .artifacts import LONGEST_NAME
 from .manifests import is_digest
 from .registry_manifests import location_base, refuse_proxy
 from .state import State
@@ -41,6 +42,8 @@ async def _start(state: State, request: Request, name: str) -> Response:
     await request.body()  # a monolithic POST is not supported: its body is ignored, as Harbor does
     project = state.project_names[name.partition("/")[0]]
     refuse_proxy(project)
+    if len(name) > LONGEST_NAME:
+        raise HarborError(400, "NAME_INVALID", "invalid repository name", registry=True)
     mounted = request.query.get("mount", "")
     source = request.query.get("from", "")
     with state.lock:

@@ -72,6 +72,10 @@ class HarborError(Exception):
         return Response(dump({"errors": self.errors}), self.status, headers)
 
 
+class Panic(Exception):
+    """A handler of Harbor's breaks: 500, without a word."""
+
+
 def not_found(message: str) -> HarborError:
     return HarborError(404, "NOT_FOUND", message)
 
