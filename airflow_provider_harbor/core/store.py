@@ -142,8 +142,8 @@ class BackupStore:
         wanted = normalise_url(harbor_url)
         if self._read_json("store.json") is None:
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            self._put_json("store.json", {"harbor_url": wanted, "created": created})
-        # Read again: at the same time somebody may have made it the store of another one.
+            # Whoever is first: at the same time another one may make it its own.
+            self._files.create("store.json", _dump({"harbor_url": wanted, "created": created}))
         found = str((self._read_json("store.json") or {}).get("harbor_url"))
         if normalise_url(found) != wanted:
             raise HarborConfigurationError(

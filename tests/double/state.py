@@ -45,8 +45,7 @@ class State(Artifacts, Settings):
         redirect_blobs: GET and HEAD of a blob are answered 307 to a signed URL on another host, as
             with S3 below Harbor; sending the credentials on to there is an error.
         registry_cache: What storage lost is still known by its size, and answered with 200 and not
-            one byte, as real Harbors do; without it, it is unknown. Off until copying tells such
-            content from a broken connection.
+            one byte, as real Harbors do; without it, it is unknown.
         pulls_wait: Pulls are counted when `flush_pulls` is called; a real Harbor does that every
             ten seconds.
         configuration_is_given: By CONFIG_OVERWRITE_JSON; nobody can change it then.

@@ -110,7 +110,7 @@ class Storage:
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._secret = secrets.token_bytes(16)
-        self.cached = False
+        self.cached = True
         self.blobs: dict[str, Blob] = {}
         self.lost: dict[str, Blob] = {}
         self.links: dict[str, set[str]] = {}
