@@ -10,7 +10,8 @@
     harbor, registry, tokens                Harbor's REST API; the OCI distribution API
     transport, statuses, attempts, locks    HTTP, the only module that knows `requests`; retries
     records, models, manifest, human        inventory records; Harbor's values; OCI content
-    urls                                    URLs of registries
+    urls, names                             URLs of registries; names that may be part of a path
+    texts                                   words of others, made fit to be shown
     exceptions                              the error tree
 
 Import rule: each line may import the lines below it, never those above, and nothing here imports

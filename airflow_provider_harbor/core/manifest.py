@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborProtocolError
+from airflow_provider_harbor.core.names import parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -26,19 +26,6 @@ FOREIGN_LAYER_MEDIA_TYPES = frozenset(
         "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
     }
 )
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-
-
-def parse_digest(text: object, where: str) -> str:
-    """Return `text` when it is a digest, so that it can safely become part of a path.
-
-    Raises:
-        HarborProtocolError: It is something else.
-    """
-    if isinstance(text, str) and _DIGEST.fullmatch(text):
-        return text
-    raise HarborProtocolError(f"{where}: {text!r} is not a digest")
 
 
 def digest_of(content: bytes) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import HarborProtocolError
-from airflow_provider_harbor.core.manifest import Platform, parse_digest
+from airflow_provider_harbor.core.manifest import Platform
+from airflow_provider_harbor.core.names import parse_digest
 
 T = TypeVar("T")
 
