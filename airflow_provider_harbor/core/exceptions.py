@@ -42,12 +42,21 @@ class HarborConnectionError(HarborBackupError):
     Attributes:
         method: HTTP method of the request.
         url: Its address, without credentials and without its query's secrets.
+        received_bytes: How many bytes of a stream came before it broke; None where it was none.
     """
 
-    def __init__(self, message: str, *, method: str = "", url: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        url: str = "",
+        received_bytes: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.method = method
         self.url = url
+        self.received_bytes = received_bytes
 
 
 class HarborTlsError(HarborConnectionError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_harbor.core.answers import LIST_BYTES, Answer
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
@@ -283,13 +284,14 @@ class HarborClient(Client):
 
     # -- requests
 
-    def _send(self, method: str, path: str, **kwargs: Any) -> Any:
+    def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
         return self._session.request(
             method, _API + path, authorization=self._authorization, **kwargs
         )
 
     def _ask(self, path: str, **kwargs: Any) -> tuple[Any, Mapping[str, str]]:
-        return self._session.get_json(_API + path, authorization=self._authorization, **kwargs)
+        answer = self._send("GET", path, limit_bytes=LIST_BYTES, **kwargs)
+        return answer.json(), answer.headers
 
     def _get(self, path: str, **kwargs: Any) -> Mapping[str, Any]:
         data, _ = self._ask(path, **kwargs)

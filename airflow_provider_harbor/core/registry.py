@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from airflow_provider_harbor.core import transport
+from airflow_provider_harbor.core.answers import LIST_BYTES, MANIFEST_BYTES, Answer
 from airflow_provider_harbor.core.exceptions import (
     DigestMismatchError,
     HarborAuthError,
@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.manifest import (
     Manifest,
 )
 from airflow_provider_harbor.core.tokens import Authenticator
+from airflow_provider_harbor.core.transport import Body, Client, HttpSession
 from airflow_provider_harbor.core.urls import redact
 
 # Harbor counts a pull, and moves pull times that retention rules go by, unless the user agent is
@@ -100,7 +101,7 @@ class BlobReader:
             )
 
 
-class RegistryClient(transport.Client):
+class RegistryClient(Client):
     """A login at one registry. May be shared by threads.
 
     Args:
@@ -120,10 +121,10 @@ class RegistryClient(transport.Client):
         *,
         verify: bool | str = True,
         timeout_seconds: float = 60,
-        session: transport.HttpSession | None = None,
+        session: HttpSession | None = None,
     ) -> None:
         super().__init__(
-            session or transport.HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
+            session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
             user,
         )
         self._authenticator = Authenticator(self._session, user, password)
@@ -157,6 +158,7 @@ class RegistryClient(transport.Client):
             repository,
             f"manifests/{reference}",
             headers={"Accept": _ACCEPT, "User-Agent": _UNCOUNTED_USER_AGENT},
+            limit_bytes=MANIFEST_BYTES,
         )
         content = response.content
         media_type = response.headers.get("Content-Type", "")
@@ -224,9 +226,10 @@ class RegistryClient(transport.Client):
         Raises:
             HarborNotFoundError: The registry does not have it.
         """
-        with self._request("GET", repository, f"blobs/{digest}", stream=True) as response:
+        path, scope = f"/v2/{repository}/blobs/{digest}", f"repository:{repository}:pull"
+        with self._authenticator.open(path, [scope]) as stream:
             yield BlobReader(
-                transport.iter_content(response),
+                stream.blocks(),
                 digest,
                 size_bytes,
                 where=f"{self.url} {repository}",
@@ -240,7 +243,7 @@ class RegistryClient(transport.Client):
             return False
         return True
 
-    def put_blob(self, repository: str, digest: str, body: transport.Body | bytes) -> None:
+    def put_blob(self, repository: str, digest: str, body: Body | bytes) -> None:
         """Upload a blob in one request, after the one that opens the upload.
 
         The registry makes it visible only when it is whole and its digest is right.
@@ -271,7 +274,7 @@ class RegistryClient(transport.Client):
             also_reads=source_repository,
             repeatable=True,
         )
-        if response.status_code == 201:
+        if response.status == 201:
             return True
         # 202 opened an upload instead, which nobody will use.
         self._cancel(repository, response)
@@ -281,12 +284,10 @@ class RegistryClient(transport.Client):
         response = self._request("POST", repository, "blobs/uploads/", writes=True, repeatable=True)
         return self._location(response)
 
-    def _location(self, response: transport.Response) -> str:
+    def _location(self, response: Answer) -> str:
         location = response.headers.get("Location")
         if not location:
-            raise HarborProtocolError(
-                f"POST {redact(response.url)} was answered without a Location"
-            )
+            raise response.error("there is no Location in it")
         # Relative in some registries, absolute in others; a registry behind a proxy may give
         # itself another scheme, so that only path and query of its own host count.
         target = urlsplit(urljoin(response.url, location))
@@ -294,12 +295,12 @@ class RegistryClient(transport.Client):
             return f"{target.path}?{target.query}" if target.query else target.path
         if target.scheme != "https" and self.url.startswith("https:"):
             raise HarborProtocolError(
-                f"{self.url} wants uploads sent to {redact(target.geturl())}, which is "
+                f"{self.url} wants uploads sent to {redact(target.geturl(), self.url)}, which is "
                 "not encrypted, so nothing was sent. Have the registry's configuration mended"
             )
         return target.geturl()
 
-    def _cancel(self, repository: str, response: transport.Response) -> None:
+    def _cancel(self, repository: str, response: Answer) -> None:
         try:
             self._request("DELETE", repository, self._location(response), writes=True)
         except (HarborAuthError, HarborNotFoundError, HarborProtocolError):
@@ -313,10 +314,10 @@ class RegistryClient(transport.Client):
         path: str | None = f"tags/list?n={_PAGE_SIZE}"
         while path:
             try:
-                response = self._request("GET", repository, path)
+                response = self._request("GET", repository, path, limit_bytes=LIST_BYTES)
             except HarborNotFoundError:
                 return
-            data = transport.read_json(response)
+            data = response.json()
             yield from (data.get("tags") if isinstance(data, dict) else None) or []
             path = _next_page(response)
 
@@ -325,7 +326,7 @@ class RegistryClient(transport.Client):
         path: str | None = f"referrers/{digest}"
         while path:
             try:
-                response = self._request("GET", repository, path)
+                response = self._request("GET", repository, path, limit_bytes=LIST_BYTES)
             except HarborNotFoundError:
                 yield from self._tagged_referrers(repository, digest)
                 return
@@ -350,7 +351,7 @@ class RegistryClient(transport.Client):
         writes: bool = False,
         also_reads: str = "",
         **kwargs: Any,
-    ) -> transport.Response:
+    ) -> Answer:
         """Send a request about a repository with a token for it; `path` may be a whole one."""
         if not path.startswith("/") and "://" not in path:
             path = f"/v2/{repository}/{path}"
@@ -369,9 +370,9 @@ def referrers_tag(subject: str) -> str:
     return f"{algorithm[:32]}-{encoded[:64]}"
 
 
-def _next_page(response: transport.Response) -> str | None:
+def _next_page(response: Answer) -> str | None:
     """Return path and query of the next page; its host is the registry's, whatever it says."""
-    following = response.links.get("next", {}).get("url")
+    following = response.next_link
     if not following:
         return None
     return urlsplit(urljoin(response.url, following))._replace(scheme="", netloc="").geturl()

@@ -166,10 +166,9 @@ def test_reading_a_manifest_leaves_pull_times_and_counts_alone(harbor: HarborDou
 def _pulls(harbor: HarborDouble) -> list[Any]:
     api = fast_session(harbor.url)
     admin = basic_authorization(harbor.user, harbor.password)
-    artifacts, _ = api.get_json(
-        "/api/v2.0/projects/p/repositories/app/artifacts", authorization=admin
-    )
-    repository, _ = api.get_json("/api/v2.0/projects/p/repositories/app", authorization=admin)
+    path = "/api/v2.0/projects/p/repositories/app"
+    artifacts = api.request("GET", f"{path}/artifacts", authorization=admin).json()
+    repository = api.request("GET", path, authorization=admin).json()
     return [artifacts, repository["pull_count"], repository["update_time"]]
 
 
