@@ -7,7 +7,7 @@
     store, storage                          the backup store and its format; atomic files
     report, report_page, results            how a run ended, for people; how a project did
     inventory, plan                         walk a project; what has to be copied, in which order
-    harbor, registry, tokens                Harbor's REST API; the OCI distribution API
+    harbor, pages, registry, tokens         Harbor's REST API; the OCI distribution API
     transport, attempts, locks              HTTP as the clients use it; trying again
     answers, statuses                       what comes back, within bounds; what an error means
     connections, connection_errors          sending one request; why there was no answer
