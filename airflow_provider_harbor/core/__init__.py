@@ -7,7 +7,8 @@
     store, storage                          the backup store and its format; atomic files
     report, report_page, results            how a run ended, for people; how a project did
     inventory, plan                         walk a project; what has to be copied, in which order
-    harbor, pages, registry, tokens         Harbor's REST API; the OCI distribution API
+    harbor, pages, registry, blob_reader    Harbor's REST API; the OCI distribution API
+    registry_answers, tokens                what a registry's answers mean; how to log in to it
     transport, attempts, locks              HTTP as the clients use it; trying again
     answers, statuses                       what comes back, within bounds; what an error means
     connections, connection_errors          sending one request; why there was no answer

@@ -31,6 +31,7 @@ _COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent",
 _PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", "Present")
 
 _REASONS = {
+    "changed": "Changed at the destination meanwhile",
     "connection": "No answer",
     "conflict": "In conflict with what the destination holds",
     "deleted-at-source": "Deleted at the source while the run went on",
@@ -51,6 +52,7 @@ _REASONS = {
     "read-only": "The destination is read-only",
     "server-error": "An error of the server",
     "too-large": "Too large for the destination",
+    "wrong-size": "Content whose size is not what its manifest says",
 }
 
 _STYLE = """
