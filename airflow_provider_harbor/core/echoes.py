@@ -19,8 +19,9 @@ HIDDEN = "***"
 
 # A shorter text is hidden only where it stands alone, and not within a word.
 _LONG = 6
-_ESCAPED_CODE = re.compile(r"\\+u([0-9a-fA-F]{4})")
-_ESCAPED_SIGN = re.compile(r"\\+([\"/\\])")
+# From the first of several backslashes on, so that a text of nothing else does not take for ever.
+_ESCAPED_CODE = re.compile(r"(?<!\\)\\+u([0-9a-fA-F]{4})")
+_ESCAPED_SIGN = re.compile(r"(?<!\\)\\+([\"/\\])")
 # What a name, a tag or a digest can have in it by chance, and what those look like.
 _PLAIN = re.compile(r"[a-z0-9._-]*")
 _LIKE_A_NAME = re.compile(r"[A-Za-z0-9._:/@-]*")
@@ -88,7 +89,9 @@ def _decoded(authorization: str | None) -> str:
 
 def _hide(secrets: Sequence[str], text: str) -> str:
     text = _without(secrets, text)
-    plain = html.unescape(unquote(_unescaped(text)))
+    plain = unquote(_unescaped(text))
+    with suppress(ValueError):  # of a code with thousands of digits
+        plain = html.unescape(plain)
     hidden = _without(secrets, plain)
     return text if hidden == plain else hidden
 

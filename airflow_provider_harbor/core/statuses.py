@@ -117,7 +117,7 @@ def _read_body(text: str) -> tuple[str, str]:
     if "<html" in text[:1000].lower():
         return "", "an HTML page, probably of a proxy in between"
     # An object storage; what else it says has the signature in it that was wrong.
-    if found := _STORAGES_ERROR.search(text):
+    if found := _STORAGES_ERROR.search(text[:4000]):
         return found[1], found[2] or ""
     return "", text
 

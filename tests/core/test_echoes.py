@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def test_what_has_no_login_in_it_stays_as_it_is(basic: Secrets, text: str) -> No
     assert basic.hide(text) == text
     assert secrets_of(None).hide(text) == text
     assert secrets_of("Negotiate").hide(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\\" * 500_000, "\\u" * 300_000, "%" * 300_000, "&#" + "9" * 5000 + ";", "\\ud800", "%ff"],
+    ids=lambda text: text[:6],
+)
+def test_no_text_is_too_much(basic: Secrets, text: str) -> None:
+    began = time.monotonic()
+    assert basic.hide(text) == text
+    assert "Hush" not in basic.hide(f"{text} {PASSWORD}")
+    assert basic.hide_in_json([text], json.dumps([text])) == [text]
+    assert time.monotonic() - began < 5
 
 
 def test_a_short_password_is_hidden_where_it_stands_alone() -> None:
