@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from airflow_provider_harbor.core.attempts import attempt
+from airflow_provider_harbor.core.blob_reader import BlobReader
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborConnectionError,
@@ -19,7 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.manifest import Descriptor
-from airflow_provider_harbor.core.registry import BlobReader, RegistryClient
+from airflow_provider_harbor.core.registry import RegistryClient
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class BlobCopier:
             if home and self._mount(repository, blob.digest, home):
                 return "mounted"
             if self._has_repository(repository) and self._destination.has_blob(
-                repository, blob.digest
+                repository, blob.digest, blob.size_bytes
             ):
                 return "present"
         try:
@@ -130,7 +131,8 @@ class BlobCopier:
             tries += 1
             # Only the answer may have been lost, or may have come too late: a registry can be busy
             # with a large blob for minutes after it has all of it.
-            if tries > 1 and not force and self._destination.has_blob(repository, blob.digest):
+            is_again = tries > 1 and not force
+            if is_again and self._destination.has_blob(repository, blob.digest, blob.size_bytes):
                 return "copied"
             try:
                 return self._send(repository, blob)

@@ -6,7 +6,6 @@ What the commands do is in `commands`.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -97,8 +96,7 @@ def _show(
 ) -> None:
     try:
         if arguments.json:
-            document = {"exit_code": exit_code, **outcome.document}
-            console.result(json.dumps(document, ensure_ascii=False, indent=2))
+            console.document({"exit_code": exit_code, **outcome.document})
         elif outcome.summary:
             write = console.error if outcome.used_stdout else console.result
             write(outcome.summary)

@@ -79,7 +79,7 @@ def _connection(
             raise HarborConfigurationError(f"--ca-file: there is no file {arguments.ca_file}")
         verify = str(arguments.ca_file)
     return {
-        "url": url,
+        "url": normalise_url(url),
         "user": user,
         "password": password,
         "verify": verify,

@@ -17,6 +17,7 @@
       UnhealthyHarborError     Harbor says that a component of it is unhealthy           try again
       IntegrityError
         DigestMismatchError    content that is not what its digest says                  try again
+        WrongSizeError         content whose size is not what its manifest says          permanent
         MissingContentError    listed, but the server has lost it                        permanent
       NotTriedError            given up, since what it needs failed, or the run had to stop
       LeaseError               another run writes to the same place                      try again
@@ -35,6 +36,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+# A Harbor has nine.
+_SHOWN_COMPONENTS = 20
+
 
 class HarborBackupError(Exception):
     """Base of every error this package raises on purpose."""
@@ -46,11 +50,16 @@ class HarborConnectionError(HarborBackupError):
     Attributes:
         method: HTTP method of the request.
         url: Its address, without credentials and without its query's secrets.
-        received_bytes: How much of a stream came before it broke; None where nothing was to come.
+        received_bytes: How many bytes of a stream came before it broke; None where it was none.
     """
 
     def __init__(
-        self, message: str, *, method: str = "", url: str = "", received_bytes: int | None = None
+        self,
+        message: str,
+        *,
+        method: str = "",
+        url: str = "",
+        received_bytes: int | None = None,
     ) -> None:
         super().__init__(message)
         self.method = method
@@ -155,6 +164,7 @@ class RefusalReason(str, enum.Enum):
     TOO_LARGE = "too-large"
     CONFLICT = "conflict"
     INVALID = "invalid"
+    CHANGED = "changed"
 
     def __str__(self) -> str:
         return self.value
@@ -170,6 +180,20 @@ class HarborRefusedError(HarborStatusError):
     def __init__(self, reason: RefusalReason, **fields: Any) -> None:
         self.reason = reason
         super().__init__(**fields)
+
+    @classmethod
+    def of(cls, error: HarborStatusError, reason: RefusalReason) -> HarborRefusedError:
+        """Return an error again, of which the caller knows the rule."""
+        return cls(
+            reason,
+            status=error.status,
+            code=error.code,
+            message=error.message,
+            method=error.method,
+            url=error.url,
+            request_id=error.request_id,
+            hint=error.hint,
+        )
 
 
 class HarborRateLimitError(HarborStatusError):
@@ -216,7 +240,8 @@ class UnhealthyHarborError(HarborBackupError):
 
     def __init__(self, url: str, components: dict[str, str]) -> None:
         self.components = components
-        listed = "; ".join(f"{name}: {error}" for name, error in sorted(components.items()))
+        first = sorted(components.items())[:_SHOWN_COMPONENTS]
+        listed = "; ".join(f"{name}: {error}" for name, error in first)
         super().__init__(
             f"Harbor at {url} says that it is unhealthy: {listed or 'no component is named'}. "
             "Mend that first: a backup of a half-working Harbor misses things."
@@ -244,6 +269,28 @@ class DigestMismatchError(IntegrityError):
         self.where = where
         super().__init__(
             f"{where}: expected {expected}, but the {size_bytes} bytes that came are {actual}"
+        )
+
+
+class WrongSizeError(IntegrityError):
+    """Content that has another size than the manifest which names it says.
+
+    Attributes:
+        digest: Of the content.
+        expected_bytes: What the manifest says.
+        actual_bytes: What the registry has.
+        where: The repository that it was read from.
+    """
+
+    def __init__(self, digest: str, *, expected_bytes: int, actual_bytes: int, where: str) -> None:
+        self.digest = digest
+        self.expected_bytes = expected_bytes
+        self.actual_bytes = actual_bytes
+        self.where = where
+        super().__init__(
+            f"{where}: the manifest says that {digest} has {expected_bytes} bytes, but there are "
+            f"{actual_bytes}. Either the manifest is wrong, or the content is damaged: build the "
+            "artifact anew and push it again, or delete it"
         )
 
 

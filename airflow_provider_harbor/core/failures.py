@@ -19,18 +19,20 @@ from airflow_provider_harbor.core.exceptions import (
     RefusalReason,
     UnexpectedError,
     UnsettledHarborError,
+    WrongSizeError,
 )
 
 # Reasons that trying again can mend without anybody doing anything.
 PASSING_REASONS = frozenset(
     {
+        "changed",
         "connection",
+        "digest-mismatch",
+        "lease",
+        "not-tried",
         "rate-limit",
         "server-error",
-        "digest-mismatch",
-        "not-tried",
         "unsettled",
-        "lease",
     }
 )
 
@@ -43,16 +45,18 @@ _REFUSED_AT_DESTINATION = {
     "Copy to another project or registry",
     RefusalReason.TOO_LARGE: "the destination, or a proxy before it, takes nothing that large",
     RefusalReason.CONFLICT: "it conflicts with what the destination holds",
+    RefusalReason.CHANGED: "somebody else changed it at the destination meanwhile. Run it again",
     RefusalReason.INVALID: "the destination misses content that this refers to, or does not accept "
     "its form. If content was deleted there, run it again; if it stays so, push the artifact anew",
 }
 _PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
     (MissingContentError, "missing-blob"),
     (DigestMismatchError, "digest-mismatch"),
+    (WrongSizeError, "wrong-size"),
     (NotTriedError, "not-tried"),
     (UnsettledHarborError, "unsettled"),
     (LeaseError, "lease"),
-    (HarborProtocolError, "unreadable"),
+    (HarborProtocolError, "odd-answer"),
     (UnexpectedError, "unexpected"),
 )
 _PASSING: tuple[tuple[type[HarborBackupError], str, str], ...] = (

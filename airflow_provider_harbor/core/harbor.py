@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_harbor.core.answers import LIST_BYTES, Answer
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
@@ -22,12 +23,20 @@ from airflow_provider_harbor.core.models import (
     Repository,
     Statistics,
     SystemInfo,
+    read_list,
+    read_object,
+    read_permission,
+    read_quota_project,
 )
-from airflow_provider_harbor.core.transport import (
-    Client,
-    HttpSession,
-    basic_authorization,
+from airflow_provider_harbor.core.names import (
+    is_repository_name,
+    parse_project,
+    parse_reference,
+    parse_repository,
 )
+from airflow_provider_harbor.core.pages import PagedLists
+from airflow_provider_harbor.core.texts import one_line
+from airflow_provider_harbor.core.transport import Client, HttpSession, basic_authorization
 
 T = TypeVar("T")
 
@@ -93,6 +102,7 @@ class HarborClient(Client):
         )
         self._authorization = basic_authorization(user, password) if user else None
         self.page_size = page_size
+        self._lists = PagedLists(functools.partial(self._ask, headers=_BY_NAME), page_size)
 
     # -- the system
 
@@ -103,22 +113,22 @@ class HarborClient(Client):
             HarborProtocolError: Something else answers at this URL.
         """
         try:
-            response = self._session.request("GET", f"{_API}/ping")
+            answer = self._session.request("GET", f"{_API}/ping")
         except HarborNotFoundError as err:
             raise self._no_harbor(str(err)) from err
-        if response.text.strip() != "Pong":
-            raise self._no_harbor(f"GET {_API}/ping was answered {response.text[:60]!r}")
+        if answer.text.strip() != "Pong":
+            raise self._no_harbor(f"{answer}, with {one_line(answer.text, 60)!r}")
 
     def _no_harbor(self, seen: str) -> HarborProtocolError:
         return HarborProtocolError(f"there is no Harbor at {self.url}: {seen}. Check the URL")
 
     def get_health(self) -> Health:
         """Return Harbor's own opinion of its components; it is cached by Harbor for 10 seconds."""
-        return Health.from_json(self._get("/health"))
+        return self._ask("/health").read(Health.from_json)
 
     def get_system_info(self) -> SystemInfo:
         """Return version and mode; `harbor_version` is empty unless the login was accepted."""
-        return SystemInfo.from_json(self._get("/systeminfo"))
+        return self._ask("/systeminfo").read(SystemInfo.from_json)
 
     @functools.cached_property
     def system_info(self) -> SystemInfo:
@@ -181,12 +191,12 @@ class HarborClient(Client):
 
     def get_statistics(self) -> Statistics:
         """Return counts; the totals are 0 unless the login is a system administrator's."""
-        return Statistics.from_json(self._get("/statistics"))
+        return self._ask("/statistics").read(Statistics.from_json)
 
     def get_current_user(self) -> Mapping[str, Any] | None:
         """Return the user that is logged in; None for a robot, which Harbor answers with 412."""
         try:
-            return self._get("/users/current")
+            return self._ask("/users/current").read(read_object)
         except HarborStatusError as err:
             if err.status == 412:
                 return None
@@ -197,9 +207,9 @@ class HarborClient(Client):
 
         Needs the system permission `quota:list`, which a robot can be given.
         """
-        query = {"reference": "project"}
-        for quota in self._iter_pages("/quotas", query):
-            yield str((quota.get("ref") or {}).get("name") or "")
+        yield from self._lists.iter_numbered(
+            "/quotas", {"reference": "project"}, read_quota_project
+        )
 
     def find_own_permissions(self) -> list[Mapping[str, Any]] | None:
         """Return a system robot's own permissions; None for a login that is no system robot.
@@ -207,9 +217,9 @@ class HarborClient(Client):
         Each has `kind` (system or project), `namespace` (`/`, a project or `*`) and `access`. Needs
         the system permission `robot:list`, which a robot can be given since Harbor 2.12.
         """
-        for robot in self._iter_pages("/robots", {"sort": "id"}):
+        for robot in self._lists.iter_numbered("/robots", {"sort": "id"}, read_object):
             if robot.get("name") == self.user:
-                return [dict(item) for item in robot.get("permissions") or []]
+                return [read_object(item) for item in read_list(robot.get("permissions") or [])]
         return None
 
     def get_permissions(self, project_id: int) -> frozenset[str]:
@@ -219,16 +229,14 @@ class HarborClient(Client):
         well as a robot. Source: swagger.yaml `GET /users/current/permissions`.
         """
         params = {"scope": f"/project/{project_id}", "relative": "true"}
-        data, _ = self._ask("/users/current/permissions", params=params)
-        if not isinstance(data, list):
-            raise HarborProtocolError(f"GET {self.url}{_API}/users/current/permissions: no list")
-        return frozenset(f"{item.get('resource')}:{item.get('action')}" for item in data)
+        answer = self._ask("/users/current/permissions", params=params)
+        return frozenset(answer.read(lambda data: list(map(read_permission, read_list(data)))))
 
     # -- projects
 
     def iter_projects(self) -> Iterator[Project]:
         """Yield every project that the login sees, by id. Public ones are seen by everybody."""
-        yield from self._iter_keyset(
+        yield from self._lists.iter_keyset(
             "/projects", "project_id", Project.from_json, lambda p: p.project_id
         )
 
@@ -239,10 +247,17 @@ class HarborClient(Client):
             HarborNotFoundError: There is none (said to administrators only).
             HarborAuthError: There is none, or the login may not see it.
         """
-        return Project.from_json(self._get(f"/projects/{quote(name)}", headers=_BY_NAME))
+        return self._ask(_project_path(name), headers=_BY_NAME).read(Project.from_json)
 
     def has_project(self, name: str) -> bool:
         """Tell whether a project exists, even one that the login may not read."""
+        try:
+            # A page that says 200 to everything cannot say the name.
+            return self.get_project(name).name == name
+        except HarborNotFoundError:
+            return False
+        except HarborAuthError:
+            pass  # not to be read by this login, or not there
         try:
             self._send("HEAD", "/projects", params={"project_name": name})
         except HarborNotFoundError:
@@ -255,20 +270,34 @@ class HarborClient(Client):
         Raises:
             HarborRefusedError: It exists (`reason` is conflict), or Harbor is read-only.
             HarborAuthError: The login may not create projects.
+            HarborProtocolError: It was answered with something else than that it was created, and
+                it is not there.
         """
-        body = {"project_name": name, "metadata": {"public": "true" if public else "false"}}
-        self._send("POST", "/projects", json_body=body)
+        metadata = {"public": "true" if public else "false"}
+        body = {"project_name": parse_project(name), "metadata": metadata}
+        answer = self._send("POST", "/projects", json_body=body)
+        if answer.status != 201 and not self._is_there(name):
+            raise answer.error(
+                "that is not how Harbor says that it has created something (201), and the project "
+                f"{name} is not found there. See what answers in its place, such as a proxy"
+            )
+
+    def _is_there(self, project: str) -> bool:
+        try:
+            return self.has_project(project)
+        except HarborProtocolError:
+            return False
 
     def get_summary(self, project: str) -> Mapping[str, Any]:
         """Return `repo_count`, and `quota` (bytes) where the login may see it."""
-        return self._get(f"/projects/{quote(project)}/summary", headers=_BY_NAME)
+        return self._ask(f"{_project_path(project)}/summary", headers=_BY_NAME).read(read_object)
 
     # -- repositories and artifacts
 
     def iter_repositories(self, project: str) -> Iterator[Repository]:
         """Yield every repository of a project, by id, empty ones included."""
-        yield from self._iter_keyset(
-            f"/projects/{quote(project)}/repositories",
+        yield from self._lists.iter_keyset(
+            f"{_project_path(project)}/repositories",
             "repository_id",
             Repository.from_json,
             lambda r: r.repository_id,
@@ -276,25 +305,19 @@ class HarborClient(Client):
 
     def recent_repositories(self, project: str) -> list[Repository]:
         """Return the repositories of a project that changed last, newest first, at most 100."""
-        query: dict[str, str | int] = {
-            "sort": "-update_time",
-            "page": 1,
-            "page_size": self.page_size,
-        }
-        items, _ = self._page(f"/projects/{quote(project)}/repositories", query)
-        return [Repository.from_json(item) for item in items]
+        path = f"{_project_path(project)}/repositories"
+        return self._lists.first_page(path, {"sort": "-update_time"}, Repository.from_json)
 
     def find_repository(self, project: str, repository: str) -> Repository | None:
         """Look one repository up in the list of its project's; None where it is not listed."""
-        full_name = f"{project}/{repository}"
-        query: dict[str, str | int] = {"q": f"name={full_name}", "page_size": self.page_size}
-        items, _ = self._page(f"/projects/{quote(project)}/repositories", query)
-        found = (Repository.from_json(item) for item in items)
+        full_name = parse_repository(f"{project}/{repository}")
+        path = f"{_project_path(project)}/repositories"
+        found = self._lists.first_page(path, {"q": f"name={full_name}"}, Repository.from_json)
         return next((item for item in found if item.name == full_name), None)
 
     def get_repository(self, project: str, repository: str) -> Repository:
         """Return one repository; `repository` is its name without the project."""
-        return Repository.from_json(self._get(_repository_path(project, repository)))
+        return self._ask(_repository_path(project, repository)).read(Repository.from_json)
 
     def iter_artifacts(self, project: str, repository: str | None = None) -> Iterator[Artifact]:
         """Yield every artifact of a project, or of one repository, by id, with its accessories.
@@ -308,6 +331,10 @@ class HarborClient(Client):
             project: Project name.
             repository: Repository name without the project; None for all.
 
+        Raises:
+            HarborProtocolError: A name is none, or the answer cannot be read. But a repository of
+                an older Harbor whose name is none is left out, since nothing can be asked of it.
+
         Source: swagger.yaml `GET /projects/{project_name_or_id}/artifacts` (Harbor 2.12 and newer;
         of an older one the repositories are listed one by one), `q=base=*`.
         """
@@ -316,12 +343,14 @@ class HarborClient(Client):
             path = _repository_path(project, repository) + "/artifacts"
         elif self.version >= (2, 12, 0):
             full_name = ""
-            path = f"/projects/{quote(project)}/artifacts"
+            path = f"{_project_path(project)}/artifacts"
         else:
             for known in list(self.iter_repositories(project)):
-                yield from self.iter_artifacts(project, split_repository(known.name)[1])
+                name = split_repository(known.name)[1]
+                if is_repository_name(name):
+                    yield from self.iter_artifacts(project, name)
             return
-        yield from self._iter_keyset(
+        yield from self._lists.iter_keyset(
             path,
             "id",
             functools.partial(Artifact.from_json, repository=full_name),
@@ -337,87 +366,37 @@ class HarborClient(Client):
             repository: Full name, the project in front.
             reference: Digest or tag.
         """
-        path = _repository_path(*split_repository(repository)) + f"/artifacts/{reference}"
-        return Artifact.from_json(self._get(path, params=_WITH_ALL), repository)
+        answer = self._ask(_artifact_path(repository, reference), params=_WITH_ALL)
+        return answer.read(lambda data: Artifact.from_json(data, repository))
 
     def iter_accessories(self, repository: str, digest: str) -> Iterator[Accessory]:
         """Yield the accessories of one artifact; `repository` is the full name."""
-        path = _repository_path(*split_repository(repository)) + f"/artifacts/{digest}/accessories"
-        for item in self._iter_pages(path, {"sort": "id"}):
-            yield Accessory.from_json(item, digest)
+        yield from self._lists.iter_numbered(
+            f"{_artifact_path(repository, digest)}/accessories",
+            {"sort": "id"},
+            lambda item: Accessory.from_json(item, digest),
+        )
 
     # -- requests
 
-    def _send(self, method: str, path: str, **kwargs: Any) -> Any:
+    def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
         return self._session.request(
             method, _API + path, authorization=self._authorization, **kwargs
         )
 
-    def _ask(self, path: str, **kwargs: Any) -> tuple[Any, Mapping[str, str]]:
-        return self._session.get_json(_API + path, authorization=self._authorization, **kwargs)
+    def _ask(self, path: str, **kwargs: Any) -> Answer:
+        return self._send("GET", path, limit_bytes=LIST_BYTES, **kwargs)
 
-    def _get(self, path: str, **kwargs: Any) -> Mapping[str, Any]:
-        data, _ = self._ask(path, **kwargs)
-        if not isinstance(data, dict):
-            raise HarborProtocolError(f"GET {self.url}{_API}{path} was not answered with an object")
-        return data
 
-    def _page(
-        self, path: str, params: Mapping[str, str | int]
-    ) -> tuple[list[dict[str, Any]], int | None]:
-        """Return the items of one page, and how many there are from here on, if Harbor says it."""
-        data, headers = self._ask(path, params=params, headers=_BY_NAME)
-        if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-            raise HarborProtocolError(f"GET {self.url}{_API}{path} was not answered with a list")
-        total = headers.get("X-Total-Count", "")
-        return data, int(total) if total.isdigit() else None
-
-    def _iter_pages(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Yield items by page number: for lists that Harbor cannot filter by id."""
-        page = 1
-        while True:
-            query: dict[str, str | int] = {**params, "page": page, "page_size": self.page_size}
-            items, total = self._page(path, query)
-            yield from items
-            # Never stop at a short page: Harbor has filtered pages after cutting them (#16816).
-            if not items or (total is not None and page * self.page_size >= total):
-                return
-            page += 1
-
-    def _iter_keyset(
-        self,
-        path: str,
-        key: str,
-        read: Callable[[dict[str, Any]], T],
-        key_of: Callable[[T], int],
-        *,
-        filters: str = "",
-        params: Mapping[str, str] | None = None,
-    ) -> Iterator[T]:
-        """Yield items by rising id, each page from behind the last id of the one before.
-
-        Page numbers would skip an item for each one deleted on an earlier page meanwhile.
-        """
-        first = 0
-        while True:
-            query: dict[str, str | int] = {
-                "q": f"{filters}{key}=[{first}~]",
-                "sort": key,
-                "page_size": self.page_size,
-                **(params or {}),
-            }
-            items, remaining = self._page(path, query)
-            for item in items:
-                value = read(item)
-                if key_of(value) < first:
-                    raise HarborProtocolError(
-                        f"GET {self.url}{_API}{path} was not answered in the order of {key}"
-                    )
-                first = key_of(value) + 1
-                yield value
-            if not items or (remaining is not None and remaining <= len(items)):
-                return
+def _project_path(project: str) -> str:
+    return f"/projects/{quote(parse_project(project), safe='')}"
 
 
 def _repository_path(project: str, repository: str) -> str:
-    return f"/projects/{quote(project)}/repositories/{_escape(repository)}"
+    return f"{_project_path(project)}/repositories/{_escape(parse_repository(repository))}"
+
+
+def _artifact_path(repository: str, reference: str) -> str:
+    """Return the path of an artifact; the repository's name is the full one."""
+    path = _repository_path(*split_repository(repository))
+    return f"{path}/artifacts/{quote(parse_reference(reference), safe=':')}"

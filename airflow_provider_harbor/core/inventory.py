@@ -54,7 +54,7 @@ _REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
     (HarborRateLimitError, "rate-limit"),
     (HarborServerError, "server-error"),
     (HarborAuthError, "denied-at-source"),
-    (HarborProtocolError, "unreadable"),
+    (HarborProtocolError, "odd-answer"),
 )
 
 

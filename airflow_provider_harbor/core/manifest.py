@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborProtocolError
+from airflow_provider_harbor.core.names import parse_digest
+from airflow_provider_harbor.core.texts import one_line, shown
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -26,19 +28,8 @@ FOREIGN_LAYER_MEDIA_TYPES = frozenset(
         "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
     }
 )
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-
-
-def parse_digest(text: object, where: str) -> str:
-    """Return `text` when it is a digest, so that it can safely become part of a path.
-
-    Raises:
-        HarborProtocolError: It is something else.
-    """
-    if isinstance(text, str) and _DIGEST.fullmatch(text):
-        return text
-    raise HarborProtocolError(f"{where}: {text!r} is not a digest")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
+_MOST_BYTES = 2**63
 
 
 def digest_of(content: bytes) -> str:
@@ -47,9 +38,9 @@ def digest_of(content: bytes) -> str:
 
 
 def _size(value: object, where: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_BYTES:
         return value
-    raise HarborProtocolError(f"{where}: {value!r} is not a size in bytes")
+    raise HarborProtocolError(f"{where}: {shown(value)} is not a size in bytes")
 
 
 def _items(data: Mapping[str, Any], key: str, where: str) -> list[Any]:
@@ -57,6 +48,21 @@ def _items(data: Mapping[str, Any], key: str, where: str) -> list[Any]:
     if isinstance(value, list):
         return value
     raise HarborProtocolError(f"{where}: {key!r} is not a list")
+
+
+def _word(data: Mapping[str, Any], key: str) -> str:
+    """Return a text as it may be shown; empty where there is none."""
+    value = data.get(key)
+    return one_line(value, 255) if isinstance(value, str) else ""
+
+
+def _media_type(value: object, where: str) -> str:
+    """Return a media type, so that it can safely become a header; empty where there is none."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, str) and _MEDIA_TYPE.fullmatch(value):
+        return value
+    raise HarborProtocolError(f"{where}: {shown(value)} is not a media type")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +82,9 @@ class Platform:
     def from_json(cls, data: Mapping[str, Any]) -> Platform:
         """Read a `platform` object of Harbor or of an index."""
         return cls(
-            os=str(data.get("os") or ""),
-            architecture=str(data.get("architecture") or ""),
-            variant=str(data.get("variant") or ""),
+            os=_word(data, "os"),
+            architecture=_word(data, "architecture"),
+            variant=_word(data, "variant"),
         )
 
     def __str__(self) -> str:
@@ -107,12 +113,12 @@ class Descriptor:
     def from_json(cls, data: object, where: str) -> Descriptor:
         """Read a descriptor of a manifest."""
         if not isinstance(data, dict):
-            raise HarborProtocolError(f"{where}: {data!r} is not a descriptor")
+            raise HarborProtocolError(f"{where}: {shown(data)} is not a descriptor")
         platform = data.get("platform")
         return cls(
             digest=parse_digest(data.get("digest"), where),
             size_bytes=_size(data.get("size"), where),
-            media_type=str(data.get("mediaType") or ""),
+            media_type=_word(data, "mediaType"),
             platform=Platform.from_json(platform) if isinstance(platform, dict) else None,
         )
 
@@ -147,8 +153,10 @@ class Manifest:
         """
         try:
             data = json.loads(content)
-        except ValueError as err:
-            raise HarborProtocolError(f"{where}: the manifest is not JSON") from err
+        except ValueError:
+            raise HarborProtocolError(f"{where}: the manifest is not JSON") from None
+        except RecursionError:
+            raise HarborProtocolError(f"{where}: the manifest is nested too deep") from None
         if not isinstance(data, dict):
             raise HarborProtocolError(f"{where}: the manifest is not a JSON object")
         listed = [data["config"]] if data.get("config") else []
@@ -163,14 +171,16 @@ class Manifest:
         annotations = data.get("annotations") or {}
         if not isinstance(annotations, dict):
             raise HarborProtocolError(f"{where}: the annotations are not a JSON object")
+        # A registry may answer with parameters.
+        header, _, _ = media_type.partition(";")
         return cls(
             content=content,
-            # A manifest's own word counts: a registry may answer with parameters or a generic type.
-            media_type=str(data.get("mediaType") or media_type.split(";")[0].strip()),
+            # Its own word counts: a registry may answer with a generic type.
+            media_type=_media_type(data.get("mediaType") or header.strip(), where),
             digest=digest_of(content),
             blobs=tuple(blobs.values()),
             children=tuple(children.values()),
             subject=Descriptor.from_json(subject, where).digest if subject else "",
-            artifact_type=str(data.get("artifactType") or config.get("mediaType") or ""),
+            artifact_type=_word(data, "artifactType") or _word(config, "mediaType"),
             annotations=annotations,
         )

@@ -2,7 +2,8 @@
 
 Frozen, without I/O. `from_json` takes one JSON object as Harbor sends it, ignores fields it does
 not know, reads a null array as empty (go-swagger sends null for an empty array), and raises
-`HarborProtocolError` where a field that is needed is missing or of another type.
+`HarborProtocolError` where a field that is needed is missing, or any is of another type. What is
+text is fit to be shown: printable, on one line, not endless.
 """
 
 from __future__ import annotations
@@ -10,36 +11,104 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborProtocolError
-from airflow_provider_harbor.core.manifest import Platform, parse_digest
-
-T = TypeVar("T")
+from airflow_provider_harbor.core.manifest import Platform
+from airflow_provider_harbor.core.names import parse_digest, parse_project
+from airflow_provider_harbor.core.texts import one_line, printable, shown
 
 # Harbor's "never": a Go zero time, which is sent like any other. Source: go-openapi strfmt.
 _NEVER = "0001-01-01T00:00:00.000Z"
+# Longer than any name that is one, so that cutting makes none of what is not.
+_LONGEST_NAME = 512
+_MOST = 2**63  # Go's int64
 
 
-def _get(data: Mapping[str, Any], key: str, kind: type[T], what: str) -> T:
+def read_object(data: object) -> Mapping[str, Any]:
+    """Return what should be an object."""
+    if isinstance(data, dict):
+        return data
+    raise HarborProtocolError(f"{shown(data)} is not an object")
+
+
+def read_list(data: object) -> list[Any]:
+    """Return what should be a list."""
+    if isinstance(data, list):
+        return data
+    raise HarborProtocolError(f"{shown(data)} is not a list")
+
+
+def read_quota_project(data: object) -> str:
+    """Return the project's name of one item of `GET /quotas`; empty where it has none."""
+    reference = read_object(data).get("ref")
+    return "" if reference is None else _text(read_object(reference), "name", _LONGEST_NAME)
+
+
+def read_permission(data: object) -> str:
+    """Return one item of `GET /users/current/permissions` as `repository:pull`."""
+    item = read_object(data)
+    return f"{_text(item, 'resource')}:{_text(item, 'action')}"
+
+
+def _wrong(key: str, value: object, kind: str) -> HarborProtocolError:
+    return HarborProtocolError(f"field {key!r} is {shown(value)}, not {kind}")
+
+
+def _text(data: Mapping[str, Any], key: str, limit: int = 255) -> str:
+    """Return a text as it may be shown; empty where it is absent or null."""
     value = data.get(key)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        # Nearly always: a page of Harbor's has thousands of texts.
+        return value if len(value) <= limit and value.isprintable() else one_line(value, limit)
+    raise _wrong(key, value, "a text")
+
+
+def _name(data: Mapping[str, Any], key: str) -> str:
+    """Return a name. Where it is none it may be shown, and is still none: see `names`."""
+    value = data.get(key)
+    if isinstance(value, str):
+        is_fit = len(value) <= _LONGEST_NAME and value.isprintable()
+        return value if is_fit else printable(value[:_LONGEST_NAME])
+    raise _wrong(key, value, "a name")
+
+
+def _id(data: Mapping[str, Any], key: str) -> int:
+    value = data.get(key)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST:
         return value
-    raise HarborProtocolError(f"{what}: field {key!r} is {value!r}, not {kind.__name__}")
+    raise _wrong(key, value, "a whole number")
 
 
-def _get_list(data: Mapping[str, Any], key: str, what: str) -> list[dict[str, Any]]:
+def _count(data: Mapping[str, Any], key: str) -> int:
+    """Return a number of things or bytes; 0 where it is absent or null, as Go leaves it out."""
+    if data.get(key) is None:
+        return 0
+    value = _id(data, key)
+    if value >= 0:
+        return value
+    raise _wrong(key, value, "a number from 0 on")
+
+
+def _objects(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     value = data.get(key)
     if value is None:
         return []
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return value
-    raise HarborProtocolError(f"{what}: field {key!r} is not a list of objects")
+    raise _wrong(key, value, "a list of objects")
 
 
 def _time(data: Mapping[str, Any], key: str) -> str | None:
-    value = data.get(key)
-    return value if isinstance(value, str) and value != _NEVER else None
+    value = _text(data, key)
+    return value if value and value != _NEVER else None
+
+
+def _platform(data: Mapping[str, Any]) -> Platform | None:
+    platform = data.get("platform")
+    return None if platform is None else Platform.from_json(read_object(platform))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +128,17 @@ class Project:
         return self.registry_id > 0
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Project:
+    def from_json(cls, data: object) -> Project:
         """Read one item of `GET /projects`."""
-        metadata = data.get("metadata") or {}
+        fields = read_object(data)
+        metadata = fields.get("metadata")
         return cls(
-            project_id=_get(data, "project_id", int, "project"),
-            name=_get(data, "name", str, "project"),
-            public=metadata.get("public") == "true",
-            repo_count=int(data.get("repo_count") or 0),
-            registry_id=int(data.get("registry_id") or 0),
-            creation_time=_time(data, "creation_time"),
+            project_id=_id(fields, "project_id"),
+            name=parse_project(fields.get("name"), "field 'name'"),
+            public=metadata is not None and read_object(metadata).get("public") == "true",
+            repo_count=_count(fields, "repo_count"),
+            registry_id=_count(fields, "registry_id"),
+            creation_time=_time(fields, "creation_time"),
         )
 
 
@@ -76,7 +146,8 @@ class Project:
 class Repository:
     """A repository; `name` has the project in front, `artifact_count` counts what Harbor lists.
 
-    Neither hidden children of indexes nor accessories are in `artifact_count`.
+    Neither hidden children of indexes nor accessories are in `artifact_count`. The name is as
+    Harbor says it, see `names.is_repository_name`: one bad name must not hide all others.
     """
 
     repository_id: int
@@ -86,28 +157,33 @@ class Repository:
     update_time: str | None = None
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Repository:
+    def from_json(cls, data: object) -> Repository:
         """Read one item of `GET /projects/{p}/repositories`."""
+        fields = read_object(data)
         return cls(
-            repository_id=_get(data, "id", int, "repository"),
-            name=_get(data, "name", str, "repository"),
-            artifact_count=int(data.get("artifact_count") or 0),
-            pull_count=int(data.get("pull_count") or 0),
-            update_time=_time(data, "update_time"),
+            repository_id=_id(fields, "id"),
+            name=_name(fields, "name"),
+            artifact_count=_count(fields, "artifact_count"),
+            pull_count=_count(fields, "pull_count"),
+            update_time=_time(fields, "update_time"),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
-    """A tag, and when it was last pushed (RFC 3339, UTC, milliseconds)."""
+    """A tag, and when it was last pushed (RFC 3339, UTC, milliseconds).
+
+    The name is as Harbor says it, see `names.is_tag_name`.
+    """
 
     name: str
     push_time: str | None = None
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Tag:
+    def from_json(cls, data: object) -> Tag:
         """Read one item of an artifact's `tags`."""
-        return cls(name=_get(data, "name", str, "tag"), push_time=_time(data, "push_time"))
+        fields = read_object(data)
+        return cls(name=_name(fields, "name"), push_time=_time(fields, "push_time"))
 
     def to_json(self) -> dict[str, Any]:
         """Return what an inventory line holds."""
@@ -122,12 +198,12 @@ class Reference:
     platform: Platform | None = None
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Reference:
+    def from_json(cls, data: object) -> Reference:
         """Read one item of an artifact's `references`."""
-        platform = data.get("platform")
+        fields = read_object(data)
         return cls(
-            child_digest=parse_digest(data.get("child_digest"), "reference"),
-            platform=Platform.from_json(platform) if isinstance(platform, dict) else None,
+            child_digest=parse_digest(fields.get("child_digest"), "field 'child_digest'"),
+            platform=_platform(fields),
         )
 
 
@@ -145,15 +221,17 @@ class Accessory:
     creation_time: str | None = None
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], subject: str) -> Accessory:
+    def from_json(cls, data: object, subject: str) -> Accessory:
         """Read one item of the `accessories` of the artifact whose digest is `subject`."""
+        fields = read_object(data)
+        # Harbor before 2.8 does not say it.
+        refers_to = fields.get("subject_artifact_digest") or subject
         return cls(
-            digest=parse_digest(data.get("digest"), "accessory"),
-            type=str(data.get("type") or ""),
-            size_bytes=int(data.get("size") or 0),
-            # Harbor before 2.8 does not say it.
-            subject_digest=str(data.get("subject_artifact_digest") or subject),
-            creation_time=_time(data, "creation_time"),
+            digest=parse_digest(fields.get("digest"), "field 'digest'"),
+            type=_text(fields, "type"),
+            size_bytes=_count(fields, "size"),
+            subject_digest=parse_digest(refers_to, "field 'subject_artifact_digest'"),
+            creation_time=_time(fields, "creation_time"),
         )
 
 
@@ -163,7 +241,7 @@ class Artifact:
 
     Attributes:
         artifact_id: Grows with each first push of a digest; the key of keyset paging.
-        repository: Full name, the project in front.
+        repository: Full name, the project in front; as Harbor says it, see `Repository`.
         media_type: Of the manifest or index itself.
         size_bytes: As Harbor counts: of an index, all its children's too.
         push_time: First push of the digest into the repository (RFC 3339, UTC).
@@ -182,28 +260,26 @@ class Artifact:
     labels: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], repository: str = "") -> Artifact:
+    def from_json(cls, data: object, repository: str = "") -> Artifact:
         """Read one item of an artifact listing; `repository` is for Harbor before 2.12."""
-        digest = parse_digest(data.get("digest"), "artifact")
+        fields = read_object(data)
+        digest = parse_digest(fields.get("digest"), "field 'digest'")
+        says_repository = bool(fields.get("repository_name"))
+        labels = (_text(item, "name") for item in _objects(fields, "labels"))
         return cls(
-            artifact_id=_get(data, "id", int, "artifact"),
-            repository=str(data.get("repository_name") or repository),
+            artifact_id=_id(fields, "id"),
+            repository=_name(fields, "repository_name") if says_repository else repository,
             digest=digest,
-            media_type=str(data.get("manifest_media_type") or ""),
-            artifact_type=str(data.get("artifact_type") or data.get("media_type") or ""),
-            size_bytes=int(data.get("size") or 0),
-            push_time=_time(data, "push_time"),
-            tags=tuple(Tag.from_json(item) for item in _get_list(data, "tags", "artifact")),
-            references=tuple(
-                Reference.from_json(item) for item in _get_list(data, "references", "artifact")
-            ),
+            media_type=_text(fields, "manifest_media_type"),
+            artifact_type=_text(fields, "artifact_type") or _text(fields, "media_type"),
+            size_bytes=_count(fields, "size"),
+            push_time=_time(fields, "push_time"),
+            tags=tuple(map(Tag.from_json, _objects(fields, "tags"))),
+            references=tuple(map(Reference.from_json, _objects(fields, "references"))),
             accessories=tuple(
-                Accessory.from_json(item, digest)
-                for item in _get_list(data, "accessories", "artifact")
+                Accessory.from_json(item, digest) for item in _objects(fields, "accessories")
             ),
-            labels=tuple(
-                sorted(str(item.get("name")) for item in _get_list(data, "labels", "artifact"))
-            ),
+            labels=tuple(sorted(filter(None, labels))),
         )
 
 
@@ -221,16 +297,20 @@ class Health:
         return self.status == "healthy" and not self.errors
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Health:
+    def from_json(cls, data: object) -> Health:
         """Read `GET /health`, which is 200 whatever it says."""
-        components = _get_list(data, "components", "health")
-        states = {str(c.get("name")): str(c.get("status") or "unknown") for c in components}
-        errors = {
-            str(c.get("name")): str(c.get("error") or c.get("status"))
-            for c in components
-            if c.get("status") != "healthy"
-        }
-        return cls(status=_get(data, "status", str, "health"), components=states, errors=errors)
+        fields = read_object(data)
+        states: dict[str, str] = {}
+        errors: dict[str, str] = {}
+        for component in _objects(fields, "components"):
+            name, status = _text(component, "name"), _text(component, "status") or "unknown"
+            states[name] = status
+            if status != "healthy":
+                errors[name] = _text(component, "error") or status
+        status = _text(fields, "status")
+        if not status:
+            raise _wrong("status", fields.get("status"), "a text")
+        return cls(status=status, components=states, errors=errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,20 +328,21 @@ class SystemInfo:
     @property
     def version(self) -> tuple[int, int, int]:
         """Major, minor and patch; (0, 0, 0) where the text has no such thing."""
-        found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.harbor_version)
+        found = re.match(r"v?([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?", self.harbor_version)
         if not found:
             return (0, 0, 0)
         major, minor, patch = found.groups()
         return (int(major), int(minor), int(patch or 0))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SystemInfo:
+    def from_json(cls, data: object) -> SystemInfo:
         """Read `GET /systeminfo`."""
+        fields = read_object(data)
         return cls(
-            harbor_version=str(data.get("harbor_version") or ""),
-            read_only=bool(data.get("read_only")),
-            auth_mode=str(data.get("auth_mode") or ""),
-            external_url=str(data.get("external_url") or ""),
+            harbor_version=_text(fields, "harbor_version", 100),
+            read_only=fields.get("read_only") is True,
+            auth_mode=_text(fields, "auth_mode", 100),
+            external_url=_text(fields, "external_url"),
         )
 
 
@@ -275,11 +356,12 @@ class Statistics:
     total_storage_bytes: int
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Statistics:
+    def from_json(cls, data: object) -> Statistics:
         """Read `GET /statistics`."""
+        fields = read_object(data)
         return cls(
-            total_project_count=int(data.get("total_project_count") or 0),
-            total_repo_count=int(data.get("total_repo_count") or 0),
-            public_project_count=int(data.get("public_project_count") or 0),
-            total_storage_bytes=int(data.get("total_storage_consumption") or 0),
+            total_project_count=_count(fields, "total_project_count"),
+            total_repo_count=_count(fields, "total_repo_count"),
+            public_project_count=_count(fields, "public_project_count"),
+            total_storage_bytes=_count(fields, "total_storage_consumption"),
         )

@@ -1,18 +1,24 @@
 """What the command line shows: the only place of this package that writes to a terminal.
 
+Nothing that is written here moves a cursor or changes a colour but the line of progress itself, and
+no words of others can begin a line, see `texts`.
+
 Progress and errors go to stderr, results to stdout. On a terminal one line is updated in place;
 elsewhere (a file, a service's journal) only lines that are worth keeping are written.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
+
+from airflow_provider_harbor.core.texts import own_lines, printable
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 _ERASE_LINE = "\r\x1b[K"
@@ -68,10 +74,18 @@ class Console:
         """Write to stderr, whatever was asked for."""
         with self._lock:
             self.clear()
-            self._write(text + "\n")
+            self._write(own_lines(text) + "\n")
 
     def result(self, text: str) -> None:
         """Write to stdout, below whatever progress was shown."""
+        self._write_result(own_lines(text))
+
+    def document(self, data: Mapping[str, Any]) -> None:
+        """Write to stdout as JSON, below whatever progress was shown."""
+        text = json.dumps(data, ensure_ascii=False, indent=2)
+        self._write_result("\n".join(map(printable, text.split("\n"))))
+
+    def _write_result(self, text: str) -> None:
         self.clear()
         self._stdout.write(text + "\n")
         self._stdout.flush()
@@ -89,7 +103,7 @@ class Console:
         with self._lock:
             self._updated_at = now
             self._is_status_shown = True
-            self._write(_ERASE_LINE + text[: self._width()])
+            self._write(_ERASE_LINE + printable(text[: self._width()]))
 
     def _write(self, text: str) -> None:
         """Write to stderr; a terminal that is gone must not stop a backup."""

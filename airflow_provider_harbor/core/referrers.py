@@ -14,7 +14,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborNotFoundError,
     HarborRefusedError,
-    HarborStatusError,
+    RefusalReason,
     UnsettledHarborError,
 )
 from airflow_provider_harbor.core.locks import KeyedLocks
@@ -111,20 +111,20 @@ class ReferrersTags:
         entries, _ = self._read(repository, referrers_tag(manifests[0].subject))
         return not _missing(manifests, entries)
 
-    def _read(self, repository: str, tag: str) -> tuple[list[dict[str, Any]], str]:
-        """Return a list's entries, and what names its state; nothing where there is no list."""
+    def _read(self, repository: str, tag: str) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a list's entries, and what names its state: empty where there is no list."""
         try:
-            listed, etag = self._registry.get_tagged(repository, tag)
+            listed, etag = self._registry.get_manifest_and_etag(repository, tag)
         except HarborNotFoundError:
             return [], ""
         return list(json.loads(listed.content).get("manifests") or []), etag
 
-    def _write(self, repository: str, tag: str, index: Manifest, etag: str) -> bool:
+    def _write(self, repository: str, tag: str, index: Manifest, etag: str | None) -> bool:
         """Write a list; False where somebody else has written it since it was read."""
         try:
             self._registry.put_manifest(repository, tag, index, etag)
-        except HarborStatusError as err:
-            if err.status != 412 or isinstance(err, HarborRefusedError):
+        except HarborRefusedError as err:
+            if err.reason is not RefusalReason.CHANGED:
                 raise
             return False
         self._written_at = time.monotonic()

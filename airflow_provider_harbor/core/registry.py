@@ -7,18 +7,24 @@ distribution-spec v1.1.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
-from airflow_provider_harbor.core import transport
+from airflow_provider_harbor.core.answers import LIST_BYTES, MANIFEST_BYTES, Answer, Stream
+from airflow_provider_harbor.core.blob_reader import BlobReader
 from airflow_provider_harbor.core.exceptions import (
     DigestMismatchError,
     HarborAuthError,
     HarborNotFoundError,
     HarborProtocolError,
+    HarborRefusedError,
+    HarborStatusError,
+    RefusalReason,
+    WrongSizeError,
 )
 from airflow_provider_harbor.core.manifest import (
     MANIFEST_MEDIA_TYPES,
@@ -26,8 +32,21 @@ from airflow_provider_harbor.core.manifest import (
     Descriptor,
     Manifest,
 )
+from airflow_provider_harbor.core.names import (
+    is_digest,
+    parse_digest,
+    parse_reference,
+    parse_repository,
+)
+from airflow_provider_harbor.core.registry_answers import (
+    next_page,
+    not_stored,
+    note_page,
+    read_tags,
+    upload_location,
+)
 from airflow_provider_harbor.core.tokens import Authenticator
-from airflow_provider_harbor.core.urls import redact
+from airflow_provider_harbor.core.transport import Body, Client, HttpSession
 
 # Harbor counts a pull, and moves pull times that retention rules go by, unless the user agent is
 # that of its own replication. Source: Harbor src/server/registry/manifest.go, getManifest.
@@ -35,7 +54,12 @@ _UNCOUNTED_USER_AGENT = "harbor-registry-client"
 # Without it a registry answers 404 for what the client does not say that it understands.
 _ACCEPT = ", ".join(MANIFEST_MEDIA_TYPES)
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
+# Only such a one can be compared for equal bytes (RFC 9110, section 8.8.1).
+_STRONG_ETAG = re.compile(r'"[!#-~]*"')
 _PAGE_SIZE = 1000
+# Of one repository, and of one digest.
+_MOST_TAGS = 1_000_000
+_MOST_REFERRERS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,56 +75,7 @@ class PutResult:
     handles_subject: bool
 
 
-class BlobReader:
-    """A blob on its way: a stream that hashes what passes, and refuses to end with another digest.
-
-    Usable as a request's body, so that a blob goes from one registry to the next in blocks, with
-    no copy on disk and one block in memory.
-    """
-
-    def __init__(self, blocks: Iterator[bytes], digest: str, size_bytes: int, where: str) -> None:
-        self._blocks = blocks
-        self._digest = digest
-        self._size_bytes = size_bytes
-        self._where = where
-        self._hash = hashlib.new(digest.split(":", 1)[0])
-        self._rest = b""
-        self.read_bytes = 0
-
-    def __len__(self) -> int:
-        return self._size_bytes
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, at most `size`; empty at the end.
-
-        Raises:
-            DigestMismatchError: The content is not what its digest says. It is raised in place of
-                the last block, so that whoever receives the stream never gets it whole.
-        """
-        if not self._rest:
-            self._rest = next(self._blocks, b"")
-            self._hash.update(self._rest)
-            self.read_bytes += len(self._rest)
-            if not self._rest or self.read_bytes >= self._size_bytes:
-                self._check()
-        if size < 0:
-            block, self._rest = self._rest, b""
-        else:
-            block, self._rest = self._rest[:size], self._rest[size:]
-        return block
-
-    def _check(self) -> None:
-        actual = f"{self._hash.name}:{self._hash.hexdigest()}"
-        if actual != self._digest or self.read_bytes != self._size_bytes:
-            raise DigestMismatchError(
-                expected=self._digest,
-                actual=actual,
-                size_bytes=self.read_bytes,
-                where=self._where,
-            )
-
-
-class RegistryClient(transport.Client):
+class RegistryClient(Client):
     """A login at one registry. May be shared by threads.
 
     Args:
@@ -120,10 +95,10 @@ class RegistryClient(transport.Client):
         *,
         verify: bool | str = True,
         timeout_seconds: float = 60,
-        session: transport.HttpSession | None = None,
+        session: HttpSession | None = None,
     ) -> None:
         super().__init__(
-            session or transport.HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
+            session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
             user,
         )
         self._authenticator = Authenticator(self._session, user, password)
@@ -152,83 +127,124 @@ class RegistryClient(transport.Client):
             HarborProtocolError: It is none, or one of Docker's old format.
             DigestMismatchError: The bytes are not what was asked for.
         """
-        response = self._request(
+        return self._get_manifest(repository, reference)[0]
+
+    def get_manifest_and_etag(self, repository: str, reference: str) -> tuple[Manifest, str | None]:
+        """Fetch a manifest as `get_manifest` does, and what names this state of it.
+
+        Returns:
+            The manifest, and its ETag for `put_manifest`; None where the registry gives none that
+            could be compared (a weak one).
+        """
+        manifest, answer = self._get_manifest(repository, reference)
+        etag = answer.headers.get("ETag", "")
+        return manifest, etag if _STRONG_ETAG.fullmatch(etag) else None
+
+    def _get_manifest(self, repository: str, reference: str) -> tuple[Manifest, Answer]:
+        answer = self._request(
             "GET",
             repository,
-            f"manifests/{reference}",
+            f"manifests/{parse_reference(reference)}",
             headers={"Accept": _ACCEPT, "User-Agent": _UNCOUNTED_USER_AGENT},
+            limit_bytes=MANIFEST_BYTES,
         )
-        content = response.content
-        media_type = response.headers.get("Content-Type", "")
+        content = answer.content
+        media_type = answer.headers.get("Content-Type", "")
         if media_type.startswith(_SCHEMA_1):
             # Its digest is of a part of it only, and no registry of today takes it.
             raise HarborProtocolError(
                 f"{repository}@{reference} is in Docker's old format (schema 1), which cannot be "
                 "copied. Pull it with a docker that still can, push it anew, or delete it"
             )
-        if ":" in reference:
+        if is_digest(reference):
             algorithm = reference.split(":", 1)[0]
             actual = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
             if actual != reference:
                 raise DigestMismatchError(
                     expected=reference, actual=actual, size_bytes=len(content), where=repository
                 )
-        return Manifest.from_bytes(content, media_type, f"{repository}@{reference}")
+        return Manifest.from_bytes(content, media_type, f"{repository}@{reference}"), answer
 
     def find_manifest(self, repository: str, reference: str) -> str | None:
         """Return the digest under a tag or digest; None where there is nothing.
 
         A registry that leaves out the digest's header costs a second request.
         """
+        path = f"manifests/{parse_reference(reference)}"
         try:
-            response = self._request(
-                "HEAD", repository, f"manifests/{reference}", headers={"Accept": _ACCEPT}
-            )
+            answer = self._request("HEAD", repository, path, headers={"Accept": _ACCEPT})
+            found = answer.headers.get("Docker-Content-Digest", "")
+            # A page that says 200 to everything cannot say a digest.
+            if (
+                answer.status == 200
+                and is_digest(found)
+                and (found == reference or not is_digest(reference))
+            ):
+                return found
+            manifest = self.get_manifest(repository, reference)
         except HarborNotFoundError:
             return None
-        found = response.headers.get("Docker-Content-Digest")
-        return found or self.get_manifest(repository, reference).digest
-
-    def get_tagged(self, repository: str, tag: str) -> tuple[Manifest, str]:
-        response = self._request(
-            "GET",
-            repository,
-            f"manifests/{tag}",
-            headers={"Accept": _ACCEPT, "User-Agent": _UNCOUNTED_USER_AGENT},
-        )
-        manifest = Manifest.from_bytes(
-            response.content, response.headers.get("Content-Type", ""), f"{repository}:{tag}"
-        )
-        return manifest, response.headers.get("ETag", "")
+        return reference if is_digest(reference) else manifest.digest
 
     def put_manifest(
-        self, repository: str, reference: str, manifest: Manifest, if_match: str | None = None
+        self,
+        repository: str,
+        reference: str,
+        manifest: Manifest,
+        if_match: str | None = None,
     ) -> PutResult:
         """Push a manifest's exact bytes under a tag or under its own digest.
 
+        Args:
+            repository: Full name.
+            reference: Tag, or the manifest's digest.
+            manifest: What to push.
+            if_match: The ETag that `get_manifest_and_etag` returned: push only if what it returned
+                is still there; an empty one: only if nothing is there. Many registries do not know
+                such conditions, and push all the same. Where an answer was lost, and the request
+                sent again, what has changed can be this very push: read it again.
+
         Raises:
             HarborRefusedError: A rule says no: the tag is immutable, content it names is missing
-                (`invalid`), the registry is read-only, a quota is used up.
+                (`invalid`), the registry is read-only, a quota is used up; or something else is
+                there now than was to be replaced (`changed`).
             DigestMismatchError: The registry says that it stored something else.
+            HarborProtocolError: It was answered with something else than that it is stored, and it
+                is not there.
         """
-        response = self._request(
-            "PUT",
-            repository,
-            f"manifests/{reference}",
-            writes=True,
-            data=manifest.content,
-            headers={"Content-Type": manifest.media_type}
-            | ({"If-Match": if_match} if if_match else {}),
-        )
-        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
-        if stored != manifest.digest and stored.startswith("sha256:"):
+        headers = {"Content-Type": manifest.media_type}
+        if if_match is not None:
+            headers |= {"If-Match": if_match} if if_match else {"If-None-Match": "*"}
+        try:
+            answer = self._request(
+                "PUT",
+                repository,
+                f"manifests/{parse_reference(reference)}",
+                writes=True,
+                data=manifest.content,
+                headers=headers,
+            )
+        except HarborStatusError as err:
+            if if_match is None or err.status != 412 or isinstance(err, HarborRefusedError):
+                raise
+            raise HarborRefusedError.of(err, RefusalReason.CHANGED) from None
+        stored = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if stored != manifest.digest and is_digest(stored) and stored.startswith("sha256:"):
             raise DigestMismatchError(
                 expected=manifest.digest,
                 actual=stored,
                 size_bytes=len(manifest.content),
                 where=f"{self.url} {repository}:{reference}",
             )
-        return PutResult(digest=manifest.digest, handles_subject="OCI-Subject" in response.headers)
+        if answer.status != 201 and not self._is_there(repository, reference, manifest.digest):
+            raise not_stored(answer, "manifest")
+        return PutResult(digest=manifest.digest, handles_subject="OCI-Subject" in answer.headers)
+
+    def _is_there(self, repository: str, reference: str, digest: str) -> bool:
+        try:
+            return self.find_manifest(repository, reference) == digest
+        except (HarborProtocolError, DigestMismatchError):
+            return False
 
     # -- blobs
 
@@ -238,31 +254,54 @@ class RegistryClient(transport.Client):
 
         Raises:
             HarborNotFoundError: The registry does not have it.
+            WrongSizeError: The registry has it with another size.
         """
-        with self._request("GET", repository, f"blobs/{digest}", stream=True) as response:
-            yield BlobReader(
-                transport.iter_content(response),
-                digest,
-                size_bytes,
-                where=f"{self.url} {repository}",
-            )
+        path = f"/v2/{parse_repository(repository)}/blobs/{parse_digest(digest)}"
+        where = f"{self.url} {repository}"
+        with self._authenticator.open(path, [f"repository:{repository}:pull"]) as stream:
+            announced = stream.number("Content-Length")
+            if announced not in (None, size_bytes) and _is_content(stream):
+                raise WrongSizeError(
+                    digest, expected_bytes=size_bytes, actual_bytes=announced, where=where
+                )
+            yield BlobReader(stream.blocks(), digest, size_bytes, where)
 
-    def has_blob(self, repository: str, digest: str) -> bool:
-        """Tell whether a blob is in this repository; a Harbor keeps it from its GC then."""
+    def has_blob(self, repository: str, digest: str, size_bytes: int | None = None) -> bool:
+        """Tell whether a blob is in this repository; a Harbor keeps it from its GC then.
+
+        Args:
+            repository: Full name.
+            digest: Of the blob.
+            size_bytes: Its length, if it is known. A storage that a registry redirects to does not
+                know the digest; without it and without the length nothing is proved.
+
+        Returns:
+            True only where the answer has the digest, or else exactly the length: a page that says
+            200 to everything proves nothing.
+        """
         try:
-            self._request("HEAD", repository, f"blobs/{digest}")
+            answer = self._request("HEAD", repository, f"blobs/{parse_digest(digest)}")
         except HarborNotFoundError:
             return False
-        return True
+        if answer.status != 200:
+            return False
+        if named := answer.headers.get("Docker-Content-Digest"):
+            return named == digest
+        return bool(size_bytes) and answer.number("Content-Length") == size_bytes
 
-    def put_blob(self, repository: str, digest: str, body: transport.Body | bytes) -> None:
+    def put_blob(self, repository: str, digest: str, body: Body | bytes) -> None:
         """Upload a blob in one request, after the one that opens the upload.
 
         The registry makes it visible only when it is whole and its digest is right.
+
+        Raises:
+            HarborProtocolError: It was answered with something else than that it is stored, and it
+                is not there.
         """
+        parse_digest(digest)
         location = self._start_upload(repository)
         mark = "&" if urlsplit(location).query else "?"
-        self._request(
+        answer = self._request(
             "PUT",
             repository,
             f"{location}{mark}digest={quote(digest, safe='')}",
@@ -270,6 +309,8 @@ class RegistryClient(transport.Client):
             data=body,
             headers={"Content-Type": "application/octet-stream"},
         )
+        if answer.status != 201 and not self.has_blob(repository, digest, len(body)):
+            raise not_stored(answer, "blob")
 
     def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool:
         """Have the registry take a blob over from another of its repositories.
@@ -277,46 +318,28 @@ class RegistryClient(transport.Client):
         Returns:
             False when it would not; nothing has changed then.
         """
-        response = self._request(
+        answer = self._request(
             "POST",
             repository,
-            f"blobs/uploads/?mount={quote(digest, safe='')}"
-            f"&from={quote(source_repository, safe='')}",
+            f"blobs/uploads/?mount={quote(parse_digest(digest), safe='')}"
+            f"&from={quote(parse_repository(source_repository), safe='')}",
             writes=True,
             also_reads=source_repository,
             repeatable=True,
         )
-        if response.status_code == 201:
+        if answer.status == 201:
             return True
-        # 202 opened an upload instead, which nobody will use.
-        self._cancel(repository, response)
+        if answer.status == 202:  # it opened an upload instead, which nobody will use
+            self._cancel(repository, answer)
         return False
 
     def _start_upload(self, repository: str) -> str:
-        response = self._request("POST", repository, "blobs/uploads/", writes=True, repeatable=True)
-        return self._location(response)
+        answer = self._request("POST", repository, "blobs/uploads/", writes=True, repeatable=True)
+        return upload_location(answer, self.url)
 
-    def _location(self, response: transport.Response) -> str:
-        location = response.headers.get("Location")
-        if not location:
-            raise HarborProtocolError(
-                f"POST {redact(response.url)} was answered without a Location"
-            )
-        # Relative in some registries, absolute in others; a registry behind a proxy may give
-        # itself another scheme, so that only path and query of its own host count.
-        target = urlsplit(urljoin(response.url, location))
-        if target.hostname == urlsplit(self.url).hostname:
-            return f"{target.path}?{target.query}" if target.query else target.path
-        if target.scheme != "https" and self.url.startswith("https:"):
-            raise HarborProtocolError(
-                f"{self.url} wants uploads sent to {redact(target.geturl())}, which is "
-                "not encrypted, so nothing was sent. Have the registry's configuration mended"
-            )
-        return target.geturl()
-
-    def _cancel(self, repository: str, response: transport.Response) -> None:
+    def _cancel(self, repository: str, answer: Answer) -> None:
         try:
-            self._request("DELETE", repository, self._location(response), writes=True)
+            self._request("DELETE", repository, upload_location(answer, self.url), writes=True)
         except (HarborAuthError, HarborNotFoundError, HarborProtocolError):
             # Needs a permission that a backup does not have; the registry purges it in time.
             return
@@ -324,29 +347,44 @@ class RegistryClient(transport.Client):
     # -- lists
 
     def iter_tags(self, repository: str) -> Iterator[str]:
-        """Yield the tags of a repository in lexical order; nothing where it does not exist."""
-        path: str | None = f"tags/list?n={_PAGE_SIZE}"
-        while path:
-            try:
-                response = self._request("GET", repository, path)
-            except HarborNotFoundError:
-                return
-            data = transport.read_json(response)
-            yield from (data.get("tags") if isinstance(data, dict) else None) or []
-            path = _next_page(response)
+        """Yield the tags of a repository in lexical order; nothing where it does not exist.
+
+        Raises:
+            HarborProtocolError: The list is none, or has no end.
+        """
+        seen: set[str] = set()
+        for answer in self._iter_pages(repository, f"tags/list?n={_PAGE_SIZE}"):
+            tags = answer.read(read_tags)
+            note_page(seen, tags, _MOST_TAGS, answer)
+            yield from tags
 
     def iter_referrers(self, repository: str, digest: str) -> Iterator[Descriptor]:
-        """Yield what refers to a digest, by the registry's own list or by that under its tag."""
-        path: str | None = f"referrers/{digest}"
-        while path:
-            try:
-                response = self._request("GET", repository, path)
-            except HarborNotFoundError:
-                yield from self._tagged_referrers(repository, digest)
-                return
+        """Yield what refers to a digest, by the registry's own list or by that under its tag.
+
+        Raises:
+            HarborProtocolError: The list is none, or has no end.
+        """
+        seen: set[str] = set()
+        is_listed = False
+        for answer in self._iter_pages(repository, f"referrers/{parse_digest(digest)}"):
+            is_listed = True
             where = f"referrers of {repository}@{digest}"
-            yield from Manifest.from_bytes(response.content, OCI_INDEX, where).children
-            path = _next_page(response)
+            found = Manifest.from_bytes(answer.content, OCI_INDEX, where).children
+            note_page(seen, [descriptor.digest for descriptor in found], _MOST_REFERRERS, answer)
+            yield from found
+        if not is_listed:
+            yield from self._tagged_referrers(repository, digest)
+
+    def _iter_pages(self, repository: str, path: str) -> Iterator[Answer]:
+        """Yield the pages of a list; none where there is no such list."""
+        try:
+            answer = self._request("GET", repository, path, limit_bytes=LIST_BYTES)
+        except HarborNotFoundError:
+            return
+        yield answer
+        while following := next_page(answer):
+            answer = self._request("GET", repository, following, limit_bytes=LIST_BYTES)
+            yield answer
 
     def _tagged_referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...]:
         try:
@@ -365,14 +403,24 @@ class RegistryClient(transport.Client):
         writes: bool = False,
         also_reads: str = "",
         **kwargs: Any,
-    ) -> transport.Response:
-        """Send a request about a repository with a token for it; `path` may be a whole one."""
+    ) -> Answer:
+        """Send a request about a repository with a token for it.
+
+        `path` is one below the repository's, or a whole one, or a URL.
+        """
+        parse_repository(repository)
         if not path.startswith("/") and "://" not in path:
             path = f"/v2/{repository}/{path}"
         scopes = [f"repository:{repository}:{'pull,push' if writes else 'pull'}"]
         if also_reads and also_reads != repository:
             scopes.append(f"repository:{also_reads}:pull")
         return self._authenticator.send(method, path, scopes, **kwargs)
+
+
+def _is_content(stream: Stream) -> bool:
+    """Whether an answer is content as it is stored, and no page of something in between."""
+    kind = stream.headers.get("Content-Type", "")
+    return not kind.startswith("text/") and "Content-Encoding" not in stream.headers
 
 
 def referrers_tag(subject: str) -> str:
@@ -382,11 +430,3 @@ def referrers_tag(subject: str) -> str:
     """
     algorithm, _, encoded = subject.partition(":")
     return f"{algorithm[:32]}-{encoded[:64]}"
-
-
-def _next_page(response: transport.Response) -> str | None:
-    """Return path and query of the next page; its host is the registry's, whatever it says."""
-    following = response.links.get("next", {}).get("url")
-    if not following:
-        return None
-    return urlsplit(urljoin(response.url, following))._replace(scheme="", netloc="").geturl()

@@ -6,9 +6,9 @@ reader's light or dark colours, and colour never says anything that words do not
 
 from __future__ import annotations
 
+import html
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
 from airflow_provider_harbor.core.human import (
@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.human import (
     human_time,
 )
 from airflow_provider_harbor.core.results import Finding, ProjectResult, Status
+from airflow_provider_harbor.core.texts import printable
 
 if TYPE_CHECKING:
     from airflow_provider_harbor.core.report import RunReport
@@ -31,6 +32,7 @@ _COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent",
 _PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", "Present")
 
 _REASONS = {
+    "changed": "Changed at the destination meanwhile",
     "connection": "No answer",
     "conflict": "In conflict with what the destination holds",
     "deleted-at-source": "Deleted at the source while the run went on",
@@ -54,8 +56,9 @@ _REASONS = {
     "too-large": "Too large for the destination",
     "lease": "Another run took over",
     "unexpected": "A defect of this program",
-    "unreadable": "An answer that cannot be read",
+    "odd-answer": "An answer that is not what it should be",
     "unsettled": "It went on to change",
+    "wrong-size": "Content whose size is not what its manifest says",
 }
 
 _STYLE = """
@@ -123,6 +126,11 @@ ul.findings code, ul.findings p { color: var(--soft); }
 """
 
 
+def _escape(text: str) -> str:
+    """Return a text as the page may hold it: without markup, and without control characters."""
+    return html.escape(printable(text))
+
+
 def render_page(report: RunReport) -> str:
     """Return the page; whatever is not this module's own is escaped."""
     parts = [
@@ -133,7 +141,7 @@ def render_page(report: RunReport) -> str:
         _projects(report),
         _skips(report),
     ]
-    title = escape(f"{report.headline} · {report.harbor_url} · {report.run}")
+    title = _escape(f"{report.headline} · {report.harbor_url} · {report.run}")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -171,7 +179,7 @@ def _verdict(report: RunReport) -> str:
                 f" {human_count(report.skipped, 'record')} left out, each for a reason: see below."
             )
     return (
-        f'<header class="{kind}"><h1>{escape(report.headline)}</h1><p>{escape(text)}</p></header>'
+        f'<header class="{kind}"><h1>{_escape(report.headline)}</h1><p>{_escape(text)}</p></header>'
     )
 
 
@@ -187,7 +195,7 @@ def _facts(report: RunReport) -> str:
         ("Run", report.run),
         ("Started", f"{human_time(report.started_at)}, took {took}"),
     )
-    items = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in rows)
+    items = "".join(f"<div><dt>{name}</dt><dd>{_escape(value)}</dd></div>" for name, value in rows)
     return f'<dl class="facts">{items}</dl>'
 
 
@@ -241,13 +249,13 @@ def _outcome(report: RunReport) -> str:
 
 def _problems(report: RunReport) -> str:
     stopped = "".join(
-        f"<li><b>{escape(project)}</b><p>{escape(message)}</p></li>"
+        f"<li><b>{_escape(project)}</b><p>{_escape(message)}</p></li>"
         for project, message in report.stopped()
     )
     if stopped:
         stopped = f'<h3>Projects that stopped</h3><ul class="findings">{stopped}</ul>'
     gaps = "".join(
-        f"<li><b>{escape(gap.repository)}</b><p>{escape(gap.message)}</p></li>"
+        f"<li><b>{_escape(gap.repository)}</b><p>{_escape(gap.message)}</p></li>"
         for gap in report.gaps[:_SHOWN_ARTIFACTS]
     )
     if gaps:
@@ -282,7 +290,7 @@ def _groups(findings: Iterable[Finding]) -> Iterator[str]:
         return (reason == "not-tried", -len(group), reason)
 
     for reason, group in sorted(by_reason.items(), key=rank):
-        title = escape(_REASONS.get(reason, reason))
+        title = _escape(_REASONS.get(reason, reason))
         yield f'<h3>{title} <span class="group">({len(group):,})</span></h3>'
         by_message: dict[str, list[Finding]] = defaultdict(list)
         for finding in group[:_SHOWN_ARTIFACTS]:
@@ -296,7 +304,7 @@ def _groups(findings: Iterable[Finding]) -> Iterator[str]:
 
 def _item(message: str, findings: Iterable[Finding]) -> str:
     names = "<br>".join(_artifact(finding) for finding in findings)
-    return f"<li>{names}<p>{escape(message)}</p></li>"
+    return f"<li>{names}<p>{_escape(message)}</p></li>"
 
 
 def _artifact(finding: Finding) -> str:
@@ -304,8 +312,8 @@ def _artifact(finding: Finding) -> str:
     more = len(finding.tags) - _SHOWN_NAMES
     tags += f" and {more:,} more" if more > 0 else ""
     name = f"{finding.repository}:{tags}" if tags else f"{finding.repository} ({finding.role})"
-    digest = escape(finding.digest)
-    return f'<b>{escape(name)}</b> <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
+    digest = _escape(finding.digest)
+    return f'<b>{_escape(name)}</b> <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
 
 
 def _projects(report: RunReport) -> str:
@@ -326,7 +334,7 @@ def _projects(report: RunReport) -> str:
 def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
     empty = columns - len(cells)
     rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
-    return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
+    return f'<tr><td>{_escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
 def _state(result: ProjectResult) -> tuple[str, str]:

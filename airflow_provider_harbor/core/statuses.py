@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import email.utils
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -18,7 +19,11 @@ from airflow_provider_harbor.core.exceptions import (
     HarborStatusError,
     RefusalReason,
 )
+from airflow_provider_harbor.core.texts import one_line
 
+_STORAGES_ERROR = re.compile(
+    r"<Error>.{0,200}?<Code>([^<]{1,100})</Code>(?:\s*<Message>([^<]{0,500})</Message>)?", re.DOTALL
+)
 _REFUSALS = {
     "PROJECTPOLICYVIOLATION": RefusalReason.POLICY,
     "CONFLICT": RefusalReason.CONFLICT,
@@ -29,9 +34,17 @@ _REFUSALS = {
 
 
 def error_for(
-    status: int, headers: Mapping[str, str], text: str, method: str, url: str
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    method: str,
+    url: str,
+    *,
+    hide: Callable[[str], str] = lambda text: text,
 ) -> HarborStatusError:
     """Return the exception for an error answer.
+
+    What it holds of the server's words can be shown: one line each, and not endless.
 
     Args:
         status: HTTP status, 400 or above.
@@ -39,19 +52,20 @@ def error_for(
         text: The answer's body; Harbor's are JSON, those of a proxy in between are HTML.
         method: Of the request.
         url: Of the request, as it may be shown.
+        hide: Takes out of the server's words what it repeats of the login.
     """
     code, message = _read_body(text)
     fields: dict[str, Any] = {
         "status": status,
-        "code": code,
-        "message": message,
+        "code": one_line(hide(code), 100),
+        "message": one_line(hide(message), 500),
         "method": method,
         "url": url,
-        "request_id": headers.get("X-Request-ID", ""),
+        "request_id": one_line(hide(headers.get("X-Request-ID", "")), 100),
     }
     error = _typed(status, code, message, fields)
     if isinstance(error, HarborAuthError):
-        error.challenge = headers.get("WWW-Authenticate", "")
+        error.challenge = one_line(hide(headers.get("WWW-Authenticate", "")), 2000)
     error.retry_after_seconds = _retry_after_seconds(headers.get("Retry-After", ""))
     return error
 
@@ -93,7 +107,7 @@ def _refusal(status: int, code: str, message: str) -> RefusalReason | None:
 
 def _read_body(text: str) -> tuple[str, str]:
     """Return code and message of an error body, which under /v2/ may be JSON sent as text."""
-    with suppress(ValueError, KeyError, IndexError, TypeError, AttributeError):
+    with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
         first = json.loads(text)["errors"][0]
         detail = first.get("detail")
         message = str(first.get("message") or "")
@@ -102,14 +116,17 @@ def _read_body(text: str) -> tuple[str, str]:
         return str(first.get("code") or ""), message
     if "<html" in text[:1000].lower():
         return "", "an HTML page, probably of a proxy in between"
-    return "", " ".join(text.split())[:200]
+    # An object storage; what else it says has the signature in it that was wrong.
+    if found := _STORAGES_ERROR.search(text[:4000]):
+        return found[1], found[2] or ""
+    return "", text
 
 
 def _retry_after_seconds(value: str) -> float | None:
     """Read Retry-After, which is a number of seconds or a date (RFC 9110 section 10.2.3)."""
-    if value.strip().isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, LookupError, OverflowError):
         when = email.utils.parsedate_to_datetime(value)
         return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
     return None

@@ -9,26 +9,29 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from airflow_provider_harbor.core.answers import Answer, Stream
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
     HarborProtocolError,
 )
 from airflow_provider_harbor.core.locks import KeyedLocks
-from airflow_provider_harbor.core.transport import (
-    HttpSession,
-    Response,
-    basic_authorization,
-    read_json,
-)
+from airflow_provider_harbor.core.texts import one_line, shown
+from airflow_provider_harbor.core.transport import HttpSession, basic_authorization
+from airflow_provider_harbor.core.urls import origin_of, redact
+
+T = TypeVar("T")
 
 # What the specification lets a client assume where the answer does not say it.
-_DEFAULT_LIFETIME_SECONDS = 60
+_DEFAULT_LIFETIME_SECONDS = 60.0
+_LONGEST_LIFETIME_SECONDS = 86_400.0
+# What a header can carry (RFC 9110, section 5.5), without the spaces that would end a token.
+_TOKEN = re.compile(r"[!-~]{1,65536}")
 # A parameter (its value quoted or not), or else a scheme.
 _CHALLENGE_PART = re.compile(
     r'(?P<name>[\w-]+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<value>[^\s,"]+))|(?P<scheme>[\w-]+)'
@@ -71,28 +74,49 @@ class Authenticator:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._session!r}, user={self._user!r})"
 
-    def send(self, method: str, path: str, scopes: Sequence[str], **kwargs: Any) -> Response:
+    def send(self, method: str, path: str, scopes: Sequence[str], **kwargs: Any) -> Answer:
         """Send a request with a token that covers the scopes, see `HttpSession.request`.
 
         Raises:
             HarborAuthError: The login may not do this; said only after a fresh token was tried.
         """
-        if "://" in path:
+        if not path.startswith("/"):
             # An upload that the registry hands on to another host: the login is not for that one.
             return self._session.request(method, path, **kwargs)
-        authorization, is_fresh = self._authorization(tuple(scopes))
+        # A stream is read by then: only the caller can begin it again.
+        is_stream = hasattr(kwargs.get("data"), "read")
+        return self._with_token(
+            tuple(scopes),
+            lambda token: self._session.request(method, path, authorization=token, **kwargs),
+            repeatable=not is_stream,
+        )
+
+    def open(self, path: str, scopes: Sequence[str]) -> Stream:
+        """Send a GET likewise, and leave its answer's body to be read, see `HttpSession.open`."""
+        return self._with_token(
+            tuple(scopes), lambda token: self._session.open(path, authorization=token)
+        )
+
+    def _with_token(
+        self,
+        scopes: tuple[str, ...],
+        send: Callable[[str | None], T],
+        *,
+        repeatable: bool = True,
+    ) -> T:
+        authorization, is_fresh = self._authorization(scopes)
         try:
-            return self._session.request(method, path, authorization=authorization, **kwargs)
+            return send(authorization)
         except HarborAuthError as err:
             # A registry may have forgotten the token (restart, a project made again).
             if is_fresh or err.status != 401:
                 raise
             with self._lock:
-                self._tokens.pop(tuple(scopes), None)
-            if hasattr(kwargs.get("data"), "read"):
-                raise  # a stream is read by now: only the caller can begin it again
-        authorization, _ = self._authorization(tuple(scopes))
-        return self._session.request(method, path, authorization=authorization, **kwargs)
+                self._tokens.pop(scopes, None)
+            if not repeatable:
+                raise
+        authorization, _ = self._authorization(scopes)
+        return send(authorization)
 
     def check_login(self) -> None:
         """Make sure that a registry is there, and that it takes the login.
@@ -131,14 +155,14 @@ class Authenticator:
 
     def _ask_challenge(self) -> _Challenge:
         try:
-            response = self._session.request("GET", "/v2/")
+            answer = self._session.request("GET", "/v2/")
         except HarborAuthError as err:
             return _parse_challenge(err.challenge, self._session.base_url)
         except HarborNotFoundError as err:
             raise self._no_registry(str(err)) from err
-        version = response.headers.get("Docker-Distribution-Api-Version", "")
-        if "json" not in response.headers.get("Content-Type", "") and not version:
-            raise self._no_registry("GET /v2/ was not answered as a registry does")
+        version = answer.headers.get("Docker-Distribution-Api-Version", "")
+        if "json" not in answer.headers.get("Content-Type", "") and not version:
+            raise self._no_registry(f"{answer}, and not as a registry does it")
         return _Challenge("")
 
     def _no_registry(self, seen: str) -> HarborProtocolError:
@@ -151,20 +175,35 @@ class Authenticator:
         query = [("service", challenge.service)] if challenge.service else []
         query += [("scope", scope) for scope in scopes]
         try:
-            response = self._session.request(
+            answer = self._session.request(
                 "GET", challenge.realm, authorization=self._basic, params=query
             )
         except HarborAuthError as err:
             err.hint = f"the registry did not accept the login {self._user!r}"
             raise
-        data = read_json(response)
-        # Harbor sends an `access_token` too, but leaves it empty.
-        token = (data.get("token") or data.get("access_token")) if isinstance(data, dict) else None
-        if not isinstance(token, str) or not token:
-            raise HarborProtocolError(f"{challenge.realm} was not answered with a token")
-        lifetime = data.get("expires_in") or _DEFAULT_LIFETIME_SECONDS
+        token, lifetime_seconds = answer.read(_read_token)
         # At half its life, so that a long upload does not outlive the token it began with.
-        return _Token(f"Bearer {token}", started + float(lifetime) / 2)
+        return _Token(f"Bearer {token}", started + lifetime_seconds / 2)
+
+
+def _read_token(data: Any) -> tuple[str, float]:
+    """Return a token and its life in seconds; no part of a token is ever shown.
+
+    Raises:
+        HarborProtocolError: There is none, or one that no header can carry.
+    """
+    # Harbor sends an `access_token` too, but leaves it empty.
+    token = (data.get("token") or data.get("access_token")) if isinstance(data, dict) else None
+    if not isinstance(token, str) or not token:
+        raise HarborProtocolError("there is no token in it")
+    if not _TOKEN.fullmatch(token):
+        raise HarborProtocolError("the token in it has characters that no header can carry")
+    lifetime = data.get("expires_in")
+    if lifetime is None or lifetime == 0:
+        return token, _DEFAULT_LIFETIME_SECONDS
+    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime < 0:
+        raise HarborProtocolError(f"'expires_in' is {shown(lifetime)}, which is no time in seconds")
+    return token, min(lifetime, _LONGEST_LIFETIME_SECONDS)
 
 
 def _parse_challenge(header: str, base_url: str) -> _Challenge:
@@ -189,22 +228,31 @@ def _parse_challenge(header: str, base_url: str) -> _Challenge:
     if "basic" in challenges:
         return _Challenge("basic")
     raise HarborProtocolError(
-        f"GET {base_url}/v2/ was answered 401 with the challenge {header[:80]!r}, which is neither "
-        "Basic nor Bearer: is there a registry behind this URL?"
+        f"GET {base_url}/v2/ was answered 401 with the challenge {one_line(header, 80)!r}, which "
+        "is neither Basic nor Bearer: is there a registry behind this URL?"
     )
 
 
 def _realm_url(realm: str, base_url: str) -> str:
     """Return where to ask for tokens: as the registry says it, but never less protected than it."""
-    base, target = urlsplit(base_url), urlsplit(urljoin(base_url, realm))
+    try:
+        base, target = urlsplit(base_url), urlsplit(urljoin(base_url, realm))
+        origin_of(target.geturl())
+    except ValueError:
+        raise HarborProtocolError(
+            f"{base_url} wants the login sent to an address that cannot be read. Have the "
+            "registry's configuration mended (its token realm)"
+        ) from None
+    target = target._replace(netloc=target.netloc.rpartition("@")[2], fragment="")
     if target.hostname == base.hostname and target.path == _HARBORS_TOKENS:
         # A Harbor behind a proxy may take its own scheme for http, and its own port for another.
         return base_url + target._replace(scheme="", netloc="").geturl()
     if base.scheme == "https" and target.scheme == "http":
         if target.hostname != base.hostname or target.port:
             raise HarborProtocolError(
-                f"{base_url} wants the login sent to {target.geturl()}, which is not encrypted, so "
-                "it was not sent. Have the registry's configuration mended (its token realm)"
+                f"{base_url} wants the login sent to {redact(target.geturl(), base_url)}, which is "
+                "not encrypted, so it was not sent. Have the registry's configuration mended (its "
+                "token realm)"
             )
         target = target._replace(scheme="https")
     return target.geturl()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,12 @@ from airflow_provider_harbor.core.models import (
     SystemInfo,
 )
 from airflow_provider_harbor.core.registry import RegistryClient
-from airflow_provider_harbor.core.transport import basic_authorization
-from airflow_provider_harbor.core.urls import normalise_url
+from airflow_provider_harbor.core.texts import shown
+from airflow_provider_harbor.core.transport import (
+    LONGEST_TIMEOUT_SECONDS,
+    basic_authorization,
+)
+from airflow_provider_harbor.core.urls import names_port, normalise_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -90,10 +95,13 @@ class HarborHook(BaseHook):
         if "://" not in host:
             scheme = (connection.schema or "").strip().lower() or "https"
             host = f"{scheme}://{host}"
-        url = normalise_url(host)
-        # Airflow's form sends 0 for an empty port.
-        if connection.port and ":" not in _behind_host(host):
-            url = normalise_url(f"{url}:{connection.port}")
+        try:
+            url = normalise_url(host)
+            # Airflow's form sends 0 for an empty port.
+            if connection.port and not names_port(host):
+                url = normalise_url(f"{url}:{connection.port}")
+        except HarborConfigurationError as err:
+            raise self._misconfigured(f"has a host that cannot be used: {err}") from None
         return url
 
     def get_conn(self) -> HarborClient:
@@ -143,31 +151,44 @@ class HarborHook(BaseHook):
     @functools.cached_property
     def _options(self) -> dict[str, Any]:
         """TLS and timeout, as the clients take them."""
-        extra = self._connection.extra_dejson
-        ca_file = str(extra.get("ca_file") or "")
-        if ca_file and not os.path.isfile(ca_file):
+        extra = self._extra()
+        ca_file = extra.get("ca_file") or ""
+        if not isinstance(ca_file, str) or (ca_file and not os.path.isfile(ca_file)):
             raise self._misconfigured(
-                f"names the CA file {ca_file!r}, which is not on this machine"
+                f"names the CA file {shown(ca_file, 200)}, which is not on this machine"
             )
         verify: bool | str = ca_file or True
         if not self._flag(extra.get("verify_tls", True)):
             verify = False
         return {"verify": verify, "timeout_seconds": self._seconds(extra.get("timeout_seconds"))}
 
+    def _extra(self) -> Mapping[str, Any]:
+        try:
+            extra = json.loads((self._connection.extra or "").strip() or "{}")
+        except (ValueError, RecursionError):
+            extra = None
+        if not isinstance(extra, dict):
+            # What it has instead may be a secret that was typed into the wrong field.
+            raise self._misconfigured("has an extra that is not a JSON object")
+        return extra
+
     def _flag(self, value: object) -> bool:
         """Read a boolean; a connection in the form of a URI has only texts."""
         word = "" if value is None else str(value).strip().lower()
         if word not in _TRUE_WORDS | _FALSE_WORDS:
-            raise self._misconfigured(f"has verify_tls {value!r}, which is neither true nor false")
+            raise self._misconfigured("has a verify_tls that is neither true nor false")
         return word in _TRUE_WORDS
 
     def _seconds(self, value: Any) -> float:
+        """Read a time; no number is infinite, or is none (`nan`), or is longer than a day."""
         try:
             seconds = float(value or _DEFAULT_TIMEOUT_SECONDS)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             seconds = 0.0
-        if seconds <= 0:
-            raise self._misconfigured(f"has timeout_seconds {value!r}, which is no time to wait")
+        if isinstance(value, bool) or not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
+            raise self._misconfigured(
+                "has a timeout_seconds that is no number of seconds above 0 and up to a day"
+            )
         return seconds
 
     def _misconfigured(self, what: str) -> HarborConfigurationError:
@@ -192,6 +213,9 @@ class HarborHook(BaseHook):
             seen = sum(1 for _ in self.iter_projects())
         except HarborBackupError as err:
             return False, str(err)
+        except Exception as err:
+            # Airflow's own trouble with a connection may repeat what is in it.
+            return False, f"the connection cannot be used: {type(err).__name__}"
         text = f"Harbor {status.harbor_version} at {self.url}, logged in as {status.user!r}"
         if not status.is_healthy:
             ill = ", ".join(n for n, s in sorted(status.components.items()) if s != "healthy")
@@ -272,9 +296,3 @@ class HarborHook(BaseHook):
         :param exclude: Names or globs that win over ``include``.
         """
         return list_projects(self.get_conn(), include or (), exclude or ())
-
-
-def _behind_host(url: str) -> str:
-    """Return what follows the host's name in a URL: its port, if it names one, and a path."""
-    rest = url.split("://", 1)[1]
-    return rest.rsplit("]", 1)[-1] if rest.startswith("[") else rest

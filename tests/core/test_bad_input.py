@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections import Counter
@@ -301,6 +302,66 @@ def test_a_push_that_is_redirected_to_a_page_is_no_success(
     (finding,) = failed(report)
     assert finding.digest == pushed["image"].digest
     assert "a redirect to" in finding.message
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 304])
+@pytest.mark.parametrize("path", ["/manifests/", "/blobs/uploads/"])
+def test_a_push_that_is_not_said_to_be_stored_is_no_success(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    backup: Backup,
+    pushed: dict[str, Content],
+    path: str,
+    status: int,
+) -> None:
+    other_harbor.faults.add(Fault(method="PUT", path=path, times=None, status=status))
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    assert report.copied == 0
+    assert {f.reason for f in failed(report)} <= {"odd-answer", "not-tried"}
+    assert f"was answered {status}" in failed(report)[0].message
+    other_harbor.faults.clear()
+    assert backup.run(reach(other_harbor)).complete
+
+
+def test_a_page_for_maintenance_from_some_moment_on_is_no_success(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    for number in range(12):
+        harbor.push("p/app", Image(f"image {number}"), f"v{number}")
+
+    def begin(double: HarborDouble) -> None:
+        double.faults.add(Fault(times=None, status=200, body="<html>Back soon</html>"))
+
+    other_harbor.faults.add(Fault(method="PUT", path="/manifests/", skip=3, callback=begin))
+    report = backup.run(reach(other_harbor), workers=1)
+    assert_partial(backup, report)
+    other_harbor.faults.clear()
+    there = set(registry_login(other_harbor).iter_tags("p/app"))
+    assert report.copied == len(there) < 12
+
+
+def test_a_size_that_is_wrong_in_a_manifest_is_told_and_not_tried_again(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    image = Image("wrong size", layers=[5000])
+    document = copy.deepcopy(image.document)
+    right = document["layers"][0]["size"]
+    for number, size in enumerate((10, 999_999)):
+        document["layers"][0]["size"] = size
+        wrong = Content(image.media_type, document, blobs=image.blobs.values())
+        harbor.push(f"p/app{number}", wrong, "1.0")
+    harbor.requests.reset()
+    report = backup.run(reach(other_harbor))
+    assert_partial(backup, report)
+    messages = {finding.repository: finding.message for finding in failed(report)}
+    assert {finding.reason for finding in failed(report)} == {"wrong-size"}
+    assert f"has 10 bytes, but there are {right}" in messages["p/app0"]
+    assert f"has 999999 bytes, but there are {right}" in messages["p/app1"]
+    layer = document["layers"][0]["digest"]
+    assert len([path for _, path, _ in harbor.requests.log if layer in path]) == 2
 
 
 def test_a_pull_policy_of_the_source_is_named(

@@ -381,10 +381,57 @@ def one_error(output, capsys, no_waiting) -> Callable[..., tuple[int, str]]:
     return attempt
 
 
+FORGED = "\x1b]0;owned\x07\x1b[2J\nharbor-backup: Everything is protected"
+
+
+def test_words_of_a_server_cannot_pass_for_ours(harbor, other_harbor, filled, tmp_path):
+    harbor.state.set_unhealthy("jobservice", f"down {FORGED}")
+    body = json.dumps({"errors": [{"code": "UNKNOWN", "message": FORGED}]})
+    other_harbor.faults.add(
+        Fault(method="PUT", path="/manifests/", times=None, status=418, body=body)
+    )
+    state = tmp_path / "state"
+    for more in ([], ["--json"], ["--verbose"]):
+        done = run("copy", harbor.url, other_harbor.url, "--state", state, *more)
+        assert done.returncode == 1
+        shown = done.stdout + done.stderr
+        assert "?]0;owned?" in shown
+        assert shown.replace("\n", "").isprintable()
+        assert not re.search(r"(?m)^harbor-backup: Everything", shown)
+    for path in state.rglob("*.html"):
+        assert path.read_text().replace("\n", "").isprintable()
+
+
+def test_a_login_that_a_server_sends_back_is_nowhere(harbor, other_harbor, filled, tmp_path):
+    sent = base64.b64encode(f"{harbor.user}:{harbor.password}".encode()).decode()
+    body = json.dumps({"errors": [{"code": "X", "message": f"Basic {sent} {harbor.password}"}]})
+    harbor.faults.add(Fault(path="/projects/alpha/repositories", times=None, status=400, body=body))
+    state = tmp_path / "state"
+    done = run("copy", harbor.url, other_harbor.url, "--state", state, "--verbose", "--json")
+    assert done.returncode == 1
+    texts = [p.read_text() for p in state.rglob("*") if p.suffix in (".json", ".html")]
+    for text in (done.stdout, done.stderr, *texts):
+        assert sent not in text
+        assert harbor.password not in text
+    assert "Basic *** ***" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["admin:pw/Hush@h", "https://h/?password=Hush", "https://u:Hush"])
+def test_a_password_in_a_url_is_nowhere(login, harbor, url, tmp_path):
+    for arguments in (
+        ("inventory", url, "--output", tmp_path / "x"),
+        ("copy", harbor.url, url, "--state", tmp_path / "state", "--json"),
+        ("copy", url, harbor.url, "--state", tmp_path / "state", "--verbose"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert "Hush" not in done.stdout + done.stderr
+
+
 def test_no_answer(login, one_error):
     code, message = one_error(f"http://127.0.0.1:{refused_port()}")
     assert code == 3
-    assert "Connection refused" in message
+    assert "connection refused" in message
 
 
 def test_a_server_that_fails(filled, one_error):

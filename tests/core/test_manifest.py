@@ -39,6 +39,50 @@ def test_what_is_no_manifest_is_one_error_that_names_it(data: Any) -> None:
         read(data)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no JSON",
+        b"\xff",
+        b'{"annotations": ' + b"[" * 100_000,
+        b'{"annotations": {"a": ' + b"[" * 990 + b"]" * 990 + b"}}" * 50,
+        b'{"layers": [{"digest": "' + b"x" * 100_000 + b'", "size": 1}]}',
+        b'{"layers": [' + b"[" * 900 + b"]" * 900 + b"]}",
+        b'{"mediaType": "' + b"a" * 10_000 + b'"}',
+        b'{"mediaType": "a/b\\r\\nX: y"}',
+        b'{"mediaType": "a/\\u20ac"}',
+        b'{"mediaType": 5}',
+        b'{"mediaType": "a/b; charset=utf-8"}',
+        b'{"config": {"digest": "' + BLOB["digest"].encode() + b'", "size": ' + b"9" * 30 + b"}}",
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+def test_whatever_the_bytes_are_the_error_is_one_line_that_names_it(content: bytes) -> None:
+    with pytest.raises(HarborProtocolError, match=r"^p/app@1\.0: ") as caught:
+        Manifest.from_bytes(content, OCI_MANIFEST, "p/app@1.0")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+def test_what_registries_accept_is_nested_as_deep_as_python_reads() -> None:
+    content = b'{"annotations": {"a": ' + b"[" * 200 + b"]" * 200 + b"}}"
+    assert Manifest.from_bytes(content, OCI_MANIFEST, "p/app@1.0").content == content
+
+
+def test_a_header_that_is_no_media_type_is_not_sent_on() -> None:
+    with pytest.raises(HarborProtocolError, match="is not a media type"):
+        read({}, "text html\x1b")
+
+
+def test_texts_of_a_manifest_are_fit_to_be_shown() -> None:
+    platform = {"os": "linux\x1b[2J", "architecture": ["x"], "variant": "\ud800"}
+    data = {"artifactType": "a\nb\u202e", "manifests": [{**BLOB, "platform": platform}]}
+    manifest = read(data, OCI_INDEX)
+    assert manifest.artifact_type == "a b?"
+    assert str(manifest.children[0].platform) == "linux?[2J/?"
+
+
 def test_a_blob_that_is_named_twice_is_one() -> None:
     assert [blob.digest for blob in read({"config": BLOB, "layers": [BLOB, BLOB]}).blobs] == [
         BLOB["digest"]

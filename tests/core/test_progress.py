@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import sys
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import BackupIncompleteError
 from airflow_provider_harbor.core.progress import Console, ConsoleHandler
 
 
@@ -111,6 +114,65 @@ def test_log_records_go_between_the_lines(console, terminal):
     console.status("working")
     handler.handle(logging.makeLogRecord({"msg": "look: %s", "args": ("here",)}))
     assert terminal.getvalue() == "\r\x1b[Kworking\r\x1b[Klook: here\n"
+
+
+FORGED = "\x1b]0;owned\x07\x1b[2J\x9b32m\u202e\ud800"
+
+
+def test_nothing_but_the_console_itself_moves_the_cursor(console, terminal, clock):
+    for write in (console.error, console.line, console.begin):
+        write(f"look: {FORGED}")
+    clock.seconds += 1
+    console.status(f"look: {FORGED}")
+    shown = terminal.getvalue().replace("\r\x1b[K", "").replace("\n", "")
+    assert "look: ?]0;owned??[2J" in shown
+    assert shown.isprintable()
+
+
+def test_a_line_that_somebody_else_put_in_cannot_pass_for_one_of_ours(console, terminal):
+    handler = ConsoleHandler(console)
+    forged = "wrong\nharbor-backup: Everything is protected\r\nERROR: x"
+    console.error(f"harbor-backup: {forged}")
+    handler.handle(logging.makeLogRecord({"msg": "look: %s", "args": (forged,)}))
+    lines = terminal.getvalue().split("\n")
+    assert [line for line in lines if line and not line.startswith("  ")] == [
+        "harbor-backup: wrong",
+        "look: wrong",
+    ]
+
+
+def test_a_message_of_several_lines_comes_through(console, terminal):
+    text = str(BackupIncompleteError("2 failed", ["project a: no", "project b: no"]))
+    console.error(text)
+    assert terminal.getvalue() == text + "\n"
+
+
+def test_a_traceback_comes_through(console, terminal):
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "here:", "exc_info": sys.exc_info()})
+    ConsoleHandler(console).handle(record)
+    assert "raise ValueError" in terminal.getvalue()
+    assert terminal.getvalue().replace("\n", "").isprintable()
+
+
+def test_results_are_safe_to_show_too(clock):
+    stdout = io.StringIO()
+    console = Console(stdout, Terminal(), clock=clock)
+    console.result(f"all {FORGED}\nharbor-backup: Everything is protected")
+    first, second, _ = stdout.getvalue().split("\n")
+    assert first.startswith("all ?]0;owned?")
+    assert second.startswith("  ")
+    assert (first + second).isprintable()
+
+
+def test_a_document_is_json_that_a_terminal_can_show(clock):
+    stdout = io.StringIO()
+    Console(stdout, Terminal(), clock=clock).document({"a": [FORGED, "é\n"], "b": {}})
+    assert stdout.getvalue().replace("\n", "").isprintable()
+    assert json.loads(stdout.getvalue())["a"][1] == "é\n"
+    assert stdout.getvalue().startswith("{\n  ")
 
 
 def test_a_terminal_that_is_gone_stops_nothing():

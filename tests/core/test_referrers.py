@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import HarborStatusError, UnsettledHarborError
+from airflow_provider_harbor.core.exceptions import (
+    HarborNotFoundError,
+    HarborRefusedError,
+    RefusalReason,
+    UnsettledHarborError,
+)
 from airflow_provider_harbor.core.manifest import Manifest
 from airflow_provider_harbor.core.referrers import ReferrersTags
 from airflow_provider_harbor.core.registry import PutResult, RegistryClient, referrers_tag
@@ -73,7 +78,7 @@ def test_what_another_writer_overwrote_is_added_again_a_moment_later(
     mine, theirs, _ = referrers
     other = ReferrersTags(client, sleep=lambda seconds: None)
     other.put("p/app", [theirs])
-    before, _ = client.get_tagged("p/app", referrers_tag(SUBJECT.digest))
+    before, _ = client.get_manifest_and_etag("p/app", referrers_tag(SUBJECT.digest))
     waits: list[float] = []
 
     def overwrite(seconds: float) -> None:
@@ -92,7 +97,7 @@ def test_a_list_that_somebody_goes_on_to_overwrite_is_an_error(
 ) -> None:
     mine, theirs, _ = referrers
     ReferrersTags(client, sleep=lambda seconds: None).put("p/app", [theirs])
-    before, _ = client.get_tagged("p/app", referrers_tag(SUBJECT.digest))
+    before, _ = client.get_manifest_and_etag("p/app", referrers_tag(SUBJECT.digest))
 
     def overwrite(seconds: float) -> None:
         client.put_manifest("p/app", referrers_tag(SUBJECT.digest), before)
@@ -115,12 +120,12 @@ class Conditional(RegistryClient):
         if not self.answers:
             self._before_first_put()
         try:
-            _, etag = self.get_tagged(repository, reference)
-        except HarborStatusError:
+            _, etag = self.get_manifest_and_etag(repository, reference)
+        except HarborNotFoundError:
             etag = ""
         if if_match != etag:
             self.answers.append(412)
-            raise HarborStatusError(status=412, message="precondition failed")
+            raise HarborRefusedError(RefusalReason.CHANGED, status=412)
         self.answers.append(201)
         return super().put_manifest(repository, reference, manifest)
 

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from airflow_provider_harbor.core import tokens
+from airflow_provider_harbor.core.blob_reader import BlobReader
 from airflow_provider_harbor.core.exceptions import (
     DigestMismatchError,
     HarborAuthError,
@@ -20,11 +21,12 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     HarborRefusedError,
     RefusalReason,
+    WrongSizeError,
     is_passing,
 )
 from airflow_provider_harbor.core.manifest import Manifest, digest_of
 from airflow_provider_harbor.core.referrers import ReferrersTags
-from airflow_provider_harbor.core.registry import BlobReader, RegistryClient
+from airflow_provider_harbor.core.registry import RegistryClient
 from airflow_provider_harbor.core.transport import basic_authorization
 from tests.core.rig import fast_session, registry_login
 from tests.double import Fault, HarborDouble
@@ -166,10 +168,9 @@ def test_reading_a_manifest_leaves_pull_times_and_counts_alone(harbor: HarborDou
 def _pulls(harbor: HarborDouble) -> list[Any]:
     api = fast_session(harbor.url)
     admin = basic_authorization(harbor.user, harbor.password)
-    artifacts, _ = api.get_json(
-        "/api/v2.0/projects/p/repositories/app/artifacts", authorization=admin
-    )
-    repository, _ = api.get_json("/api/v2.0/projects/p/repositories/app", authorization=admin)
+    path = "/api/v2.0/projects/p/repositories/app"
+    artifacts = api.request("GET", f"{path}/artifacts", authorization=admin).json()
+    repository = api.request("GET", path, authorization=admin).json()
     return [artifacts, repository["pull_count"], repository["update_time"]]
 
 
@@ -372,3 +373,14 @@ def test_a_reader_never_ends_well_with_other_content(blocks: list[bytes], announ
     with pytest.raises(DigestMismatchError):
         given.extend(iter(lambda: reader.read(100), b""))
     assert len(b"".join(given)) < announced
+
+
+@pytest.mark.parametrize(("blocks", "announced"), [([b"abcd", b"ef"], 7), ([b"abcdef"], 2)])
+def test_a_wrong_size_of_right_content_is_told_as_that(blocks: list[bytes], announced: int) -> None:
+    reader = BlobReader(iter(blocks), digest_of(b"abcdef"), announced, "p/app")
+    with pytest.raises(WrongSizeError) as caught:
+        read_all(reader, 100)
+    assert (caught.value.expected_bytes, caught.value.actual_bytes) == (announced, 6)
+    assert caught.value.digest == digest_of(b"abcdef")
+    assert f"has {announced} bytes, but there are 6" in str(caught.value)
+    assert not is_passing(caught.value)

@@ -25,7 +25,7 @@ from airflow_provider_harbor.core.results import (
 RUN = "manual__2025-11-25"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 STARTED = datetime(2025, 11, 25, 1, 0, tzinfo=timezone.utc)
-HOSTILE = "<script>alert('x')</script>&\""
+HOSTILE = "<script>alert('x')</script>&\"\x1b[2J\x9b\u202e\ud800"
 
 
 def finding(**changes: Any) -> Finding:
@@ -377,5 +377,6 @@ class TestPage:
         )
         html = replace(made, run=HOSTILE).to_html()
         assert "<script" not in html
-        assert "&amp;&quot;" in html
+        assert "&amp;&quot;?[2J" in html
+        assert html.replace("\n", "").isprintable()
         assert Page(html).open == []

@@ -62,7 +62,9 @@ def assert_holds(client: RegistryClient, records: list[Record], source: Registry
     for record in records:
         there = client.get_manifest(record.repository, record.digest)
         assert there.content == source.get_manifest(record.repository, record.digest).content
-        assert all(client.has_blob(record.repository, blob.digest) for blob in there.blobs)
+        assert all(
+            client.has_blob(record.repository, blob.digest, blob.size_bytes) for blob in there.blobs
+        )
         for tag in record.tags:
             assert client.find_manifest(record.repository, tag.name) == record.digest
 

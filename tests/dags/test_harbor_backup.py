@@ -138,7 +138,9 @@ def test_what_may_pass_is_tried_again(
 ) -> None:
     # More often than the transport itself tries.
     filled.faults.add(
-        Fault(path="/projects/team-a/repositories", status=503, times=6, headers={"Retry-After": "0"})
+        Fault(
+            path="/projects/team-a/repositories", status=503, times=6, headers={"Retry-After": "0"}
+        )
     )
     run = run_dag("harbor_backup", store=str(tmp_path))
 

@@ -66,6 +66,10 @@ def other_server(answer: Callable[[str], tuple[int, str]]) -> Iterator[str]:
         ({"host": "https://harbor.example.com/harbor/projects"}, "https://harbor.example.com"),
         ({"host": "[::1]", "schema": "http", "port": 8080}, "http://[::1]:8080"),
         ({"host": " harbor.example.com/ ", "port": 8443}, "https://harbor.example.com:8443"),
+        ({"host": "::1"}, "https://[::1]"),
+        ({"host": "::1", "port": 8443}, "https://[::1]:8443"),
+        ({"host": "http://[::1]:8080", "port": 443}, "http://[::1]:8080"),
+        ({"host": "h", "schema": " HTTP "}, "http://h"),
     ],
 )
 def test_url_is_made_of_the_connection(connect: Connect, fields: Any, url: str) -> None:
@@ -94,13 +98,40 @@ def test_connection_as_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"host": "h", "extra": {"verify_tls": "perhaps"}}, "verify_tls"),
         ({"host": "h", "extra": {"timeout_seconds": "soon"}}, "timeout_seconds"),
         ({"host": "h", "extra": {"timeout_seconds": -1}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": "nan"}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": "inf"}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": 1e300}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": 86_401}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": [1]}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": True}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"timeout_seconds": "secret"}}, "timeout_seconds"),
+        ({"host": "h", "extra": {"verify_tls": "secret"}}, "verify_tls"),
+        ({"host": "h", "extra": {"ca_file": ["x"]}}, "CA file"),
+        ({"host": "h", "extra": "[]"}, "is not a JSON object"),
+        ({"host": "h", "extra": "3"}, "is not a JSON object"),
+        ({"host": "h", "extra": "null"}, "is not a JSON object"),
+        ({"host": "h", "extra": '"secret"'}, "is not a JSON object"),
+        ({"host": "h", "extra": "secret"}, "is not a JSON object"),
+        ({"host": "   "}, "has no host"),
+        ({"host": "exa mple"}, "is not the URL of a registry"),
+        ({"host": "h\nX"}, "is not the URL of a registry"),
+        ({"host": "h", "port": 70_000}, "port is no number"),
+        ({"host": "h", "port": -1}, "port is no number"),
+        ({"host": "h:0"}, "port is no number"),
+        ({"host": "https://user:pw/secret@h"}, "leave the credentials out"),
+        ({"host": "user:secret@h", "port": 443}, "leave the credentials out"),
+        ({"host": "https://h/?password=secret"}, "is not the URL of a registry"),
+        ({"host": "h", "schema": "secret"}, "is not the URL of a registry"),
     ],
 )
 def test_connection_that_cannot_be_used(connect: Connect, fields: Any, problem: str) -> None:
+    hook = HarborHook(connect("some_harbor", **fields))
     with pytest.raises(HarborConfigurationError, match=problem) as caught:
-        HarborHook(connect("some_harbor", **fields)).get_conn()
+        hook.get_conn()
 
+    assert "'some_harbor'" in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert hook.test_connection() == (False, str(caught.value))
 
 
 def test_unknown_connection_is_named() -> None:
@@ -208,6 +239,25 @@ def test_button_on_something_else(connect: Connect) -> None:
 
     assert not ok
     assert url in message
+
+
+def test_button_never_raises(harbor: HarborDouble, connect: Connect) -> None:
+    class Broken(HarborHook):
+        def get_destination(self) -> Any:
+            raise RuntimeError("of Airflow's, with a secret in it")
+
+    assert Broken(connect("some_harbor", harbor)).test_connection() == (
+        False,
+        "the connection cannot be used: RuntimeError",
+    )
+
+
+def test_button_on_a_connection_that_airflow_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", '{"conn_type": "harbor", "password": secret')
+    ok, message = HarborHook("broken").test_connection()
+
+    assert not ok
+    assert "secret" not in message
 
 
 def test_button_where_nobody_answers(harbor: HarborDouble, connect: Connect) -> None:

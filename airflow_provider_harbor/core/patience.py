@@ -1,0 +1,174 @@
+"""How long an answer is waited for: connections that end what comes too slowly.
+
+A time-out of a socket begins again with each byte, so that a server which sends one now and then is
+waited for as good as for ever. Here all waiting counts: for the head of an answer together, and for
+its body by how much has come meanwhile. Time in which nobody reads does not count, since a blob is
+read no faster than its destination takes it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+# Small enough for steady progress, large enough that a byte costs little work in Python.
+BLOCK_BYTES = 256 * 1024
+# What comes more slowly than this on average over a time-out is as good as nothing.
+FLOOR_BYTES_PER_SECOND = 1024
+# Python bounds the lines and fields of a head, but not the number of heads (`100 Continue`).
+_MOST_HEAD_BYTES = 8 * 1024 * 1024
+
+
+_limits = threading.local()
+
+
+class TooSlowError(TimeoutError):
+    """Something came, but too slowly to be waited for."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """End what this thread reads meanwhile after so many seconds, however fast it comes.
+
+    Looked at whenever something has come, so that one more time-out may pass.
+    """
+    _limits.ends = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _limits.ends = None
+
+
+class _PatientStream(io.RawIOBase):
+    """What a socket receives of one answer, with all waiting counted."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._timeout_seconds = sock.gettimeout()
+        self._waited_seconds = 0.0
+        self._came_bytes = 0
+        self._is_head = True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def begin_body(self) -> None:
+        """Count anew: the head has come."""
+        self._is_head = False
+        self._waited_seconds = self._came_bytes = 0
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        began = time.monotonic()
+        number = self._raw.readinto(buffer)
+        now = time.monotonic()
+        self._waited_seconds += now - began
+        self._came_bytes += number or 0
+        if self._timeout_seconds is not None and number:
+            self._check(self._timeout_seconds, now)
+        return number
+
+    def _check(self, timeout_seconds: float, now: float) -> None:
+        if self._is_head and self._came_bytes > _MOST_HEAD_BYTES:
+            raise http.client.HTTPException("endless head")
+        ends = getattr(_limits, "ends", None)
+        if ends is not None and now > ends:
+            raise TooSlowError
+        if self._waited_seconds < timeout_seconds:
+            return
+        if self._is_head or self._came_bytes < FLOOR_BYTES_PER_SECOND * self._waited_seconds:
+            raise TooSlowError
+        self._waited_seconds = self._came_bytes = 0
+
+
+class _Opened:
+    """As much of a socket as an answer needs, which opens it once as a file."""
+
+    def __init__(self, stream: _PatientStream) -> None:
+        self._stream = stream
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._stream)
+
+
+class _PatientResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        self._stream = _PatientStream(sock)
+        super().__init__(_Opened(self._stream), *args, **kwargs)  # type: ignore[arg-type]
+
+    def begin(self) -> None:
+        super().begin()
+        self._stream.begin_body()
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            # Python 3.11 reads all that comes, into memory, for a chunk of -1 bytes.
+            raise ValueError("a chunk of a negative size")
+        return size
+
+
+class _Connection(HTTPConnection):
+    response_class = _PatientResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _PatientResponse
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class PatientAdapter(HTTPAdapter):
+    """Connections that end what comes too slowly, and that send in blocks worth a system call."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Have pools made of such connections."""
+        super().init_poolmanager(*args, **kwargs, blocksize=BLOCK_BYTES)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Have pools to and through a proxy made of such connections, too."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # which has connections of its own
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _WithoutQueries(logging.Filter):
+    """Keeps queries out of what urllib3 logs: those of signed addresses are as good as a login."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+            )
+        # This one shows what a server sent, too, and all that led there.
+        return not str(record.msg).startswith("Failed to parse headers")
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_WithoutQueries())
