@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -23,7 +23,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.human import human_count
-from airflow_provider_harbor.core.models import Health, Project
+from airflow_provider_harbor.core.models import Health, Project, Statistics
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def check_harbor(client: HarborClient, *, require_healthy: bool = True) -> Harbo
     info = client.system_info
     client.check_paths()
     user = client.get_current_user()
-    statistics = client.get_statistics()
+    statistics = client.statistics
     is_admin = bool(user and user.get("sysadmin_flag"))
     return HarborStatus(
         url=client.url,
@@ -136,11 +136,11 @@ def list_projects(
     projects = _sorted_projects(client)
     if not include or any(_GLOB.search(pattern) for pattern in include):
         try:
-            _prove_sight(client, {project.name for project in projects}, is_wanted)
+            _prove_sight(client, client.statistics, _names(projects), is_wanted)
         except HarborSightError:
-            # One may have been created since the others were listed.
+            # One may have been created since the others were listed, or deleted before.
             projects = _sorted_projects(client)
-            _prove_sight(client, {project.name for project in projects}, is_wanted)
+            _prove_sight(client, client.get_statistics(), _names(projects), is_wanted)
     for pattern in include:
         if not any(fnmatchcase(project.name, pattern) for project in projects):
             raise HarborConfigurationError(_no_match(client, pattern, projects))
@@ -170,13 +170,22 @@ def _no_match(client: HarborClient, pattern: str, projects: Sequence[Project]) -
     )
 
 
-def _prove_sight(client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]) -> None:
+def _names(projects: Iterable[Project]) -> set[str]:
+    return {project.name for project in projects}
+
+
+def _prove_sight(
+    client: HarborClient,
+    statistics: Statistics,
+    seen: set[str],
+    is_wanted: Callable[[str], bool],
+) -> None:
     """Compare what was listed with what Harbor says that it has.
 
     An administrator's statistics count all projects. A robot's do not; what proves its sight are
     its own permissions, which it may read since Harbor 2.12, or else the list of quotas.
     """
-    total = client.get_statistics().total_project_count
+    total = statistics.total_project_count
     if total:
         if len(seen) < total:
             raise HarborSightError(

@@ -193,6 +193,11 @@ class HarborClient(Client):
         """Return counts; the totals are 0 unless the login is a system administrator's."""
         return self._ask("/statistics").read(Statistics.from_json)
 
+    @functools.cached_property
+    def statistics(self) -> Statistics:
+        """What `get_statistics` returns; asked for once."""
+        return self.get_statistics()
+
     def get_current_user(self) -> Mapping[str, Any] | None:
         """Return the user that is logged in; None for a robot, which Harbor answers with 412."""
         try:

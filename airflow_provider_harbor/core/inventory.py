@@ -143,8 +143,7 @@ class _Walk:
 
     def run(self) -> Inventory:
         changes = _Changes(self._client, self._project)
-        if not changes.began_empty:
-            self._list_all()
+        self._list_all()
         repositories = {r.name: r for r in self._client.iter_repositories(self._project)}
         changed = changes.find(repositories, self._listings)
         for name in sorted(self._listings.keys() | repositories.keys()):
@@ -182,13 +181,22 @@ class _Walk:
             # One artifact that Harbor cannot show spoils the page of the project that it is on.
             log.warning("%s. Listing the repositories of %s one by one", err, self._project)
             self._listings.clear()
-            for repository in list(self._client.iter_repositories(self._project)):
-                if self._is_ours(repository.name):
-                    self._guarded(repository.name, self._list)
+            self._list_one_by_one(err)
             return
         for name in list(self._listings):
             if self._is_ours(name):
                 self._guarded(name, self._walk_accessories)
+
+    def _list_one_by_one(self, err: HarborBackupError) -> None:
+        repositories = list(self._client.iter_repositories(self._project))
+        if not repositories:
+            raise err
+        for repository in repositories:
+            if self._is_ours(repository.name):
+                self._guarded(repository.name, self._list)
+        if isinstance(err, HarborProtocolError) and not self._gaps:
+            # There is a row that nobody can read, and no repository that it belongs to.
+            self._fail(self._project, err)
 
     def _walk_accessories(self, name: str) -> None:
         walk_accessories(self._client, name, self._listings[name])
@@ -294,9 +302,6 @@ class _Changes:
     Harbor 2.15.2 and newer tell it by each repository's time: that of the hundred newest is kept,
     and any other that is newer than those must have changed. Of older ones the whole project is
     listed a second time.
-
-    Attributes:
-        began_empty: Whether there was no repository at all.
     """
 
     def __init__(self, client: HarborClient, project: str) -> None:
@@ -304,10 +309,8 @@ class _Changes:
         self._project = project
         self._times: dict[str, str | None] = {}
         self._oldest = ""
-        self.began_empty = False
         if client.tells_changes:
             recent = client.recent_repositories(project)
-            self.began_empty = not recent
             self._times = {r.name: r.update_time for r in recent}
             if len(recent) == client.page_size:
                 # Text sorts as time does: all have one form, and are in UTC.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import HarborServerError
+from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborServerError
 from airflow_provider_harbor.core.harbor import HarborClient
 from airflow_provider_harbor.core.inventory import Inventory, take_inventory
 from airflow_provider_harbor.core.records import Record
@@ -375,6 +375,31 @@ def test_one_repository_that_cannot_be_listed_is_one_gap(
     fill(harbor)
     add_faults(harbor)
     one_is_bad(list_patiently(login(harbor), "p"))
+
+
+@pytest.mark.parametrize("with_repositories", [True, False])
+def test_a_project_list_that_cannot_be_read_is_never_an_empty_project(
+    newest: HarborDouble, with_repositories: bool
+) -> None:
+    if with_repositories:
+        newest.push("p/good", Image("good"), "1")
+    newest.faults.add(
+        Fault(
+            path="/projects/p/artifacts",
+            status=200,
+            body='[{"id": 1, "digest": "no digest", "repository_name": "p/lost"}]',
+            content_type=JSON,
+            headers={"X-Total-Count": "1"},
+            times=None,
+        )
+    )
+    if not with_repositories:
+        with pytest.raises(HarborProtocolError):
+            list_patiently(login(newest), "p")
+        return
+    inventory = list_patiently(login(newest), "p")
+    assert [gap.repository for gap in inventory.gaps] == ["p"]
+    assert len(inventory.records) == 1
 
 
 def test_a_harbor_that_lists_no_repository_is_an_error_and_not_a_hundred_gaps(
