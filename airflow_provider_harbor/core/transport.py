@@ -52,6 +52,8 @@ _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWED_METHODS = frozenset({"GET", "HEAD"})
 _MOST_REDIRECTS = 5
+# What took so many time-outs, without the waits in between, is not tried again.
+_MOST_TIMEOUTS = 4
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -204,11 +206,15 @@ class HttpSession:
 
     def _repeated(self, once: Callable[[], T], attempts: int) -> T:
         attempt = 1
+        spent_seconds = 0.0
         while True:
+            began = time.monotonic()
             try:
                 return once()
             except (HarborConnectionError, HarborStatusError) as err:
-                if attempt >= attempts or not _may_pass(err):
+                spent_seconds += time.monotonic() - began
+                is_late = spent_seconds >= _MOST_TIMEOUTS * self._timeout_seconds
+                if attempt >= attempts or is_late or not _may_pass(err):
                     raise
                 wait_seconds = _wait_seconds(err, attempt)
                 log.info("%s. Trying again in %.1f s", err, wait_seconds)
