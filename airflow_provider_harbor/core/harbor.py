@@ -306,6 +306,7 @@ class HarborClient(Client):
             "repository_id",
             Repository.from_json,
             lambda r: r.repository_id,
+            first=None,  # those that were migrated from Harbor 1 have negative ids
         )
 
     def recent_repositories(self, project: str) -> list[Repository]:
@@ -360,7 +361,7 @@ class HarborClient(Client):
             "id",
             functools.partial(Artifact.from_json, repository=full_name),
             lambda artifact: artifact.artifact_id,
-            filters="base=*,",
+            filters="base=*",
             params=_WITH_ALL,
         )
 

@@ -72,6 +72,7 @@ class PagedLists:
         read: Callable[[Any], T],
         key_of: Callable[[T], int],
         *,
+        first: int | None = 0,
         filters: str = "",
         params: Mapping[str, str] | None = None,
     ) -> Iterator[T]:
@@ -84,22 +85,20 @@ class PagedLists:
             key: Name of the id in queries.
             read: Makes an item of what the list holds.
             key_of: Returns the id of an item.
-            filters: More of `q`, with a comma at its end.
+            first: The least id there can be; None where that is not known.
+            filters: More of `q`.
             params: More of the query.
         """
-        first = 0
         walk = _Walk()
         while True:
-            query: dict[str, str | int] = {
-                "q": f"{filters}{key}=[{first}~]",
-                "sort": key,
-                "page_size": self._page_size,
-                **(params or {}),
-            }
-            items, remaining, answer = self._page(path, query, read)
+            known = [filters] if filters else []
+            known += [] if first is None else [f"{key}=[{first}~]"]
+            query: dict[str, str | int] = {"sort": key, "page_size": self._page_size}
+            query |= {"q": ",".join(known)} if known else {}
+            items, remaining, answer = self._page(path, {**query, **(params or {})}, read)
             walk.add(len(items), remaining, answer)
             for item in items:
-                if key_of(item) < first:
+                if first is not None and key_of(item) < first:
                     raise answer.error(f"it is not in the order of {key}")
                 first = key_of(item) + 1
                 yield item

@@ -220,3 +220,14 @@ def test_an_answer_of_another_shape_names_what_is_wrong(harbor: HarborDouble, bo
 
 def test_the_password_is_not_in_what_a_client_shows(harbor: HarborDouble) -> None:
     assert harbor.password not in repr(login(harbor))
+
+
+def test_repositories_with_negative_ids_are_listed(harbor: HarborDouble) -> None:
+    """As those have that were migrated from Harbor 1."""
+    harbor.create_project("p")
+    for number in range(5):
+        harbor.push(f"p/app{number}", Image(f"{number}"), "1")
+    for number in range(3):
+        harbor.state.repositories[f"p/app{number}"].id = number - 3
+    client = HarborClient(harbor.url, harbor.user, harbor.password, page_size=2)
+    assert [r.name for r in client.iter_repositories("p")] == [f"p/app{n}" for n in range(5)]

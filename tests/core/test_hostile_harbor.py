@@ -150,7 +150,7 @@ def test_a_list_without_an_end_ends(
     def say(asked: Asked) -> Said:
         query = parse_qs(urlsplit(asked.path).query)
         found = re.search(r"\[(\d+)~", unquote(asked.path))
-        first = int(found[1]) if found else 100 * (int(query["page"][0]) - 1)
+        first = int(found[1]) if found else 100 * (int(query.get("page", ["1"])[0]) - 1)
         items = [
             {"project_id": number, "name": f"p{number}", "ref": {"name": f"p{number}"}}
             for number in range(first, first + 100)

@@ -37,7 +37,7 @@ from tests.double.content import (
 from tests.double.server import ROBOT_SECRET
 
 # What is asked behind the listing of the artifacts: how many each repository has.
-COUNTS = r"/projects/p/repositories\?q="
+COUNTS = r"/projects/p/repositories\?.*sort=repository_id"
 
 
 def by_digest(records: list[Record]) -> dict[str, Record]:

@@ -15,7 +15,7 @@ from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, cosign_signature, sbom_for
 
-COUNTS = r"/projects/p/repositories\?q="
+COUNTS = r"/projects/p/repositories\?.*sort=repository_id"
 JSON = "application/json"
 
 
