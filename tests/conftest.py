@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from airflow_provider_harbor.core.store import BackupStore
+    from airflow_provider_harbor.core.store.backup_store import BackupStore
     from tests.double import HarborDouble
 
 _HOME = tempfile.mkdtemp(prefix="harbor-tests-")
@@ -90,7 +90,7 @@ def other_harbor() -> Iterator[HarborDouble]:
 @pytest.fixture
 def store(tmp_path: Path) -> BackupStore:
     """An empty backup store on the file system."""
-    from airflow_provider_harbor.core.store import BackupStore
+    from airflow_provider_harbor.core.store.backup_store import BackupStore
 
     return BackupStore(tmp_path / "store")
 

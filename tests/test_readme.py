@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core import cli
+from airflow_provider_harbor.core.cli import main as cli
 from tests.double import HarborDouble
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

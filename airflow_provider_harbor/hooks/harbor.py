@@ -13,8 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_harbor.core.check import HarborStatus, check_harbor, list_projects
-from airflow_provider_harbor.core.destination import (
+from airflow_provider_harbor.core.copy.destination import (
     Destination,
     PlainDestination,
     open_destination,
@@ -23,8 +22,9 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
 )
-from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.models import (
+from airflow_provider_harbor.core.harbor.check import HarborStatus, check_harbor, list_projects
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.models import (
     Accessory,
     Artifact,
     Health,
@@ -33,13 +33,13 @@ from airflow_provider_harbor.core.models import (
     Statistics,
     SystemInfo,
 )
-from airflow_provider_harbor.core.registry import RegistryClient
-from airflow_provider_harbor.core.texts import shown
-from airflow_provider_harbor.core.transport import (
+from airflow_provider_harbor.core.http.transport import (
     LONGEST_TIMEOUT_SECONDS,
     basic_authorization,
 )
-from airflow_provider_harbor.core.urls import names_port, normalise_url
+from airflow_provider_harbor.core.http.urls import names_port, normalise_url
+from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.texts import shown
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -52,9 +52,9 @@ _TRUE_WORDS = frozenset({"true", "yes", "on", "1", ""})
 class HarborHook(BaseHook):
     """Reach a Harbor by an Airflow connection.
 
-    A thin wrapper around :class:`~airflow_provider_harbor.core.harbor.HarborClient`: pages become
-    iterators, errors are those of :mod:`airflow_provider_harbor.core.exceptions`. For example, the
-    names of all public projects::
+    A thin wrapper around :class:`~airflow_provider_harbor.core.harbor.client.HarborClient`: pages
+    become iterators, errors are those of :mod:`airflow_provider_harbor.core.exceptions`. For
+    example, the names of all public projects::
 
         from airflow_provider_harbor.hooks.harbor import HarborHook
 

@@ -26,7 +26,7 @@ from airflow.sdk import (
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.copy.failures import PASSING_REASONS
 from airflow_provider_harbor.core.exceptions import (
     PASSING_ERRORS,
     BackupIncompleteError,
@@ -35,10 +35,11 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     HarborTlsError,
 )
-from airflow_provider_harbor.core.failures import PASSING_REASONS
 from airflow_provider_harbor.core.human import human_count
-from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
-from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
@@ -90,7 +91,7 @@ def _errors_of_gaps(
     """Return an error for each project of which some repositories could not be listed."""
     errors: dict[str, Exception] = {}
     for project in (ref["project"] for ref in refs if ref["gaps"]):
-        left = store.read_project(run, project)
+        left = Results(store, run).find(project)
         gaps = left.gaps if left else ()
         kind = BackupIncompleteError
         if any(gap.reason in PASSING_REASONS for gap in gaps):
@@ -334,7 +335,7 @@ class HarborCopyOperator(BaseOperator):
     ) -> None:
         """Let the report say why nothing was copied: the destination could not be reached."""
         for ref in refs:
-            left = store.read_project(run, ref.project)
+            left = Results(store, run).find(ref.project)
             result = ProjectResult(
                 project=ref.project,
                 run=run,
@@ -344,7 +345,7 @@ class HarborCopyOperator(BaseOperator):
                 dry_run=as_flag(self.plan_only),
                 harbor_url=HarborHook(self.harbor_conn_id).url,
             )
-            store.write_project(run, result)
+            Results(store, run).keep(result)
 
 
 class HarborSnapshotOperator(BaseOperator):

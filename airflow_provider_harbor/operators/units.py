@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from airflow_provider_harbor.core.copy.failures import PASSING_REASONS
+from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     BackupInterruptedError,
     HarborBackupError,
     is_passing,
 )
-from airflow_provider_harbor.core.failures import PASSING_REASONS
-from airflow_provider_harbor.core.report import ProjectResult, Status
+from airflow_provider_harbor.core.jobs.results import ProjectResult
 
 T = TypeVar("T")
 

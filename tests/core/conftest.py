@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_harbor.core import referrers
+from airflow_provider_harbor.core.oci import referrers
 from tests.core.rig import Backup, login, registry_login
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry

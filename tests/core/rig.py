@@ -11,23 +11,23 @@ from typing import Any
 
 import requests
 
-from airflow_provider_harbor.core.backup import copy_project, finish_run, inventory_project
-from airflow_provider_harbor.core.check import list_projects
-from airflow_provider_harbor.core.destination import (
+from airflow_provider_harbor.core.copy.destination import (
     Destination,
     HarborDestination,
     PlainDestination,
 )
 from airflow_provider_harbor.core.exceptions import HarborBackupError
-from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.inventory import Inventory, take_inventory
-from airflow_provider_harbor.core.leases import Lease
-from airflow_provider_harbor.core.records import Record
-from airflow_provider_harbor.core.registry import RegistryClient
-from airflow_provider_harbor.core.report import RunReport
-from airflow_provider_harbor.core.results import ProjectResult
-from airflow_provider_harbor.core.store import BackupStore
-from airflow_provider_harbor.core.transport import HttpSession
+from airflow_provider_harbor.core.harbor.check import list_projects
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.inventory import Inventory, take_inventory
+from airflow_provider_harbor.core.harbor.records import Record
+from airflow_provider_harbor.core.http.transport import HttpSession
+from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.leases import Lease
 from tests.double import HarborDouble
 from tests.double.content import Content, Image, multi_arch
 from tests.registry_server import PlainRegistry

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import airflow_provider_harbor.core
 
+DIRECTORY = Path(airflow_provider_harbor.core.__file__).parent
 MODULES = sorted(
-    path.stem
-    for path in Path(airflow_provider_harbor.core.__file__).parent.glob("*.py")
-    if path.stem != "__init__"
+    ".".join(path.relative_to(DIRECTORY).with_suffix("").parts)
+    for path in DIRECTORY.rglob("*.py")
+    if path.stem[:2] != "__"
 )
 # A module that is None in sys.modules cannot be imported.
 WITHOUT_AIRFLOW = """\
@@ -33,7 +34,7 @@ def run_without_airflow(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_modules():
-    assert {"cli", "backup", "harbor", "store"} <= set(MODULES)
+    assert {"cli.main", "jobs.backup", "harbor.client", "exceptions"} <= set(MODULES)
 
 
 def test_each_module_imports_alone_and_without_airflow():
@@ -55,7 +56,7 @@ for module in {MODULES}:
 
 def test_the_command_line_runs_without_airflow():
     done = run_without_airflow(
-        "from airflow_provider_harbor.core.cli import main\nmain(['--version'])\n"
+        "from airflow_provider_harbor.core.cli.main import main\nmain(['--version'])\n"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("harbor-backup ")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_harbor.core.check import check_harbor
-from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.harbor.check import check_harbor
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.oci.registry import RegistryClient
 from tests.core.rig import Backup, reach
 from tests.double import HarborDouble
 

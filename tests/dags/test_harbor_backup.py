@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.inventory import take_inventory
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from tests.dags.conftest import Run
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
 

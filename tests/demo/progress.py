@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count, human_size
-from airflow_provider_harbor.core.records import Counts
 from tests.airflow_server import AirflowApi
 
 from .screen import Row

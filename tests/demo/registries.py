@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_harbor.core.registry import RegistryClient
+from airflow_provider_harbor.core.oci.registry import RegistryClient
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_size
-from airflow_provider_harbor.core.records import Record
-from airflow_provider_harbor.core.results import InventoryRef
-from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 from .registries import Registry
 from .screen import Screen

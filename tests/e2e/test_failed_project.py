@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.harbor import HarborClient
-from airflow_provider_harbor.core.inventory import take_inventory
-from airflow_provider_harbor.core.registry import RegistryClient
-from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.inventory import take_inventory
+from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.double import HarborDouble, Image, cosign_signature, multi_arch
 from tests.double.content import Content
 

@@ -23,8 +23,9 @@ from airflow_provider_harbor.core.exceptions import (
     LeaseError,
     UnhealthyHarborError,
 )
-from airflow_provider_harbor.core.report import InventoryRef, ProjectResult
-from airflow_provider_harbor.core.store import BackupStore
+from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.operators.harbor import (
     RETRY_POLICY,
     HarborCopyOperator,
@@ -237,7 +238,7 @@ def test_inventory_of_a_project_that_is_gone(
     with pytest.raises((HarborAuthError, HarborNotFoundError), match="gone"):
         task.execute(inventory(store, "gone"))
 
-    result = store.read_project(RUN, "gone")
+    result = Results(store, RUN).find("gone")
     assert result is not None
     assert "gone" in result.error
 
@@ -292,7 +293,7 @@ def test_a_repository_that_could_not_be_listed_is_not_forgotten_when_only_the_co
     for _ in range(2):
         (result,) = task.execute(copy(store, refs, "team-a"))
         assert not result["ok"]
-    left = store.read_project(RUN, "team-a")
+    left = Results(store, RUN).find("team-a")
     assert left
     assert [gap.repository for gap in left.gaps] == ["team-a/bad"]
 
@@ -373,7 +374,7 @@ def test_one_project_of_a_unit_was_not_listed(
     with pytest.raises(BackupIncompleteError, match="project team-a\n"):
         task.execute(copy(store, refs, "team-a", "team-b"))
 
-    result = store.read_project(RUN, "team-b")
+    result = Results(store, RUN).find("team-b")
     assert result is not None
     assert result.ok
 
@@ -386,7 +387,7 @@ def test_copy_without_a_destination(
     with pytest.raises(HarborConnectionError):
         task.execute(copy(store, refs, "team-b"))
 
-    result = store.read_project(RUN, "team-b")
+    result = Results(store, RUN).find("team-b")
     assert result is not None
     assert other_harbor.url in result.error
 

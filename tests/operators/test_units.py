@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborConnectionError,
     HarborProtocolError,
 )
-from airflow_provider_harbor.core.report import CopyReport, Finding, ProjectResult, Status
+from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.operators.units import (
     BackupInterruptedError,
     Heartbeat,

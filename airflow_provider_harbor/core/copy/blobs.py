@@ -1,0 +1,179 @@
+"""Copy blobs between registries: each is fetched once, hashed on the way, and never spooled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborConnectionError,
+    HarborNotFoundError,
+    HarborStatusError,
+    MissingContentError,
+    NotTriedError,
+)
+from airflow_provider_harbor.core.http.attempts import attempt
+from airflow_provider_harbor.core.locks import KeyedLocks
+from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.manifest import Descriptor
+from airflow_provider_harbor.core.oci.registry import RegistryClient
+
+log = logging.getLogger(__name__)
+
+
+class _Body:
+    """A blob's reader that tells what passes, and ends when the copying was stopped."""
+
+    def __init__(self, reader: BlobReader, on_block: Callable[[int], None]) -> None:
+        self._reader = reader
+        self._on_block = on_block
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._reader.read(size)
+        self._on_block(len(block))
+        return block
+
+
+class BlobCopier:
+    """Copies blobs between two registries. May be shared by threads.
+
+    A blob that several repositories need is sent to the first of them; the others take it over
+    from there at the destination (a mount), so that the source is asked for it once.
+
+    Args:
+        source: Where blobs are.
+        destination: Where they go.
+        has_repository: Whether the destination has a repository already; where it has not, nothing
+            can be there, and nothing is asked.
+        on_bytes: Called with the number of bytes of each block that was sent.
+        sleep: What waits between attempts.
+    """
+
+    def __init__(
+        self,
+        source: RegistryClient,
+        destination: RegistryClient,
+        *,
+        has_repository: Callable[[str], bool],
+        on_bytes: Callable[[int], None] = lambda number: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._has_repository = has_repository
+        self._on_bytes = on_bytes
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._locks = KeyedLocks()
+        self._homes: dict[str, str] = {}
+        self._numbers: Counter[str] = Counter()
+        self._is_stopped = False
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """How many blobs were `copied`, `mounted`, `present`, `foreign`, and how many `bytes`."""
+        return self._numbers
+
+    def stop(self) -> None:
+        """Have what is on its way end with its next block."""
+        self._is_stopped = True
+
+    def copy(self, repository: str, blob: Descriptor, *, force: bool = False) -> None:
+        """Make sure that a blob is in a repository of the destination.
+
+        Args:
+            repository: Full name, the same at both ends.
+            blob: What to copy.
+            force: Send it even if the destination says that it has it.
+
+        Raises:
+            MissingContentError: The source does not have it any more.
+            HarborBackupError: Whatever else went wrong, after several attempts where that helps.
+        """
+        with self._locks[blob.digest]:
+            how = self._copy(repository, blob, force)
+            self._homes.setdefault(blob.digest, repository)
+        self._count(how)
+
+    def _copy(self, repository: str, blob: Descriptor, force: bool) -> str:
+        if not force:
+            home = self._homes.get(blob.digest)
+            if home == repository:
+                return "present"
+            if home and self._mount(repository, blob.digest, home):
+                return "mounted"
+            if self._has_repository(repository) and self._destination.has_blob(
+                repository, blob.digest, blob.size_bytes
+            ):
+                return "present"
+        try:
+            return self._send_somehow(repository, blob, force)
+        except HarborAuthError as err:
+            # The token was good for opening the upload, so it ended, or was forgotten, since: a
+            # proxy may check it only when it has all of a long upload. The next one is new.
+            if err.status != 401 or err.method != "PUT" or self._is_stopped:
+                raise
+            log.info("%s. Trying again", err)
+            return self._send_somehow(repository, blob, force)
+
+    def _send_somehow(self, repository: str, blob: Descriptor, force: bool) -> str:
+        tries = came_to_nothing = 0
+
+        def send() -> str:
+            nonlocal tries, came_to_nothing
+            tries += 1
+            # Only the answer may have been lost, or may have come too late: a registry can be busy
+            # with a large blob for minutes after it has all of it.
+            is_again = tries > 1 and not force
+            if is_again and self._destination.has_blob(repository, blob.digest, blob.size_bytes):
+                return "copied"
+            try:
+                return self._send(repository, blob)
+            except HarborConnectionError as err:
+                came_to_nothing += err.received_bytes == 0
+                raise
+
+        try:
+            return attempt(send, sleep=self._sleep, goes_on=lambda: not self._is_stopped)
+        except HarborConnectionError as err:
+            # Of a layer whose file is gone Harbor's cache still knows the length: it answers 200,
+            # and then not one byte comes, each time. Seen on Harbor 2.15.2.
+            if came_to_nothing < tries or tries == 1:
+                raise
+            raise MissingContentError(blob.digest, repository) from err
+
+    def _mount(self, repository: str, digest: str, home: str) -> bool:
+        try:
+            return self._destination.mount_blob(repository, digest, home)
+        except HarborStatusError:
+            return False  # not every registry knows mounts; sending it will tell what is wrong
+
+    def _send(self, repository: str, blob: Descriptor) -> str:
+        try:
+            with self._source.open_blob(repository, blob.digest, blob.size_bytes) as reader:
+                self._destination.put_blob(repository, blob.digest, _Body(reader, self._on_block))
+        except HarborNotFoundError as err:
+            if not err.is_from(self._source.url):
+                raise
+            if blob.is_foreign_layer:
+                log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
+                return "foreign"
+            raise MissingContentError(blob.digest, repository) from err
+        return "copied"
+
+    def _on_block(self, number: int) -> None:
+        if self._is_stopped:
+            raise NotTriedError("the run was stopped")
+        self._count("bytes", number)
+        self._on_bytes(number)
+
+    def _count(self, name: str, number: int = 1) -> None:
+        with self._lock:
+            self._numbers[name] += number

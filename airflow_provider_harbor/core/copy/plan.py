@@ -1,0 +1,237 @@
+"""What has to be copied, and in which order. Pure: no I/O, and the same answer for the same input.
+
+Order within a repository: children before the index that lists them, a subject before what refers
+to it. Tags come last: a tag must not show up before all that belongs to it, signatures included.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
+from airflow_provider_harbor.core.harbor.records import Record
+from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.store.known import Holdings
+
+_CIRCLE = (
+    "Harbor lists artifacts that contain each other in a circle, which no content can. See what "
+    "answers for Harbor at this URL"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One record that needs work.
+
+    Attributes:
+        needs_content: Whether its manifest is not there yet; else only tags are to be set.
+        tags: Tags to set.
+        after: Digests of the same repository that must be there first.
+        behind: Digests of the same repository whose steps come first, whatever becomes of them: a
+            signature is worth keeping also where the image is lost.
+        tags_last: Whether its tags wait for its signatures and other referrers.
+    """
+
+    record: Record
+    needs_content: bool
+    tags: tuple[str, ...]
+    after: tuple[str, ...]
+    behind: tuple[str, ...]
+    tags_last: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a dry run shows."""
+        return {
+            "repository": self.record.repository,
+            "digest": self.record.digest,
+            "role": self.record.role.value,
+            "needs_content": self.needs_content,
+            "tags": list(self.tags),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCounts:
+    """What a plan comes to.
+
+    Attributes:
+        to_copy: Records whose content is to be sent.
+        to_tag: Records of which only tags are to be set.
+        present: Records that need nothing.
+        most_bytes: Upper bound of what has to be sent: a layer that several images share counts in
+            each of them.
+    """
+
+    to_copy: int = 0
+    to_tag: int = 0
+    present: int = 0
+    most_bytes: int = 0
+
+    def __add__(self, other: PlanCounts) -> PlanCounts:
+        return PlanCounts(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.to_copy:,} to copy (at most {human_size(self.most_bytes)}), "
+            f"{self.to_tag:,} to tag, {self.present:,} present"
+        )
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PlanCounts:
+        """Read what `to_json` returned."""
+        return cls(**{f.name: int(data[f.name]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPlan:
+    """What to do for one project.
+
+    Attributes:
+        steps: In an order in which each step's `after` and `behind` come before it.
+        present: Records that need nothing.
+        excluded: Records that cannot be copied, each with the reason.
+        withheld: Tags that are not moved, by the key of their record: they name something else at
+            the destination, by a newer inventory than this one.
+    """
+
+    steps: tuple[Step, ...]
+    present: tuple[Record, ...]
+    excluded: tuple[tuple[Record, HarborBackupError], ...] = ()
+    withheld: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> PlanCounts:
+        """What the plan comes to."""
+        moving = [step.record for step in self.steps if step.needs_content]
+        return PlanCounts(
+            to_copy=len(moving),
+            to_tag=len(self.steps) - len(moving),
+            present=len(self.present),
+            most_bytes=sum(record.size_bytes for record in moving if not record.children),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a dry run shows."""
+        return {**self.counts.to_json(), "steps": [step.to_json() for step in self.steps]}
+
+
+def plan_copy(records: Iterable[Record], held: Holdings, *, moves_tags: bool = True) -> CopyPlan:
+    """Plan how a destination gets to hold all the records.
+
+    Args:
+        records: Of any number of repositories, in any order.
+        held: What the destination holds already.
+        moves_tags: Whether a tag may be moved that names something else there; else it is withheld.
+    """
+    by_repository: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        by_repository[record.repository][record.digest] = record
+    planner = _Planner(held, moves_tags)
+    for repository in sorted(by_repository):
+        planner.add(repository, by_repository[repository])
+    return CopyPlan(
+        steps=tuple(planner.steps),
+        present=tuple(planner.present),
+        excluded=tuple(planner.excluded),
+        withheld=planner.withheld,
+    )
+
+
+class _Planner:
+    """Plans one repository after the other."""
+
+    def __init__(self, held: Holdings, moves_tags: bool) -> None:
+        self._held = held
+        self._moves_tags = moves_tags
+        self.steps: list[Step] = []
+        self.present: list[Record] = []
+        self.excluded: list[tuple[Record, HarborBackupError]] = []
+        self.withheld: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def add(self, repository: str, records: dict[str, Record]) -> None:
+        if error := self._held.unknown.get(repository):
+            self.excluded += [(record, error) for _, record in sorted(records.items())]
+            return
+        for digest in sorted(_in_circles(records)):
+            self.excluded.append((records.pop(digest), HarborProtocolError(_CIRCLE)))
+        ordered = list(_in_order(records))
+        moving = {r.digest for r in ordered if not self._held.has(r)}
+        subjects = {r.subject for r in ordered if r.digest in moving and r.subject}
+        for record in ordered:
+            is_moving = record.digest in moving
+            tags = self._tags(record)
+            if not is_moving and not tags:
+                self.present.append(record)
+                continue
+            self.steps.append(
+                Step(
+                    record=record,
+                    needs_content=is_moving,
+                    tags=tags,
+                    after=tuple(d for d in record.children if d in moving),
+                    behind=(record.subject,) if record.subject in moving else (),
+                    tags_last=record.digest in subjects,
+                )
+            )
+
+    def _tags(self, record: Record) -> tuple[str, ...]:
+        """Return the tags to set, and note those that are withheld."""
+        missing = self._held.missing_tags(record)
+        if self._moves_tags:
+            return missing
+        there = self._held.tags.get(record.repository, {})
+        if withheld := tuple(tag for tag in missing if there.get(tag)):
+            self.withheld[record.key] = withheld
+        return tuple(tag for tag in missing if not there.get(tag))
+
+
+def _needs(record: Record) -> tuple[str, ...]:
+    return (*record.children, record.subject) if record.subject else record.children
+
+
+def _in_circles(records: Mapping[str, Record]) -> set[str]:
+    """Return the digests that need themselves in the end, and those that need such.
+
+    No content can hold its own digest, so only a list that is damaged or made up has them.
+    """
+    missing = {d: {n for n in _needs(r) if n in records} for d, r in records.items()}
+    needed_by: dict[str, list[str]] = defaultdict(list)
+    for digest, needs in missing.items():
+        for need in needs:
+            needed_by[need].append(digest)
+    ready = [digest for digest, needs in missing.items() if not needs]
+    while ready:
+        done = ready.pop()
+        del missing[done]
+        for digest in needed_by[done]:
+            missing[digest].discard(done)
+            if not missing[digest]:
+                ready.append(digest)
+    return set(missing)
+
+
+def _in_order(records: Mapping[str, Record]) -> Iterator[Record]:
+    """Yield each record behind all that it needs, sorted by digest where nothing else decides.
+
+    By hand and not recursive, since chains of referrers can be long. There are no circles.
+    """
+    done: set[str] = set()
+    for start in sorted(records):
+        stack = [(start, False)]
+        while stack:
+            digest, is_ready = stack.pop()
+            if is_ready:
+                yield records[digest]
+            elif digest not in done and digest in records:
+                done.add(digest)
+                stack.append((digest, True))
+                stack += [(d, False) for d in sorted(_needs(records[digest]), reverse=True)]

@@ -1,0 +1,150 @@
+"""Harbor's lists, page by page: all of each, and to its end.
+
+Harbor counts what fits a query in each answer (`X-Total-Count`), so that a list that is cut short,
+or has no end, can be told from a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from airflow_provider_harbor.core.exceptions import UnsettledHarborError
+from airflow_provider_harbor.core.harbor.models import read_list
+from airflow_provider_harbor.core.http.answers import Answer
+
+T = TypeVar("T")
+
+# More than a list of any Harbor has; of that many a walk would take days.
+_MOST_ITEMS = 10_000_000
+# So much may be pushed while a list is read; what grows more has no end.
+_PUSHED_MEANWHILE = 100_000
+
+
+class PagedLists:
+    """Reads lists; one page at a time is in memory.
+
+    What all methods raise:
+        HarborProtocolError: A page is no list, has no count or another order, or there is no end.
+        UnsettledHarborError: A page is empty, and Harbor counts more.
+
+    Args:
+        ask: Sends a GET to a path of the REST API, with the query in `params`.
+        page_size: Items for each page.
+    """
+
+    def __init__(self, ask: Callable[..., Answer], page_size: int) -> None:
+        self._ask = ask
+        self._page_size = page_size
+
+    def iter_numbered(
+        self, path: str, params: Mapping[str, str], read: Callable[[Any], T]
+    ) -> Iterator[T]:
+        """Yield items by page number: for lists that Harbor cannot filter by id.
+
+        Args:
+            path: Of the list.
+            params: More of the query.
+            read: Makes an item of what the list holds.
+        """
+        page = 0
+        walk = _Walk()
+        while True:
+            query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
+            items, total, answer = self._page(path, query, read)
+            walk.add(len(items), max(0, total - page * self._page_size), answer)
+            yield from items
+            page += 1
+            # Never stop at a short page: Harbor has filtered pages after cutting them (#16816).
+            if page * self._page_size >= total:
+                return
+
+    def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
+        """Return the first page only, see `iter_numbered`."""
+        query: dict[str, str | int] = {**params, "page": 1, "page_size": self._page_size}
+        items, _, _ = self._page(path, query, read)
+        return items
+
+    def iter_keyset(
+        self,
+        path: str,
+        key: str,
+        read: Callable[[Any], T],
+        key_of: Callable[[T], int],
+        *,
+        first: int | None = 0,
+        filters: str = "",
+        params: Mapping[str, str] | None = None,
+    ) -> Iterator[T]:
+        """Yield items by rising id, each page from behind the last id of the one before.
+
+        Page numbers would skip an item for each one deleted on an earlier page meanwhile.
+
+        Args:
+            path: Of the list.
+            key: Name of the id in queries.
+            read: Makes an item of what the list holds.
+            key_of: Returns the id of an item.
+            first: The least id there can be; None where that is not known.
+            filters: More of `q`.
+            params: More of the query.
+        """
+        walk = _Walk()
+        while True:
+            known = [filters] if filters else []
+            known += [] if first is None else [f"{key}=[{first}~]"]
+            query: dict[str, str | int] = {"sort": key, "page_size": self._page_size}
+            query |= {"q": ",".join(known)} if known else {}
+            items, remaining, answer = self._page(path, {**query, **(params or {})}, read)
+            walk.add(len(items), remaining, answer)
+            for item in items:
+                if first is not None and key_of(item) < first:
+                    raise answer.error(f"it is not in the order of {key}")
+                first = key_of(item) + 1
+                yield item
+            if remaining <= len(items):
+                return
+
+    def _page(
+        self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T]
+    ) -> tuple[list[T], int, Answer]:
+        """Return the items of a page, Harbor's count of all that fit the query, and the answer."""
+        answer = self._ask(path, params=params)
+        items = answer.read(lambda data: list(map(read, read_list(data))))
+        total = answer.number("X-Total-Count")
+        if total is None:
+            raise answer.error(
+                "it has no X-Total-Count, so that nobody knows whether the list is whole. Does a "
+                "proxy before Harbor take it away?"
+            )
+        return items, total, answer
+
+
+class _Walk:
+    """Makes sure that a list comes to its end, and to no other, whatever is pushed meanwhile."""
+
+    def __init__(self) -> None:
+        self._listed = 0
+        self._counted: int | None = None
+
+    def add(self, number: int, remaining: int, answer: Answer) -> None:
+        """Note a page.
+
+        Args:
+            number: How many items it has.
+            remaining: How many Harbor counts from its first one on.
+            answer: What it was read from.
+        """
+        if self._counted is None:
+            self._counted = remaining
+        most = min(self._counted + _PUSHED_MEANWHILE, _MOST_ITEMS)
+        if self._listed + max(number, remaining) > most:
+            raise answer.error(
+                f"the list has no end: Harbor counted {self._counted:,}, and goes on"
+            )
+        if remaining and not number:
+            raise UnsettledHarborError(
+                f"{answer}: Harbor counts {remaining:,} more, and lists none. Run it again; if it "
+                "stays so, Harbor's database is damaged there"
+            )
+        self._listed += number

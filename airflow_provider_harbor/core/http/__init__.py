@@ -1,0 +1,12 @@
+"""HTTP: requests and their answers, within bounds and without a login in what is shown.
+
+The only room that knows `requests`. It knows nothing of registries, of Harbor, or of backups.
+
+    transport              a session with one server: retries, redirects; what clients are made of
+    answers, statuses      what comes back, read within bounds; what an error status means
+    connections, patience  sending one request; how long to wait for what
+    connection_errors      why there was no answer, in plain words
+    echoes                 taking a login out of what a server sends back
+    attempts               doing again what is more than one request
+    urls                   URLs as people write them, and as they may be shown
+"""

@@ -1,0 +1,180 @@
+"""Sending one request, and nothing around it.
+
+Of `requests` only the sending is used: no cookie is ever kept or sent (Harbor hands out a session
+cookie with every answer, and refuses each writing request that brings one back with 403), no login
+is taken from ~/.netrc, and no redirect is followed here.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, HarborProtocolError
+from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, connection_error
+from airflow_provider_harbor.core.http.patience import PatientAdapter
+from airflow_provider_harbor.core.http.urls import redact
+
+_LONGEST_CONNECT_SECONDS = 10.0
+_PROXY_ADVICE = (
+    "the proxy that the environment names cannot be used. See whether HTTP_PROXY, HTTPS_PROXY and "
+    "ALL_PROXY are URLs (special characters of a password are escaped, such as %2F for /); one of "
+    "SOCKS needs the package PySocks"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is sent, maybe several times; as a text it is what may be shown of it.
+
+    Attributes:
+        url: The whole address.
+        origin: Scheme, host and port of it.
+        base_url: Of the server that is meant; of another one less is shown.
+        authorization: The whole value of the header; it goes to `origin` only.
+        secrets: What else is not to be shown: the login at a proxy.
+        options: Other headers, query and body, as `requests.Request` takes them.
+    """
+
+    method: str
+    url: str
+    origin: str
+    base_url: str
+    authorization: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.shown_url}"
+
+    @functools.cached_property
+    def shown_url(self) -> str:
+        """The address as it may be shown."""
+        return redact(self.url, self.base_url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """Which proxies the environment names for a server, and what of them is not to be shown."""
+
+    proxies: dict[str, str]
+    has_proxy: bool
+    secrets: tuple[str, ...]
+
+
+class Connections:
+    """The connections of all threads, each of which has its own.
+
+    Args:
+        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        timeout_seconds: How long to wait, see `patience`.
+    """
+
+    def __init__(self, verify: bool | str, timeout_seconds: float) -> None:
+        self._verify = _ca_bundle(verify)
+        self._timeouts = (min(_LONGEST_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+        self._local = threading.local()
+        self._adapters: list[PatientAdapter] = []
+        self._routes: dict[str, _Route] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all of them; what is asked for later opens new ones."""
+        with self._lock:
+            adapters, self._adapters = self._adapters, []
+        for adapter in adapters:
+            adapter.close()
+        self._local = threading.local()
+
+    def send(
+        self, request: Request, url: str, origin: str, authorization: str | None
+    ) -> requests.Response:
+        """Send a request once, and return its answer, whatever it is, with its body unread.
+
+        Args:
+            request: What is sent.
+            url: Where it goes, after redirects.
+            origin: Of that URL.
+            authorization: The header, if it may go there.
+
+        Raises:
+            HarborConnectionError: No answer.
+            HarborProtocolError: An address, a header or an answer is broken.
+            HarborConfigurationError: The environment names a proxy that cannot be used.
+        """
+        options = dict(request.options)
+        if authorization:
+            options["headers"] = {**options["headers"], "Authorization": authorization}
+        if url is not request.url:
+            options["params"] = None  # a redirect says all of its address
+        route = self._route(url, origin)
+        try:
+            prepared = requests.Request(request.method, url, **options).prepare()
+            return self._adapter().send(
+                prepared,
+                stream=True,
+                timeout=self._timeouts,
+                verify=self._verify,
+                proxies=route.proxies,
+            )
+        except ValueError as err:
+            if route.has_proxy and not isinstance(err, requests.exceptions.InvalidHeader):
+                raise HarborConfigurationError(f"{request}: {_PROXY_ADVICE}") from None
+            raise HarborProtocolError(
+                f"{request} cannot be sent, or is answered with something that is not HTTP "
+                f"({type(err).__name__})"
+            ) from None
+        except CONNECTION_ERRORS as err:
+            asked = redact(url, request.base_url) if url is not request.url else ""
+            raise connection_error(err, request.method, request.shown_url, asked) from None
+
+    def secrets(self, url: str, origin: str) -> tuple[str, ...]:
+        """Return the login at a proxy that requests to an address go through."""
+        return self._route(url, origin).secrets
+
+    def _route(self, url: str, origin: str) -> _Route:
+        route = self._routes.get(origin)
+        if route is None:
+            route = self._routes[origin] = _route(url)
+        return route
+
+    def _adapter(self) -> PatientAdapter:
+        """Return this thread's connections: `requests` promises nothing of shared ones."""
+        adapter: PatientAdapter | None = getattr(self._local, "adapter", None)
+        if adapter is None:
+            adapter = self._local.adapter = PatientAdapter(pool_maxsize=4)
+            with self._lock:
+                self._adapters.append(adapter)
+        return adapter
+
+
+def _route(url: str) -> _Route:
+    proxies = get_environ_proxies(url, no_proxy=None)
+    proxy = select_proxy(url, proxies)
+    if not proxy:
+        return _Route(proxies=proxies, has_proxy=False, secrets=())
+    try:
+        user, password = get_auth_from_url(proxy)
+    except ValueError:
+        raise HarborConfigurationError(f"{redact(url, url)}: {_PROXY_ADVICE}") from None
+    login = f"{user}:{password}".encode("latin-1", "replace")  # as `requests` sends it
+    sent = base64.b64encode(login).decode().rstrip("=")
+    return _Route(proxies=proxies, has_proxy=True, secrets=(password, sent) if password else ())
+
+
+def _ca_bundle(verify: bool | str) -> bool | str:
+    """Return what to verify certificates with; the environment may name it, as for `requests`."""
+    if verify is True:
+        environ = os.environ
+        verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
+    if isinstance(verify, str) and not os.path.exists(verify):
+        raise HarborConfigurationError(f"there is no file {verify} with the CA's certificates")
+    return verify

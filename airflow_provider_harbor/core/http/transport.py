@@ -1,0 +1,338 @@
+"""HTTP as the clients use it: redirects, trying again, error statuses as exceptions.
+
+With the modules of the line below it in the package's map the only one that knows `requests`.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from airflow_provider_harbor import __version__
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConnectionError,
+    HarborProtocolError,
+    HarborStatusError,
+    HarborTlsError,
+)
+from airflow_provider_harbor.core.http.answers import SMALL_BYTES, Answer, Stream, read_body
+from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, connection_error
+from airflow_provider_harbor.core.http.connections import Connections, Request
+from airflow_provider_harbor.core.http.echoes import secrets_of
+from airflow_provider_harbor.core.http.statuses import error_for
+from airflow_provider_harbor.core.http.urls import normalise_url, origin_of, redact, secrets_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+USER_AGENT = f"airflow-provider-harbor/{__version__}"
+LONGEST_TIMEOUT_SECONDS = 86_400.0
+_HEADERS = {
+    "User-Agent": USER_AGENT,
+    "Accept": "*/*",
+    # A compressing proxy in between would make lengths and ranges meaningless.
+    "Accept-Encoding": "identity",
+}
+_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOLLOWED_METHODS = frozenset({"GET", "HEAD"})
+_MOST_REDIRECTS = 5
+# What took so many time-outs, without the waits in between, is not tried again.
+_MOST_TIMEOUTS = 4
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+class Body(Protocol):
+    """A request's body that is streamed: read in blocks, of a known length in bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes; empty at the end."""
+
+    def __len__(self) -> int: ...
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """Return the Authorization header of a name and a password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class HttpSession:
+    """Requests to one server, from any number of threads.
+
+    A request is tried again, with growing waits, after a connection error or a status that says
+    "later" (408, 429, 500, 502, 503, 504), when sending it twice does no harm.
+
+    Args:
+        base_url: Scheme, host and port.
+        verify: Whether to verify TLS certificates, or the path of a CA bundle.
+        timeout_seconds: How long to wait for a connection, for the head of an answer, and for each
+            next byte of its body; see `patience` for what comes slowly. At most a day.
+        max_attempts: How often one request is sent at most.
+        sleep: What waits between attempts; tests give another.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        verify: bool | str = True,
+        timeout_seconds: float = 60,
+        max_attempts: int = 4,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not 0 < timeout_seconds <= LONGEST_TIMEOUT_SECONDS:
+            raise ValueError(f"timeout_seconds is {timeout_seconds}, not above 0 and at most a day")
+        self.base_url = normalise_url(base_url)
+        self._connections = Connections(verify, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._max_attempts = max_attempts
+        self._sleep = sleep
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self._connections.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        authorization: str | None = None,
+        params: Mapping[str, str | int] | Sequence[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json_body: object = None,
+        data: bytes | Body | None = None,
+        repeatable: bool | None = None,
+        limit_bytes: int = SMALL_BYTES,
+    ) -> Answer:
+        """Send a request, and return its answer when that is no error.
+
+        A GET or HEAD is redirected a few times at most. Its login goes to the server that was asked
+        only.
+
+        Args:
+            method: `GET`, `PUT`, ...
+            path: Path with query, or a whole URL (of an upload, which may be on another host).
+            authorization: The whole value of the Authorization header.
+            params: More of a query.
+            headers: More headers.
+            json_body: What to send as JSON.
+            data: What to send as it is.
+            repeatable: Whether sending it twice does no harm; by default GET, HEAD, PUT and DELETE
+                are, unless the body is a stream.
+            limit_bytes: How large the answer may be.
+
+        Raises:
+            HarborConnectionError: No answer, after all attempts.
+            HarborStatusError: An error status; its subclass says of what kind.
+            HarborProtocolError: A request that writes was redirected, or any to TLS; or the answer
+                is larger than it may be, or cannot be read as HTTP.
+            HarborConfigurationError: The environment names a proxy that cannot be used.
+        """
+        request = self._made(
+            method, path, authorization, headers, params=params, json=json_body, data=data
+        )
+        if repeatable is None:
+            repeatable = method in _REPEATABLE_METHODS and not hasattr(data, "read")
+
+        def once() -> Answer:
+            response = self._exchange(request)
+            try:
+                content, problem = read_body(response, limit_bytes, self._timeout_seconds)
+            except CONNECTION_ERRORS as err:
+                response.close()
+                raise connection_error(err, method, request.shown_url) from None
+            answer = Answer(request, response, content)
+            if problem:
+                raise answer.error(problem)
+            return answer
+
+        return self._repeated(once, self._max_attempts if repeatable else 1)
+
+    def open(
+        self,
+        path: str,
+        *,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream:
+        """Send a GET, and return its answer when that is no error, its body yet to be read.
+
+        Arguments and errors are those of `request`. The caller closes the stream, which is a
+        context manager.
+        """
+        request = self._made("GET", path, authorization, headers)
+        return self._repeated(lambda: Stream(request, self._exchange(request)), self._max_attempts)
+
+    def _made(
+        self,
+        method: str,
+        path: str,
+        authorization: str | None,
+        headers: Mapping[str, str] | None,
+        **options: Any,
+    ) -> Request:
+        url = self.base_url + path if path.startswith("/") else path
+        origin = origin_of(url)
+        options["headers"] = {**_HEADERS, "X-Request-Id": uuid.uuid4().hex, **(headers or {})}
+        return Request(
+            method=method,
+            url=url,
+            origin=origin,
+            base_url=self.base_url,
+            authorization=authorization,
+            secrets=self._connections.secrets(url, origin),
+            options=options,
+        )
+
+    def _repeated(self, once: Callable[[], T], attempts: int) -> T:
+        attempt = 1
+        spent_seconds = 0.0
+        while True:
+            began = time.monotonic()
+            try:
+                return once()
+            except (HarborConnectionError, HarborStatusError) as err:
+                spent_seconds += time.monotonic() - began
+                is_late = spent_seconds >= _MOST_TIMEOUTS * self._timeout_seconds
+                if attempt >= attempts or is_late or not _may_pass(err):
+                    raise
+                wait_seconds = _wait_seconds(err, attempt)
+                log.info("%s. Trying again in %.1f s", err, wait_seconds)
+            self._sleep(wait_seconds)
+            attempt += 1
+
+    def _exchange(self, request: Request) -> requests.Response:
+        """Return an answer that is no error, with its body unread."""
+        url, origin, authorization = request.url, request.origin, request.authorization
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._connections.send(request, url, origin, authorization)
+            location = response.headers.get("Location")
+            if response.status_code in _REDIRECTS and location is not None:
+                self._discard(response)
+                url = _redirected(request, url, location, response.status_code)
+                origin = origin_of(url)
+                if origin != request.origin:
+                    authorization = None  # nor when it comes back
+                continue
+            if response.status_code >= 400:
+                raise self._error(request, response, url, origin)
+            return response
+        raise HarborProtocolError(f"{request} was redirected more than {_MOST_REDIRECTS} times")
+
+    def _error(
+        self, request: Request, response: requests.Response, url: str, origin: str
+    ) -> HarborStatusError:
+        others = (*self._connections.secrets(url, origin), *secrets_in(url, self.base_url))
+        error = error_for(
+            response.status_code,
+            response.headers,
+            self._discard(response).decode(errors="replace"),
+            request.method,
+            request.shown_url,
+            hide=secrets_of(request.authorization, (*request.secrets, *others)).hide,
+        )
+        if origin != request.origin:
+            elsewhere = redact(url, self.base_url)
+            error.hint = f"see why {elsewhere}, to which it was redirected, says so"
+        return error
+
+    def _discard(self, response: requests.Response) -> bytes:
+        """Read a body that is only for people, or for nobody: one that is broken does no harm."""
+        body = b""
+        with suppress(*CONNECTION_ERRORS):
+            body, _ = read_body(response, SMALL_BYTES, self._timeout_seconds)
+        response.close()
+        return body
+
+
+class Client:
+    """A login at one server; a context manager, which closes the connections at its end.
+
+    Attributes:
+        url: Base URL of the server.
+        user: Name that is logged in; empty for nobody.
+    """
+
+    def __init__(self, session: HttpSession, user: str) -> None:
+        self._session = session
+        self.url = session.base_url
+        self.user = user
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, user={self.user!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+
+def _redirected(request: Request, url: str, location: str, status: int) -> str:
+    """Return where a request goes on, if it may go there."""
+    try:
+        parts = urlsplit(urljoin(url, location))
+        # Without a login: `requests` would send it.
+        target = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+        origin_of(target)  # of http or https, and nothing else
+    except ValueError:
+        raise HarborProtocolError(
+            f"{request} was answered {status}, a redirect to an address that cannot be read"
+        ) from None
+    if request.method not in _FOLLOWED_METHODS:
+        raise HarborProtocolError(
+            f"{request} was answered {status}, a redirect to {redact(target, request.base_url)}, "
+            "and what writes is not sent elsewhere. Give the URL at which the server takes it"
+        )
+    if _is_secured(request.url, target):
+        raise HarborProtocolError(
+            f"{request} was redirected to the same address with TLS. Write the URL with https://, "
+            "or each request sends the login unencrypted first"
+        )
+    return target
+
+
+def _is_secured(before: str, after: str) -> bool:
+    old, new = urlsplit(before), urlsplit(after)
+    return (
+        (old.scheme, new.scheme) == ("http", "https")
+        and old.hostname == new.hostname
+        and old.path == new.path
+    )
+
+
+def _may_pass(err: HarborBackupError) -> bool:
+    if isinstance(err, HarborStatusError):
+        return err.status in _RETRIED_STATUSES
+    return not isinstance(err, HarborTlsError)
+
+
+def _wait_seconds(err: HarborBackupError, attempt: int) -> float:
+    if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
+        return min(err.retry_after_seconds, _LONGEST_WAIT_SECONDS)
+    # Spread, so that threads which failed together do not come back together.
+    return _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311

@@ -1,0 +1,373 @@
+"""The report of a run as one page of HTML: no scripts, nothing from elsewhere.
+
+What is wrong comes first, then every project, then what was left out on purpose. It goes with the
+reader's light or dark colours, and colour never says anything that words do not say too.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from airflow_provider_harbor.core.copy.outcome import Finding, Status
+from airflow_provider_harbor.core.human import (
+    human_count,
+    human_duration,
+    human_size,
+    human_time,
+)
+from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.texts import printable
+
+_SHOWN_ARTIFACTS = 20
+_SHOWN_NAMES = 5
+_SHORT_DIGEST = len("sha256:") + 12
+
+_LISTED = ("Digests", "Tags", "Content")
+_COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent", "Took")
+_PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", "Present")
+
+_REASONS = {
+    "changed": "Changed at the destination meanwhile",
+    "connection": "No answer",
+    "conflict": "In conflict with what the destination holds",
+    "deleted-at-source": "Deleted at the source while the run went on",
+    "denied": "The destination's login may not do it",
+    "denied-at-source": "The source's login may not pull it",
+    "digest-mismatch": "Content that is not what its digest says",
+    "foreign-layer": "Layers that registries do not hold",
+    "immutable": "An immutable tag stands in the way",
+    "invalid": "Not accepted by the destination",
+    "missing-blob": "Listed by Harbor, but its content is lost",
+    "missing-manifest": "Listed by Harbor, but its manifest is lost",
+    "newer-tag": "A tag that a newer run has moved",
+    "not-tried": "Not tried, since something before it failed",
+    "policy": "A policy stands in the way",
+    "policy-at-source": "A policy of the source stands in the way",
+    "proxy-cache": "Cached from another registry",
+    "quota": "The quota of the destination is used up",
+    "rate-limit": "Too many requests",
+    "read-only": "The destination is read-only",
+    "server-error": "An error of the server",
+    "too-large": "Too large for the destination",
+    "lease": "Another run took over",
+    "unexpected": "A defect of this program",
+    "odd-answer": "An answer that is not what it should be",
+    "unsettled": "It went on to change",
+    "wrong-size": "Content whose size is not what its manifest says",
+}
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --page: #f6f7f9; --card: #fff; --ink: #1b2230; --soft: #5b6576; --line: #e1e5eb;
+  --good: #1a7f4b; --bad: #c02b32; --warn: #a15c00;
+  --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #12161d; --card: #1b212b; --ink: #e6eaf0; --soft: #9aa5b5; --line: #2c3543;
+  --good: #37b577; --bad: #f0737a; --warn: #e0a43a;
+  --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d; } }
+* { box-sizing: border-box; }
+body { margin: 0; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+main { max-width: 70rem; margin: 0 auto; display: grid; gap: 1rem; }
+main > * { min-width: 0; background: var(--card); border: 1px solid var(--line);
+  border-radius: .6rem; padding: 1rem 1.25rem; }
+h1, h2, h3, p, dl, dd, ul { margin: 0; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+h2 { font-size: 1.05rem; margin-bottom: .6rem; }
+h3 { font-size: .95rem; margin-top: .9rem; }
+code { font: .86em/1.4 ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }
+main > header { color: #fff; border: 0; padding: 1.25rem; background: #1a7f4b; }
+main > header.bad { background: #b8272e; }
+main > header.plan { background: #2f5fb3; }
+header p { margin-top: .3rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr));
+  gap: .15rem 1.25rem; }
+.facts div { display: flex; gap: .75rem; }
+.facts dt { color: var(--soft); flex: 0 0 5.5rem; }
+.facts dd, section p { overflow-wrap: anywhere; }
+.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .9rem; }
+.totals dt { color: var(--soft); font-size: .88rem; }
+.totals dd { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
+.totals small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
+.bar { display: flex; gap: 2px; height: .8rem; margin: 1rem 0 .5rem; border-radius: .4rem;
+  overflow: hidden; background: var(--line); }
+.bar i { min-width: 4px; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.25rem; list-style: none; padding: 0; }
+.legend b::before { content: ""; display: inline-block; width: .7em; height: .7em;
+  border-radius: .2em; margin-right: .45em; background: var(--dot); }
+.totals + .legend { margin-top: 1rem; }
+.legend b:not([style])::before { display: none; }
+.note { color: var(--soft); font-size: .88rem; margin-top: .5rem; }
+.scroll { overflow-x: auto; margin: 0 -1.25rem; padding: 0 1.25rem; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-size: .82rem; font-weight: 500; color: var(--soft); }
+th, td { padding: .32rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { padding-left: 0; font-weight: 600; white-space: normal;
+  overflow-wrap: anywhere; min-width: 9rem; }
+th:last-child, td:last-child { padding-right: 0; }
+tr:last-child td { border-bottom: 0; }
+.n { text-align: right; }
+.zero { color: var(--soft); opacity: .55; }
+td.good, td.bad, td.warn { color: var(--good); font-weight: 600; }
+td.bad { color: var(--bad); }
+td.warn { color: var(--warn); }
+section.problems { border-left: 4px solid var(--bad); }
+.group { color: var(--soft); font-weight: 400; }
+ul.findings { list-style: none; padding: 0; }
+ul.findings li { overflow-wrap: anywhere; margin-top: .45rem; padding-left: .75rem;
+  border-left: 2px solid var(--line); }
+ul.findings b { font-weight: 600; }
+ul.findings code, ul.findings p { color: var(--soft); }
+"""
+
+
+def _escape(text: str) -> str:
+    """Return a text as the page may hold it: without markup, and without control characters."""
+    return html.escape(printable(text))
+
+
+def render_page(report: RunReport) -> str:
+    """Return the page; whatever is not this module's own is escaped."""
+    parts = [
+        _verdict(report),
+        _problems(report),
+        _facts(report),
+        _totals(report),
+        _projects(report),
+        _skips(report),
+    ]
+    title = _escape(f"{report.headline} · {report.harbor_url} · {report.run}")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _verdict(report: RunReport) -> str:
+    kind = "good" if report.complete else "plan" if _is_clean_plan(report) else "bad"
+    counts = report.counts
+    held = (
+        f"{human_count(report.expected, 'project')}, {human_count(counts.digests, 'digest')}, "
+        f"{human_size(counts.size_bytes)}"
+    )
+    if report.error:
+        text = report.error
+    elif report.unprotected:
+        names = ", ".join(report.unprotected[:_SHOWN_NAMES])
+        more = len(report.unprotected) - _SHOWN_NAMES
+        names += f" and {more:,} more" if more > 0 else ""
+        text = (
+            f"{len(report.unprotected):,} of {human_count(report.expected, 'project')} "
+            f"not wholly done: {names}"
+        )
+    elif not report.expected:
+        text = "No project was to be backed up. Check the project filters."
+    elif report.dry_run:
+        text = f"{held} would be protected. The plan of each project is in the store."
+    else:
+        text = f"{held}, at {report.destination}."
+        if report.skipped:
+            text += (
+                f" {human_count(report.skipped, 'record')} left out, each for a reason: see below."
+            )
+    return (
+        f'<header class="{kind}"><h1>{_escape(report.headline)}</h1><p>{_escape(text)}</p></header>'
+    )
+
+
+def _is_clean_plan(report: RunReport) -> bool:
+    return report.dry_run and not report.failures()
+
+
+def _facts(report: RunReport) -> str:
+    took = human_duration(report.seconds)
+    rows = (
+        ("Harbor", f"{report.harbor_url} {report.harbor_version}".strip()),
+        ("Destination", report.destination),
+        ("Run", report.run),
+        ("Started", f"{human_time(report.started_at)}, took {took}"),
+    )
+    items = "".join(f"<div><dt>{name}</dt><dd>{_escape(value)}</dd></div>" for name, value in rows)
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _totals(report: RunReport) -> str:
+    counts = report.counts
+    cells = (
+        ("Artifacts", f"{counts.artifacts:,}", human_count(counts.repositories, "repository")),
+        ("Children of indexes", f"{counts.children:,}", "one for each platform"),
+        ("Accessories", f"{counts.accessories:,}", "signatures, SBOMs"),
+        ("Digests in all", f"{counts.digests:,}", f"{counts.attestations:,} attestations excluded"),
+        ("Tags", f"{counts.tags:,}", ""),
+        ("Content", human_size(counts.size_bytes), "sum of all images"),
+    )
+    items = "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        for name, value, note in cells
+    )
+    return f'<section><dl class="totals">{items}</dl>{_outcome(report)}</section>'
+
+
+def _outcome(report: RunReport) -> str:
+    """Show how the records ended; of a dry run, how they would."""
+    if report.dry_run:
+        plan = report.planned
+        size = human_size(plan.most_bytes)
+        return (
+            f'<ul class="legend"><li><b>{plan.to_copy:,}</b> to copy, at most {size}</li>'
+            f"<li><b>{plan.to_tag:,}</b> to tag</li><li><b>{plan.present:,}</b> present</li></ul>"
+        )
+    numbers = {
+        Status.COPIED: report.copied,
+        Status.PRESENT: report.present,
+        Status.SKIPPED: report.skipped,
+        Status.FAILED: report.failed,
+    }
+    bar = "".join(
+        f'<i style="flex:{number};background:var(--{status})"></i>'
+        for status, number in numbers.items()
+        if number
+    )
+    legend = "".join(
+        f'<li><b style="--dot:var(--{status})">{number:,}</b> {status}</li>'
+        for status, number in numbers.items()
+    )
+    sent = f"{human_size(report.bytes_copied)} in {human_count(report.blobs_copied, 'blob')}"
+    return (
+        f'<div class="bar">{bar}</div><ul class="legend">{legend}<li>sent: {sent}</li></ul>'
+        '<p class="note">Every record of the inventory, attestations included, is one of these.</p>'
+    )
+
+
+def _problems(report: RunReport) -> str:
+    stopped = "".join(
+        f"<li><b>{_escape(project)}</b><p>{_escape(message)}</p></li>"
+        for project, message in report.stopped()
+    )
+    if stopped:
+        stopped = f'<h3>Projects that stopped</h3><ul class="findings">{stopped}</ul>'
+    gaps = "".join(
+        f"<li><b>{_escape(gap.repository)}</b><p>{_escape(gap.message)}</p></li>"
+        for gap in report.gaps[:_SHOWN_ARTIFACTS]
+    )
+    if gaps:
+        more = len(report.gaps) - _SHOWN_ARTIFACTS
+        if more > 0:
+            gaps += f"<li>and {more:,} more, all in the JSON of this report</li>"
+        gaps = f'<h3>Repositories not listed whole</h3><ul class="findings">{gaps}</ul>'
+    groups = "".join(_groups(report.findings(Status.FAILED)))
+    if not stopped and not gaps and not groups:
+        return ""
+    return (
+        f'<section class="problems"><h2>What is not protected</h2>{stopped}{gaps}{groups}</section>'
+    )
+
+
+def _skips(report: RunReport) -> str:
+    groups = "".join(_groups(report.findings(Status.SKIPPED)))
+    return f"<section><h2>Left out, with a reason</h2>{groups}</section>" if groups else ""
+
+
+def _groups(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield the findings by reason, most frequent first, consequences behind their causes.
+
+    What was said of several is said once.
+    """
+    by_reason: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_reason[finding.reason].append(finding)
+
+    def rank(item: tuple[str, list[Finding]]) -> tuple[bool, int, str]:
+        reason, group = item
+        return (reason == "not-tried", -len(group), reason)
+
+    for reason, group in sorted(by_reason.items(), key=rank):
+        title = _escape(_REASONS.get(reason, reason))
+        yield f'<h3>{title} <span class="group">({len(group):,})</span></h3>'
+        by_message: dict[str, list[Finding]] = defaultdict(list)
+        for finding in group[:_SHOWN_ARTIFACTS]:
+            by_message[finding.message].append(finding)
+        items = "".join(_item(message, same) for message, same in by_message.items())
+        yield f'<ul class="findings">{items}</ul>'
+        if len(group) > _SHOWN_ARTIFACTS:
+            more = len(group) - _SHOWN_ARTIFACTS
+            yield f'<p class="note">and {more:,} more, all in the JSON of this report</p>'
+
+
+def _item(message: str, findings: Iterable[Finding]) -> str:
+    names = "<br>".join(_artifact(finding) for finding in findings)
+    return f"<li>{names}<p>{_escape(message)}</p></li>"
+
+
+def _artifact(finding: Finding) -> str:
+    tags = ", ".join(finding.tags[:_SHOWN_NAMES])
+    more = len(finding.tags) - _SHOWN_NAMES
+    tags += f" and {more:,} more" if more > 0 else ""
+    name = f"{finding.repository}:{tags}" if tags else f"{finding.repository} ({finding.role})"
+    digest = _escape(finding.digest)
+    return f'<b>{_escape(name)}</b> <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
+
+
+def _projects(report: RunReport) -> str:
+    """List the projects, those with trouble first."""
+    if not report.expected:
+        return ""
+    columns = _PLAN_COLUMNS if report.dry_run else _COLUMNS
+    head = "".join(f'<th class="n">{name}</th>' for name in columns)
+    results = sorted(report.projects, key=lambda result: (result.ok, result.project))
+    rows = [_row(name, "bad", "no result", [], len(columns)) for name in report.missing]
+    rows += [_row(r.project, *_state(r), _numbers_of(r), len(columns)) for r in results]
+    return (
+        f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
+        f"<th>State</th>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
+    empty = columns - len(cells)
+    rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
+    return f'<tr><td>{_escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
+
+
+def _state(result: ProjectResult) -> tuple[str, str]:
+    if result.error:
+        return "bad", f"stopped ({result.stage})"
+    if not result.ok:
+        return "bad", "incomplete"
+    if result.copy is None:
+        return "warn", "planned"
+    if result.copy.skipped == result.copy.total > 0:
+        return "warn", "left out"
+    return "good", "protected"
+
+
+def _numbers_of(result: ProjectResult) -> list[str]:
+    """Return the cells of a project, as far as it came."""
+    cells = []
+    if result.inventory:
+        counts = result.inventory.counts
+        cells += [_cell(counts.digests), _cell(counts.tags), _text(human_size(counts.size_bytes))]
+    if result.inventory and result.dry_run and result.plan:
+        plan = result.plan
+        cells += [_cell(plan.to_copy), _text(human_size(plan.most_bytes))]
+        cells += [_cell(plan.to_tag), _cell(plan.present)]
+    elif result.inventory and result.copy and not result.dry_run:
+        copy = result.copy
+        cells += [_cell(copy.copied), _cell(copy.present)]
+        cells += [_cell(copy.skipped, "warn"), _cell(copy.failed, "bad")]
+        cells += [_text(human_size(copy.bytes_copied)), _text(human_duration(copy.seconds))]
+    return cells
+
+
+def _cell(number: int, kind: str = "some") -> str:
+    return f'<td class="n {kind if number else "zero"}">{number:,}</td>'
+
+
+def _text(text: str) -> str:
+    return f'<td class="n">{text}</td>'

@@ -1,0 +1,10 @@
+"""What OCI specifies: registries, manifests, referrers. Source: distribution-spec, image-spec.
+
+It knows nothing of Harbor, nor of what is done with the content.
+
+    registry, registry_answers   the distribution API (`/v2/`); what a registry's answers mean
+    tokens                       how a registry wants to be logged in to
+    manifest, blob_reader        content as OCI names it; a blob on its way, hashed
+    referrers                    lists of referrers, where a registry keeps none itself
+    names                        what may become a part of a URL or a path
+"""

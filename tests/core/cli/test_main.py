@@ -1,0 +1,851 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from airflow_provider_harbor.core.cli import commands
+from airflow_provider_harbor.core.cli import main as cli
+from airflow_provider_harbor.core.harbor.records import Role, read_records
+from tests.core.rig import fill_small
+from tests.double import Fault, HarborDouble, Image
+
+ROOT = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-m", "airflow_provider_harbor.core.cli"]
+NEVER = 10**6
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch, harbor: HarborDouble) -> Callable[..., None]:
+    """Set the credentials of both ends, by default those of the double's administrator."""
+
+    def set_credentials(user: str = harbor.user, password: str = harbor.password) -> None:
+        monkeypatch.setenv("HARBOR_BACKUP_SOURCE_USER", user)
+        monkeypatch.setenv("HARBOR_BACKUP_SOURCE_PASSWORD", password)
+        monkeypatch.setenv("HARBOR_BACKUP_DESTINATION_USER", harbor.user)
+        monkeypatch.setenv("HARBOR_BACKUP_DESTINATION_PASSWORD", harbor.password)
+
+    set_credentials()
+    return set_credentials
+
+
+@pytest.fixture
+def filled(harbor: HarborDouble, login: Callable[..., None]) -> HarborDouble:
+    """A Harbor with two small projects, whose credentials are set."""
+    fill_small(harbor)
+    return harbor
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "inventory.jsonl"
+
+
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=ROOT,
+        **options,
+    )
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.01)
+
+
+def records_of(path: Path) -> list:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        return list(read_records(stream))
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
+# -- help and usage
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["inventory", "--help"], ["copy", "--help"]])
+def test_help_tells_how_to_use_it(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0
+    for word in ("examples:", "HARBOR_BACKUP_SOURCE_PASSWORD", "exit codes:", "docker login"):
+        assert word in done.stdout
+    assert done.stderr == ""
+
+
+def test_version():
+    assert re.fullmatch(r"harbor-backup \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["inventory", "http://x"], "required: --output"),
+        (["copy", "http://x", "--state", "d"], "required: DESTINATION_URL"),
+        (["copy", "http://x", "http://y"], "required: --state"),
+        (["copy", "http://x", "http://y", "--state", "d", "--workers", "0"], "from 1 to 64"),
+        (["copy", "http://x", "http://y", "--state", "d", "--workers", "many"], "from 1 to 64"),
+        (["inventory", "http://x", "--output", "f", "--timeout", "-1"], "a number of seconds"),
+        (["inventory", "http://x", "--output", "f", "--timeout", "nan"], "a number of seconds"),
+        (["inventory", "http://x", "--output", "f", "--quiet", "--verbose"], "not allowed"),
+        (["inventory", "http://x", "--output", "f", "--insecure", "--ca-file", "c"], "not allowed"),
+    ],
+)
+def test_wrong_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# -- inventory
+
+
+def test_inventory_holds_everything_in_order(harbor, login, output, capsys):
+    contents = fill_small(harbor)
+    # In the order of repositories `beta-x/..` comes before `beta/..`.
+    harbor.create_project("beta-x")
+    other = harbor.push("beta-x/app", Image("other"), "1")
+
+    assert cli.main(["inventory", harbor.url, "--output", str(output)]) == 0
+
+    records = records_of(output)
+    assert [record.key for record in records] == sorted(record.key for record in records)
+    listed = {(r.repository, r.digest) for r in records if r.role is Role.ARTIFACT}
+    assert listed == {
+        ("alpha/app", contents["image"].digest),
+        ("alpha/app", contents["untagged"].digest),
+        ("beta/deep/multi", contents["index"].digest),
+        ("beta-x/app", other.digest),
+    }
+    out, err = capsys.readouterr()
+    assert out.startswith("Everything is listed: 4 of 4 projects, 3 repositories, ")
+    assert out.endswith(f". Inventory: {output}\n")
+    assert out.count("\n") == 1
+    assert "[2/4] beta-x: 1 repository, 1 digest, 1 tag\n" in err
+
+
+def test_inventory_is_the_same_byte_for_byte(filled, output):
+    packed = output.with_name("packed.jsonl.gz")
+    for path in (output, packed):
+        assert cli.main(["inventory", filled.url, "--output", str(path)]) == 0
+    first = output.read_bytes(), packed.read_bytes()
+    assert gzip.decompress(first[1]) == first[0]
+    time.sleep(1.1)  # gzip's clock counts seconds
+    for path in (output, packed):
+        assert cli.main(["inventory", filled.url, "--output", str(path)]) == 0
+    assert (output.read_bytes(), packed.read_bytes()) == first
+
+
+def test_inventory_on_stdout_is_nothing_else(filled, output):
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
+    done = run("inventory", filled.url, "--output", "-")
+    assert done.returncode == 0
+    assert done.stdout == output.read_text()
+    assert done.stderr.splitlines()[-1].startswith("Everything is listed: ")
+
+
+def test_inventory_of_some_projects(filled, output):
+    arguments = ["--project", "al*", "--project", "library", "--exclude", "lib*"]
+    assert cli.main(["inventory", filled.url, "--output", str(output), *arguments]) == 0
+    assert {record.project for record in records_of(output)} == {"alpha"}
+
+
+def test_inventory_with_a_gap_does_not_replace_a_whole_one(filled, output, capsys):
+    output.write_text("the whole one")
+    filled.faults.add(Fault(path="/projects/alpha/", status=403, times=None))
+    arguments = ["inventory", filled.url, "--output", str(output)]
+
+    assert cli.main(arguments) == 1
+
+    assert output.read_text() == "the whole one"
+    partial = output.with_name(output.name + ".partial")
+    assert {record.project for record in records_of(partial)} == {"beta"}
+    out, err = capsys.readouterr()
+    assert out.startswith("NOT everything is listed: 2 of 3 projects, ")
+    assert str(partial) in out
+    assert "FAILED alpha: the login" in err
+
+    filled.faults.clear()
+    assert cli.main(arguments) == 0
+    assert {record.project for record in records_of(output)} == {"alpha", "beta"}
+    assert not partial.exists()
+
+
+def test_inventory_leaves_nothing_else_behind(filled, tmp_path, output):
+    folder = tmp_path / "out"
+    assert cli.main(["inventory", filled.url, "--output", str(folder / "a.jsonl")]) == 0
+    assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
+
+
+def test_inventory_goes_into_a_device(filled):
+    assert cli.main(["inventory", filled.url, "--output", "/dev/null"]) == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_inventory_follows_a_link(filled, output):
+    link = output.with_name("link")
+    link.symlink_to(output)
+    assert cli.main(["inventory", filled.url, "--output", str(link)]) == 0
+    assert link.is_symlink()
+    assert records_of(output)
+
+
+def test_a_reader_that_goes_away_is_no_crash(harbor, login):
+    harbor.generate(2, 10, 400)
+    process = start("inventory", harbor.url, "--output", "-")
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert errors.endswith("harbor-backup: stopped, since nobody reads the output any more\n")
+
+
+# -- copy
+
+
+def test_copy_to_another_harbor(filled, other_harbor, tmp_path, capsys):
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+
+    assert cli.main(arguments) == 0
+
+    out, err = capsys.readouterr()
+    page = only(tmp_path / "state" / "reports", "*.html")
+    assert out.startswith("Everything is protected: 3 of 3 projects, ")
+    assert out.endswith(f". Report: file://{page}\n")
+    assert out.count("\n") == 1
+    assert "[1/3] alpha: 2 digests; 2 copied (" in err
+    only(tmp_path / "state" / "snapshots", "*/snapshot.json")
+    only(tmp_path / "state" / "inventories" / "alpha", "*.jsonl.gz")
+
+    assert cli.main(arguments) == 0
+    assert "alpha: 2 digests; 0 copied (0 B), 2 present, 0 skipped, 0 failed" in (
+        capsys.readouterr().err
+    )
+    listed = tmp_path / "there.jsonl"
+    assert cli.main(["inventory", other_harbor.url, "--output", str(listed)]) == 0
+    here = tmp_path / "here.jsonl"
+    assert cli.main(["inventory", filled.url, "--output", str(here)]) == 0
+    assert [(r.key, [t.name for t in r.tags]) for r in records_of(listed)] == [
+        (r.key, [t.name for t in r.tags]) for r in records_of(here)
+    ]
+
+
+def test_copy_to_a_plain_registry(filled, plain_registry, monkeypatch, tmp_path):
+    monkeypatch.delenv("HARBOR_BACKUP_DESTINATION_USER")
+    monkeypatch.delenv("HARBOR_BACKUP_DESTINATION_PASSWORD")
+    arguments = ["copy", filled.url, plain_registry.url, "--state", str(tmp_path / "state")]
+    assert cli.main(arguments) == 0
+    filled.requests.reset()
+    assert cli.main(arguments) == 0
+    assert filled.requests["manifest.get"] + filled.requests["blob.get"] == 0
+
+
+def test_dry_run_copies_nothing(filled, other_harbor, tmp_path, capsys):
+    state = tmp_path / "state"
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state), "--dry-run"]
+    assert cli.main(arguments) == 0
+    writes = [entry for entry in other_harbor.requests.log if entry[0] not in ("GET", "HEAD")]
+    assert writes == []
+    plan = json.loads(only(state / "plans", "*/alpha.json").read_text())
+    assert plan["to_copy"] == 2
+    assert not list(state.glob("snapshots/*/*.json"))
+    out = capsys.readouterr().out
+    assert out.startswith("Dry run: nothing was copied: 3 of 3 projects, ")
+    assert f"Plans: file://{state}/plans/" in out
+
+
+def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, tmp_path, capsys):
+    state = tmp_path / "state"
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state)]
+    filled.faults.add(Fault(path="/projects/alpha/artifacts", status=403, times=None))
+
+    assert cli.main(arguments) == 1
+
+    out, err = capsys.readouterr()
+    assert out.startswith("NOT everything is protected: 2 of 3 projects, ")
+    assert "[1/3] FAILED alpha: the login" in err
+    assert "[2/3] beta: 3 digests and 2 attestations; 5 copied (" in err
+    only(state / "snapshots", "*/partial.json")
+
+    filled.faults.clear()
+    assert cli.main(arguments) == 0
+
+
+def test_an_artifact_that_fails_is_named(filled, other_harbor, tmp_path, capsys):
+    other_harbor.create_project("alpha")
+    other_harbor.state.deny_push("alpha")
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    assert cli.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"FAILED alpha/app@sha256:[0-9a-f]{64} \(1\.0, latest\): ", err)
+    assert "2 failed, in " in out
+
+
+def test_a_bug_is_one_failed_project_and_no_traceback(
+    filled, other_harbor, tmp_path, capsys, monkeypatch
+):
+    copy_project = commands.copy_project
+
+    def broken(client, registry, destination, store, run, ref, **options):
+        if ref.project == "alpha":
+            raise RuntimeError("surprise")
+        return copy_project(client, registry, destination, store, run, ref, **options)
+
+    monkeypatch.setattr(commands, "copy_project", broken)
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    assert cli.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert "FAILED alpha: unexpected RuntimeError: surprise. This is a defect" in err
+    assert "[2/3] beta: " in err
+    assert "Traceback" not in err
+    assert cli.main([*arguments, "--verbose"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_does_not_end_green(
+    filled, other_harbor, tmp_path, capsys, monkeypatch
+):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", "/state/reports/x")
+
+    monkeypatch.setattr(commands, "finish_run", full)
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    assert cli.main(arguments) == 1
+    assert "could not be written: /state/reports/x: No space left" in capsys.readouterr().err
+
+
+# -- what ends it before anything is begun
+
+
+def refused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the transport try again at once."""
+    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+
+
+@pytest.fixture
+def one_error(output, capsys, no_waiting) -> Callable[..., tuple[int, str]]:
+    """Run the inventory, expect one line of error and nothing else, return code and line."""
+
+    def attempt(url: str, *more: str) -> tuple[int, str]:
+        code = cli.main(["inventory", url, "--output", str(output), "--quiet", *more])
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert err.startswith("harbor-backup: ")
+        assert not output.exists()
+        return code, err
+
+    return attempt
+
+
+FORGED = "\x1b]0;owned\x07\x1b[2J\nharbor-backup: Everything is protected"
+
+
+def test_words_of_a_server_cannot_pass_for_ours(harbor, other_harbor, filled, tmp_path):
+    harbor.state.set_unhealthy("jobservice", f"down {FORGED}")
+    body = json.dumps({"errors": [{"code": "UNKNOWN", "message": FORGED}]})
+    other_harbor.faults.add(
+        Fault(method="PUT", path="/manifests/", times=None, status=418, body=body)
+    )
+    state = tmp_path / "state"
+    for more in ([], ["--json"], ["--verbose"]):
+        done = run("copy", harbor.url, other_harbor.url, "--state", state, *more)
+        assert done.returncode == 1
+        shown = done.stdout + done.stderr
+        assert "?]0;owned?" in shown
+        assert shown.replace("\n", "").isprintable()
+        assert not re.search(r"(?m)^harbor-backup: Everything", shown)
+    for path in state.rglob("*.html"):
+        assert path.read_text().replace("\n", "").isprintable()
+
+
+def test_a_login_that_a_server_sends_back_is_nowhere(harbor, other_harbor, filled, tmp_path):
+    sent = base64.b64encode(f"{harbor.user}:{harbor.password}".encode()).decode()
+    body = json.dumps({"errors": [{"code": "X", "message": f"Basic {sent} {harbor.password}"}]})
+    harbor.faults.add(Fault(path="/projects/alpha/repositories", times=None, status=400, body=body))
+    state = tmp_path / "state"
+    done = run("copy", harbor.url, other_harbor.url, "--state", state, "--verbose", "--json")
+    assert done.returncode == 1
+    texts = [p.read_text() for p in state.rglob("*") if p.suffix in (".json", ".html")]
+    for text in (done.stdout, done.stderr, *texts):
+        assert sent not in text
+        assert harbor.password not in text
+    assert "Basic *** ***" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["admin:pw/Hush@h", "https://h/?password=Hush", "https://u:Hush"])
+def test_a_password_in_a_url_is_nowhere(login, harbor, url, tmp_path):
+    for arguments in (
+        ("inventory", url, "--output", tmp_path / "x"),
+        ("copy", harbor.url, url, "--state", tmp_path / "state", "--json"),
+        ("copy", url, harbor.url, "--state", tmp_path / "state", "--verbose"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert "Hush" not in done.stdout + done.stderr
+
+
+def test_no_answer(login, one_error):
+    code, message = one_error(f"http://127.0.0.1:{refused_port()}")
+    assert code == 3
+    assert "connection refused" in message
+
+
+def test_a_server_that_fails(filled, one_error):
+    filled.faults.add(Fault(status=503, times=None))
+    assert one_error(filled.url)[0] == 3
+
+
+def test_no_harbor_behind_the_url(plain_registry, login, one_error):
+    code, message = one_error(plain_registry.url)
+    assert code == 2
+    assert "there is no Harbor at " in message
+
+
+def test_wrong_password(filled, login, one_error):
+    login(password="not-it-9")
+    code, message = one_error(filled.url)
+    assert code == 2
+    assert "the login 'admin' was not accepted" in message
+    assert "not-it-9" not in message
+
+
+def test_the_report_says_why_nothing_was_backed_up(filled, other_harbor, login, tmp_path):
+    login(password="not-it-9")
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path)]) == 2
+    (report,) = (tmp_path / "reports").glob("*.json")
+    assert "was not accepted" in json.loads(report.read_text())["error"]
+
+
+def test_no_credentials(filled, monkeypatch, one_error):
+    monkeypatch.delenv("HARBOR_BACKUP_SOURCE_USER")
+    monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
+    code, message = one_error(filled.url)
+    assert code == 2
+    assert "no credentials were given. Give the name of a user or robot" in message
+
+
+def test_half_of_the_credentials(filled, monkeypatch, one_error):
+    monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
+    code, message = one_error(filled.url)
+    assert code == 2
+    assert "HARBOR_BACKUP_SOURCE_PASSWORD is not" in message
+
+
+def test_a_password_in_the_url(filled, one_error):
+    code, message = one_error(filled.url.replace("//", "//admin:Harbor12345@"))
+    assert code == 2
+    assert "leave the credentials out of the URL" in message
+    assert "Harbor12345" not in message
+
+
+def test_a_robot_that_does_not_see_all(filled, login, one_error, output):
+    name = filled.create_robot("narrow", ["alpha"])
+    login(name, "Robot-12345")
+    code, message = one_error(filled.url)
+    assert code == 2
+    assert "robot:list" in message
+    arguments = ["inventory", filled.url, "--output", str(output), "--project", "alpha"]
+    assert cli.main(arguments) == 0
+
+
+def test_a_mistyped_glob(filled, one_error):
+    code, message = one_error(filled.url, "--project", "alhpa*")
+    assert code == 2
+    assert "no project matches 'alhpa*'" in message
+
+
+def test_an_unhealthy_component(filled, one_error):
+    filled.state.set_unhealthy("registry", "no route to host")
+    code, message = one_error(filled.url)
+    assert code == 3
+    assert "registry: no route to host" in message
+
+
+def test_an_unhealthy_component_that_does_not_matter_is_a_warning(filled, output, capsys):
+    filled.state.set_unhealthy("jobservice", "no route to host")
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
+    assert "WARNING: Harbor's component jobservice is unhealthy" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written(filled, one_error, tmp_path):
+    (tmp_path / "file").write_text("")
+    output = str(tmp_path / "file" / "below")
+    code, message = one_error(filled.url, "--output", output)
+    assert code == 2
+    assert f"{output} cannot be written: " in message
+
+
+def test_a_disk_that_gets_full(filled, output, capsys, monkeypatch):
+    def full(stream, records):
+        list(records)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commands, "write_records", full)
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 1
+    assert f"{output} cannot be written: No space left" in capsys.readouterr().err
+    assert list(output.parent.glob("*inventory*")) == []
+
+
+def test_a_missing_ca_file(filled, one_error):
+    code, message = one_error(filled.url, "--ca-file", "/nowhere/ca.pem")
+    assert code == 2
+    assert "there is no file /nowhere/ca.pem" in message
+
+
+def test_json_wants_stdout_for_itself(filled, capsys):
+    assert cli.main(["inventory", filled.url, "--output", "-", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
+
+
+def test_source_and_destination_are_the_same(filled, tmp_path, capsys):
+    url = filled.url
+    assert cli.main(["copy", url, url + "/harbor/projects", "--state", str(tmp_path)]) == 2
+    assert "are the same registry" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_destination_that_does_not_answer(filled, tmp_path, capsys, no_waiting):
+    state = tmp_path / "state"
+    url = f"http://127.0.0.1:{refused_port()}"
+    assert cli.main(["copy", filled.url, url, "--state", str(state)]) == 3
+    assert url in capsys.readouterr().err
+    (report,) = (state / "reports").glob("*.json")
+    assert url in json.loads(report.read_text())["error"]
+    assert not list(state.rglob("snapshot.json"))
+
+
+def test_the_store_of_another_harbor(filled, other_harbor, tmp_path, capsys):
+    state = str(tmp_path / "state")
+    fill_small(other_harbor)
+    assert cli.main(["copy", other_harbor.url, filled.url, "--state", state]) == 0
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", state]) == 2
+    assert "use another one" in capsys.readouterr().err.lower()
+
+
+# -- TLS
+
+
+@pytest.fixture
+def tls_harbor(tmp_path: Path) -> Iterator[tuple[HarborDouble, Path]]:
+    """A Harbor with a certificate of its own CA, and the CA's file."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    paths = [tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    authority.cert_pem.write_to_path(paths[0])
+    for blob in certificate.cert_chain_pems:
+        blob.write_to_path(paths[1], append=True)
+    certificate.private_key_pem.write_to_path(paths[2])
+    with HarborDouble(certfile=paths[1], keyfile=paths[2]) as harbor:
+        fill_small(harbor)
+        yield harbor, paths[0]
+
+
+def test_a_certificate_that_does_not_verify(tls_harbor, login, one_error, output):
+    harbor, authority = tls_harbor
+    code, message = one_error(harbor.url)
+    assert code == 2
+    assert "certificate does not verify" in message
+    arguments = ["inventory", harbor.url, "--output", str(output)]
+    assert cli.main([*arguments, "--ca-file", str(authority)]) == 0
+
+
+def test_insecure_warns_once(tls_harbor, login, output):
+    harbor, _ = tls_harbor
+    done = run("inventory", harbor.url, "--output", output, "--insecure", "--quiet")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "harbor-backup: warning: --insecure: nobody checks who the servers are\n"
+    )
+
+
+# -- for machines, and what is never shown
+
+
+def test_json_is_one_document(filled, other_harbor, tmp_path, output):
+    listed = run("inventory", filled.url, "--output", output, "--json")
+    document = json.loads(listed.stdout)
+    assert (listed.returncode, document["exit_code"], document["complete"]) == (0, 0, True)
+    assert document["projects"] == ["alpha", "beta", "library"]
+    assert document["counts"]["digests"] == 5
+    assert document["output"] == str(output)
+
+    other_harbor.create_project("alpha")
+    other_harbor.state.deny_push("alpha")
+    copied = run("copy", filled.url, other_harbor.url, "--state", tmp_path / "state", "--json")
+    document = json.loads(copied.stdout)
+    assert (copied.returncode, document["exit_code"], document["complete"]) == (1, 1, False)
+    assert document["failed"] == len(document["failures"]) == 2
+    assert document["copied"] + document["failed"] == sum(
+        document["counts"][role] for role in ("artifacts", "children", "attestations")
+    )
+    assert Path(document["report"].removeprefix("file://")).is_file()
+
+    broken = run("inventory", "http://127.0.0.1/x/y", "--output", output, "--json")
+    assert broken.returncode == 2
+    document = json.loads(broken.stdout)
+    assert document["exit_code"] == 2
+    assert document["error"] in broken.stderr
+
+
+def test_quiet_shows_the_result_only(filled, other_harbor, tmp_path, capsys):
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "s"), "--quiet"]
+    assert cli.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize("from_docker", [False, True], ids=["environment", "docker"])
+def test_no_secret_is_shown_or_kept(filled, other_harbor, monkeypatch, tmp_path, from_docker):
+    secret = "Xq7-unmistakable-Secret"
+    robot = filled.create_robot("all", secret=secret)
+    if from_docker:
+        encoded = base64.b64encode(f"{robot}:{secret}".encode()).decode()
+        folder = tmp_path / "docker"
+        folder.mkdir()
+        host = filled.url.partition("://")[2]
+        (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": encoded}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+        monkeypatch.delenv("HARBOR_BACKUP_SOURCE_USER")
+        monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
+    else:
+        monkeypatch.setenv("HARBOR_BACKUP_SOURCE_USER", robot)
+        monkeypatch.setenv("HARBOR_BACKUP_SOURCE_PASSWORD", secret)
+    filled.faults.add(Fault(method="GET", path="/blobs/", status=502))
+    filled.faults.add(Fault(method="GET", path="/manifests/", reset=True))
+    state = tmp_path / "state"
+    shown = ""
+    for project in ("alpha", "beta"):
+        done = run(
+            "copy", filled.url, other_harbor.url, "--state", state, "--verbose",
+            "--project", project,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        shown += done.stdout + done.stderr
+    wrong = run(
+        "inventory", filled.url, "--output", tmp_path / "x", "--verbose",
+        env=os.environ
+        | {"HARBOR_BACKUP_SOURCE_USER": robot, "HARBOR_BACKUP_SOURCE_PASSWORD": secret + "x"},
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    shown += wrong.stdout + wrong.stderr
+    kept = b"".join(
+        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for path in state.rglob("*")
+        if path.is_file()
+    )
+    assert "Trying again" in shown
+    for text in (secret, base64.b64encode(f"{robot}:{secret}".encode()).decode(), "Harbor12345"):
+        assert text not in shown
+        assert text.encode() not in kept
+    assert "Bearer " not in shown
+    assert "_state=" not in shown
+
+
+# -- a terminal
+
+
+def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor, tmp_path):
+    filled.generate(2, 4, 40)
+    filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        cwd=ROOT,
+        env=os.environ | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while block := os.read(ours, 4096):
+            shown += block
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert process.stdout
+    summary = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert summary.startswith(b"Everything is protected: 5 of 5 projects, ")
+    assert b"\x1b" not in summary
+    text = shown.decode()
+    lines = text.split("\n")
+    updates = [part for line in lines for part in line.split("\r\x1b[K")]
+    assert max(map(len, updates)) < 120
+    assert any(re.fullmatch(r"\[\d/5\] generated-0: \d+ of 20 manifests, .*", u) for u in updates)
+    # What stays on the screen: a line for each project.
+    stay = [line.rstrip("\r").split("\r\x1b[K")[-1] for line in lines]
+    assert [re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line] == [
+        "alpha", "beta", "generated-0", "generated-1", "library",
+    ]  # fmt: skip
+
+
+# -- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_path, number):
+    filled.generate(1, 4, 60)
+    slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.1))
+    state = tmp_path / "state"
+    arguments = ["copy", filled.url, other_harbor.url, "--state", state, "--json"]
+    process = start(*arguments)
+    wait_until(lambda: slow.hits > 30)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert document["exit_code"] == 130
+    assert document["interrupted"] is True
+    assert document["missing"] == ["library"]
+    assert any(
+        line.startswith("project generated-0: it was listed, but not copied")
+        for line in document["failures"]
+    )
+    assert "stopping; " in err
+    assert "Traceback" not in err
+    only(state / "snapshots", "*/partial.json")
+
+    filled.faults.clear()
+    done = run(*arguments)
+    assert done.returncode == 0
+    # Manifests that were there stay: two projects, and what was done of the third.
+    assert json.loads(done.stdout)["present"] > 2 + 5
+
+
+def test_a_second_one_at_once_says_which_run_is_on(filled, other_harbor, tmp_path, capsys):
+    slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
+    state = tmp_path / "state"
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state)]
+    first = start(*arguments)
+    wait_until(lambda: slow.hits > 0)
+    assert cli.main(arguments) == 4
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"the run cli-\S+ on \S+, begun .* ago, writes to the same dest", message)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert cli.main(arguments) == 0
+
+
+def test_a_killed_one_keeps_no_other_from_running(filled, other_harbor, tmp_path):
+    slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
+    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    first = start(*arguments)
+    wait_until(lambda: slow.hits > 0)
+    first.kill()
+    first.communicate(timeout=30)
+    filled.faults.clear()
+    assert cli.main(arguments) == 0
+
+
+def test_stopped_while_the_report_is_written_it_says_what_is_kept(
+    filled, other_harbor, tmp_path, capsys, monkeypatch
+):
+    def stopped(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "finish_run", stopped)
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "s")]) == 130
+    shown = capsys.readouterr()
+    assert "What was copied stays copied" in shown.out
+    assert "nothing was changed" not in shown.err + shown.out
+
+
+def test_a_repository_that_cannot_be_listed_is_named_and_the_others_are_copied(
+    filled, other_harbor, tmp_path, capsys, no_waiting
+):
+    filled.push("alpha/bad", Image("bad"), "1.0")
+    for path in ("/projects/alpha/artifacts", "/alpha/repositories/bad/"):
+        filled.faults.add(Fault(path=path, status=500, times=None))
+    state = tmp_path / "state"
+    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(state)]) == 1
+    shown = capsys.readouterr()
+    assert "[1/3] FAILED repository alpha/bad: " in shown.err
+    assert "2 of 3 projects" in shown.out
+    assert other_harbor.state.artifact("alpha/app", "1.0")
+    page = only(state / "reports", "*.html").read_text()
+    assert "Repositories not listed whole" in page
+    output = tmp_path / "inventory.jsonl"
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 1
+    assert not output.exists()
+    assert "alpha/app" in output.with_name("inventory.jsonl.partial").read_text()
+    assert "NOT everything is listed: 2 of 3 projects" in capsys.readouterr().out
+
+
+def test_stopped_before_anything_was_begun(filled, output):
+    fault = filled.faults.add(Fault(path="/health", delay_seconds=0.7))
+    process = start("inventory", filled.url, "--output", output)
+    wait_until(lambda: fault.hits)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.endswith("harbor-backup: stopped; nothing was changed\n")
+    assert not output.exists()
+
+
+def test_a_second_signal_ends_it_at_once(filled, other_harbor, tmp_path):
+    fault = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=8))
+    process = start("copy", filled.url, other_harbor.url, "--state", tmp_path / "state")
+    wait_until(lambda: fault.hits)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert err.endswith("harbor-backup: stopped at once\n")
+    filled.faults.clear()
+
+
+def test_handlers_are_put_back(filled, output):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -1,0 +1,132 @@
+"""How long an answer is waited for: what comes slowly ends, what is read slowly does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_harbor.core.exceptions import HarborConnectionError, is_passing
+from airflow_provider_harbor.core.http.patience import FLOOR_BYTES_PER_SECOND
+from airflow_provider_harbor.core.http.transport import HttpSession
+from tests.hostile_server import Asked, HostileServer, Said
+
+TIMEOUT = 0.3
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def session(server: HostileServer, timeout_seconds: float = TIMEOUT) -> HttpSession:
+    return HttpSession(server.url, timeout_seconds=timeout_seconds, max_attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (HEAD, b"P"),
+        (CHUNKED, b"1\r\nP\r\n"),
+        (CHUNKED + b"5;x=", b"y"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 ", b"2"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 100000\r\n\r\n", b"P"),
+    ],
+    ids=["body", "chunks", "chunk", "line", "head", "status", "continue", "error"],
+)
+def test_an_answer_that_trickles_ends_soon(start: bytes, piece: bytes) -> None:
+    with HostileServer(lambda asked: server.trickle(start, piece, 0.04)) as server:
+        began = time.monotonic()
+        with pytest.raises(Exception, match=r"^GET http") as caught:
+            session(server).request("GET", "/x")
+        assert time.monotonic() - began < 20 * TIMEOUT
+    assert is_passing(caught.value)
+
+
+def test_a_redirect_whose_body_trickles_goes_on_soon() -> None:
+    start = b"HTTP/1.1 302 Found\r\nLocation: /end\r\nContent-Length: 100000\r\n\r\n"
+
+    def say(asked: Asked) -> Said:
+        return (200, {}, "end") if asked.path == "/end" else server.trickle(start, b"P", 0.04)
+
+    with HostileServer(say) as server:
+        began = time.monotonic()
+        assert session(server).request("GET", "/x").text == "end"
+        assert time.monotonic() - began < 20 * TIMEOUT
+
+
+def test_a_small_answer_ends_in_all_even_if_it_comes_faster_than_it_must() -> None:
+    piece = b"x" * FLOOR_BYTES_PER_SECOND  # each 20 ms
+    with HostileServer(lambda asked: server.trickle(HEAD, piece, 0.02)) as server:
+        began = time.monotonic()
+        with pytest.raises(HarborConnectionError, match=r"too slowly|in time"):
+            session(server).request("GET", "/x", limit_bytes=10**9)
+        assert time.monotonic() - began < 20 * TIMEOUT
+
+
+@pytest.mark.parametrize(("piece", "attempts"), [(b"P", 4), (b"x" * FLOOR_BYTES_PER_SECOND, 2)])
+def test_what_comes_slowly_is_not_tried_again_for_ever(piece: bytes, attempts: int) -> None:
+    with HostileServer(lambda asked: server.trickle(HEAD, piece, 0.02)) as server:
+        patient = HttpSession(server.url, timeout_seconds=TIMEOUT, sleep=lambda seconds: None)
+        began = time.monotonic()
+        with pytest.raises(HarborConnectionError, match=r"too slowly|in time"):
+            patient.request("GET", "/x", limit_bytes=10**9)
+        assert time.monotonic() - began < 30 * TIMEOUT
+    assert len(server.asked) <= attempts
+
+
+def test_a_blob_that_begins_to_trickle_ends_and_it_is_known_how_much_came() -> None:
+    start = HEAD + b"x" * 1_000_000
+    with HostileServer(lambda asked: server.trickle(start, b"P", 0.04)) as server:
+        began = time.monotonic()
+        with (
+            session(server).open("/x") as stream,
+            pytest.raises(HarborConnectionError, match=r"too slowly|in time") as caught,
+        ):
+            for _ in stream.blocks(1000):
+                pass
+        assert time.monotonic() - began < 20 * TIMEOUT
+    assert caught.value.received_bytes == 1_000_000
+
+
+def test_a_slow_blob_that_comes_steadily_is_waited_for() -> None:
+    def steadily(asked: Asked) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n"
+        for _ in range(20):
+            server.is_stopped.wait(0.1)
+            yield b"x" * 1000
+
+    with HostileServer(steadily) as server, session(server, 1.5).open("/x") as stream:
+        assert sum(map(len, stream.blocks())) == 20_000
+
+
+def test_a_blob_is_read_as_slowly_as_its_destination_takes_it() -> None:
+    body = b"x" * 3_000_000
+    with (
+        HostileServer(lambda asked: (200, {}, body)) as server,
+        session(server, 0.5).open("/x") as stream,
+    ):
+        received = 0
+        for number, block in enumerate(stream.blocks(100_000)):
+            received += len(block)
+            if number < 2:
+                time.sleep(0.6)  # longer than anything is waited for
+    assert received == len(body)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000]
+)
+def test_a_head_without_an_end_ends(piece: bytes) -> None:
+    with (
+        HostileServer(lambda asked: server.trickle(piece, piece, 0)) as server,
+        pytest.raises(HarborConnectionError, match="is not HTTP"),
+    ):
+        session(server, 5).request("GET", "/x")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 86_401])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout_seconds"):
+        HttpSession("http://127.0.0.1:9", timeout_seconds=seconds)

@@ -1,0 +1,83 @@
+"""The rooms of the core are the truth: each imports only those above it, and says what is in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_harbor.core as core
+
+DIRECTORY = Path(core.__file__).parent
+PREFIX = "airflow_provider_harbor.core."
+
+
+def levels() -> list[set[str]]:
+    """Return what is on each line of the map, the highest first."""
+    lines = (core.__doc__ or "").split("\n\n")[2].splitlines()
+    return [set(line[:38].replace(",", " ").split()) for line in lines]
+
+
+def room_of(module: Path) -> str:
+    return module.relative_to(DIRECTORY).parts[0].removesuffix(".py")
+
+
+def imported(module: Path) -> set[str]:
+    """Return the rooms (or modules of the first line) that a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names.add(f"{node.module}.")
+            names |= {f"{node.module}.{alias.name}." for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {f"{alias.name}." for alias in node.names}
+    return {
+        name.removeprefix(PREFIX).split(".")[0] for name in names if name.startswith(PREFIX)
+    } - {""}
+
+
+def modules() -> list[Path]:
+    return [path for path in DIRECTORY.rglob("*.py") if path != DIRECTORY / "__init__.py"]
+
+
+ROOMS = sorted(path.parent.name for path in DIRECTORY.glob("*/__init__.py"))
+
+
+def test_the_map_names_everything_once() -> None:
+    named = [name for level in levels() for name in level]
+    assert sorted(named) == sorted({room_of(module) for module in modules()})
+
+
+def test_no_room_imports_one_below_it() -> None:
+    depth = {name: number for number, level in enumerate(levels()) for name in level}
+    downward = {
+        f"{module.relative_to(DIRECTORY)} imports {room}"
+        for module in modules()
+        for room in imported(module)
+        if depth[room] > depth[room_of(module)]
+    }
+    assert not downward
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_door_of_a_room_names_what_is_in_it(room: str) -> None:
+    door = ast.get_docstring(ast.parse((DIRECTORY / room / "__init__.py").read_text())) or ""
+    named = re.findall(r"^(?: {4})?(\w+(?:, \w+)*) {2,}", door, re.MULTILINE)
+    listed = [name for line in named for name in line.split(", ")]
+    there = [path.stem for path in (DIRECTORY / room).glob("*.py") if path.stem[:2] != "__"]
+    assert sorted(listed) == sorted(there)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    paths = {
+        PREFIX + ".".join(module.relative_to(DIRECTORY).with_suffix("").parts): module
+        for module in modules()
+    }
+    imports = {
+        name: {other for other in paths if re.search(rf"\b{re.escape(other)}\b", path.read_text())}
+        for name, path in paths.items()
+    }
+    circles = {(a, b) for a, used in imports.items() for b in used if a != b and a in imports[b]}
+    assert not circles
