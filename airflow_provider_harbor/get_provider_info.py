@@ -80,13 +80,14 @@ _CONFIG: dict[str, Any] = {
         "options": {
             "store": {
                 "description": (
-                    "Where inventories, reports and snapshots are kept: a directory, or a URL that "
-                    "fsspec knows. All workers must reach the same place, so set this as soon as "
-                    "there is more than one machine.\n"
+                    "Where backups are kept: a directory, or s3://bucket/prefix, gs://..., "
+                    "az://...; s3://conn_id@bucket/prefix takes credentials from a connection. All "
+                    "workers must reach the same place, so set this as soon as there is more than "
+                    "one machine.\n"
                 ),
                 "version_added": "0.1.0",
                 "type": "string",
-                "example": "s3://backup/harbor",
+                "example": "s3://backups@bucket/harbor",
                 "default": "{AIRFLOW_HOME}/harbor-backup",
             },
         },

@@ -1,15 +1,17 @@
 """Back up a Harbor, every night.
 
-1. **check**: is Harbor there and healthy, are both logins accepted?
+1. **check**: is Harbor there and healthy, is the login accepted, can the store be written?
 2. **projects**: list the projects; the login must see as many as Harbor has.
 3. **backup**, once for each project and named by it:
-   **inventory** lists every digest into the store, **copy** copies what the destination lacks.
+   **inventory** lists every digest, **copy** copies into the store what is new.
 4. **snapshot**: write the report. It is green only when everything is protected; its log, and
    `reports/` in the store, say what is not, and why.
 
 **To run one project again**: open its red `backup.inventory` (or, where that one is green, its red
 `backup.copy`), choose **Clear**, leave **Downstream** on, and confirm. The project's tasks and
 `snapshot` run again, and nothing else.
+
+**To get something back**: trigger `harbor_restore`.
 
 **To look before it copies**: trigger it with **Dry run**. Inventories and plans are written into
 the store, nothing is copied, and `snapshot` ends as skipped.
@@ -32,7 +34,7 @@ from airflow_provider_harbor.operators.harbor import (
 )
 
 SOURCE = "harbor_default"  # the connection of the Harbor to back up
-DESTINATION = "harbor_destination"  # the connection of the registry to copy to
+MIRROR = None  # the connection of a registry to copy to, in place of the store
 SCHEDULE = "30 3 * * *"
 TIME_ZONE = "UTC"
 # How much load Harbor gets: so many projects at once, each with `workers` artifacts at once.
@@ -40,7 +42,7 @@ PROJECTS_AT_ONCE = 4
 
 with DAG(
     "harbor_backup",
-    description="Copy all artifacts of a Harbor to another registry, and prove that all are there",
+    description="Keep all artifacts of a Harbor, every night, and prove that all are there",
     doc_md=__doc__,
     schedule=SCHEDULE,
     start_date=pendulum.datetime(2025, 1, 1, tz=TIME_ZONE),
@@ -48,6 +50,13 @@ with DAG(
     max_active_runs=1,
     tags=["harbor", "backup"],
     params={
+        "source": Param(
+            SOURCE,
+            type="string",
+            minLength=1,
+            title="Source connection",
+            description_md="Id of the connection (type Harbor) of the Harbor to back up.",
+        ),
         "projects": Param(
             None,
             type=["null", "array"],
@@ -62,12 +71,12 @@ with DAG(
             title="Exclude",
             description_md="Names or globs such as `test-*` to leave out, whatever Projects says.",
         ),
-        "destination": Param(
-            DESTINATION,
-            type="string",
-            minLength=1,
-            title="Destination connection",
-            description_md="Id of the connection (type Harbor) of a Harbor or a plain registry.",
+        "mirror": Param(
+            MIRROR,
+            type=["null", "string"],
+            title="Mirror connection",
+            description_md="Id of the connection (type Harbor) of a Harbor or plain registry that "
+            "takes the content; empty to keep it in the store, which has every night.",
         ),
         "dry_run": Param(
             False,
@@ -88,7 +97,8 @@ with DAG(
             type="string",
             minLength=1,
             title="Store",
-            description_md="Directory or URL of inventories and reports; all workers need it.",
+            description_md="Directory or URL of the backups; all workers need it. Each Harbor has "
+            "one of its own.",
         ),
     },
     default_args={
@@ -97,12 +107,12 @@ with DAG(
         "retry_delay": timedelta(minutes=5),
         # Only what may pass is tried again: a wrong password fails at once.
         "retry_policy": RETRY_POLICY,
-        "harbor_conn_id": SOURCE,
+        "harbor_conn_id": "{{ params.source }}",
     },
 ) as dag:
-    destination, dry_run, store = map(dag.param, ("destination", "dry_run", "store"))
+    mirror, dry_run, store = map(dag.param, ("mirror", "dry_run", "store"))
 
-    check = HarborHealthCheckOperator(task_id="check", destination_conn_id=destination)
+    check = HarborHealthCheckOperator(task_id="check", store=store, destination_conn_id=mirror)
 
     projects = HarborListProjectsOperator(
         task_id="projects", projects=dag.param("projects"), exclude=dag.param("exclude")
@@ -122,7 +132,7 @@ with DAG(
             task_id="copy",
             unit=unit,
             inventories=inventory.output,
-            destination_conn_id=destination,
+            destination_conn_id=mirror,
             store=store,
             workers=dag.param("workers"),
             plan_only=dry_run,
@@ -134,8 +144,9 @@ with DAG(
     snapshot = HarborSnapshotOperator(
         task_id="snapshot",
         units=projects.output,
+        projects=dag.param("projects"),
         status=check.output,
-        destination_conn_id=destination,
+        destination_conn_id=mirror,
         store=store,
         plan_only=dry_run,
         trigger_rule="all_done",

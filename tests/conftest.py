@@ -20,6 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_harbor.core.store.backup_store import BackupStore
     from tests.double import HarborDouble
+    from tests.s3_server import S3Server
 
 _HOME = tempfile.mkdtemp(prefix="harbor-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -44,7 +45,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name in _FOREIGN or name.startswith(("HARBOR_BACKUP_", "AIRFLOW_CONN_")):
+        if name in _FOREIGN or name.startswith(("HARBOR_BACKUP_", "AIRFLOW_CONN_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-config"))
 
@@ -93,6 +94,26 @@ def store(tmp_path: Path) -> BackupStore:
     from airflow_provider_harbor.core.store.backup_store import BackupStore
 
     return BackupStore(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server of S3, one for all tests: each makes its own bucket."""
+    from tests.s3_server import running_s3_server
+
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["directory", "s3"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> BackupStore:
+    """An empty backup store, in a directory and on S3."""
+    from airflow_provider_harbor.core.store.backup_store import BackupStore
+
+    if request.param == "directory":
+        return BackupStore(tmp_path / "store")
+    server: S3Server = request.getfixturevalue("s3")
+    return BackupStore(f"s3://{server.new_bucket()}/a/prefix", **server.options)
 
 
 @pytest.fixture

@@ -19,13 +19,16 @@
         DigestMismatchError    content that is not what its digest says                  try again
         WrongSizeError         content whose size is not what its manifest says          permanent
         MissingContentError    listed, but the server has lost it                        permanent
+        DamagedContentError    in the store, but not what its name says                  permanent
       NotTriedError            given up, since what it needs failed, or the run had to stop
+      StoreError               the backup store cannot be read or written               permanent
+        StoreUnreachableError  it does not answer                                        try again
       LeaseError               another run writes to the same place                      try again
       UnexpectedError          anything else that was raised: a defect of this program   permanent
       BackupIncompleteError    a run ended, and something is not protected               permanent
         BackupInterruptedError the same, for a reason that may pass                      try again
 
-Wrong arguments from code are `ValueError`; trouble of the store stays the `OSError` it is.
+Wrong arguments from code are `ValueError`; a file that is not there is a `FileNotFoundError`.
 Callers read fields, never messages. No message or field ever holds a credential.
 """
 
@@ -299,20 +302,71 @@ class MissingContentError(IntegrityError):
 
     Attributes:
         digest: What is missing.
-        where: The repository that should have it.
+        where: The repository or store that should have it.
+    """
+
+    def __init__(
+        self,
+        digest: str,
+        where: str,
+        what: str = "the registry's storage does not have it any more. Push the artifact again, or "
+        "delete it",
+    ) -> None:
+        self.digest = digest
+        self.where = where
+        super().__init__(f"{where} lists {digest}, but {what}")
+
+
+class DamagedContentError(IntegrityError):
+    """Content of a store that is not what its name says.
+
+    Attributes:
+        digest: What it should be.
+        where: The file, as a URL without credentials.
     """
 
     def __init__(self, digest: str, where: str) -> None:
         self.digest = digest
         self.where = where
         super().__init__(
-            f"{where} lists {digest}, but the registry's storage does not have it any more. "
-            "Push the artifact again, or delete it"
+            f"{where} is damaged: it is not what its name says. All nights share this file, so get "
+            "the artifact from Harbor itself, or from a mirror of it"
         )
 
 
 class NotTriedError(HarborBackupError):
     """Given up: what it needs could not be copied, or the run had to stop."""
+
+
+class StoreReason(str, enum.Enum):
+    """Why a store cannot be used."""
+
+    MISSING = "missing"
+    DENIED = "denied"
+    FULL = "full"
+    UNREACHABLE = "unreachable"
+    OTHER = "other"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class StoreError(HarborBackupError):
+    """The backup store cannot be read or written.
+
+    Attributes:
+        reason: Why, see `StoreReason`.
+        where: What was to be read or written, as a URL without credentials.
+    """
+
+    def __init__(self, reason: StoreReason, what: str, *, where: str) -> None:
+        self.reason = reason
+        self.where = where
+        super().__init__(f"{where}: {what}")
+
+
+class StoreUnreachableError(StoreError):
+    """The storage does not answer, or fails: that may pass."""
 
 
 class LeaseError(HarborBackupError):
@@ -373,6 +427,7 @@ PASSING_ERRORS: tuple[type[HarborBackupError], ...] = (
     UnsettledHarborError,
     UnhealthyHarborError,
     DigestMismatchError,
+    StoreUnreachableError,
     LeaseError,
     BackupInterruptedError,
 )

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+
+class _Entry:
+    """A lock, and how many have or want it."""
+
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
 
 
 class KeyedLocks:
-    """Locks that come into being with the first use of their key."""
+    """Locks that are there as long as somebody has or wants them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._locks: dict[Hashable, threading.Lock] = defaultdict(threading.Lock)
+        self._entries: dict[Hashable, _Entry] = {}
 
-    def __getitem__(self, key: Hashable) -> threading.Lock:
+    @contextmanager
+    def holding(self, key: Hashable) -> Iterator[None]:
+        """Have a key for oneself until the block ends."""
         with self._lock:
-            return self._locks[key]
+            entry = self._entries.setdefault(key, _Entry())
+            entry.users += 1
+        try:
+            with entry.lock:
+                yield
+        finally:
+            with self._lock:
+                entry.users -= 1
+                if not entry.users:
+                    del self._entries[key]

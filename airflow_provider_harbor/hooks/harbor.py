@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,9 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_harbor.core.copy.destination import (
-    Destination,
-    PlainDestination,
-    open_destination,
-)
+from airflow_provider_harbor.core.copy.opening import open_registry
+from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
+from airflow_provider_harbor.core.copy.registry_places import RegistryPlace, RegistrySource
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
@@ -61,7 +59,7 @@ class HarborHook(BaseHook):
         names = [project.name for project in HarborHook().iter_projects() if project.public]
 
     A plain registry (distribution API without Harbor), as the destination of a backup, takes a
-    connection of the same type; ``get_registry`` and ``get_destination`` work with both.
+    connection of the same type; ``get_registry`` and ``get_place`` work with both.
 
     The connection: *host* is a name or a URL; *schema* is ``https`` (the default) or ``http``
     where the host names none; *port* may be empty or 0; *login* and *password* are a user's or a
@@ -115,12 +113,19 @@ class HarborHook(BaseHook):
         """
         return RegistryClient(self.url, **self._login())
 
-    def get_destination(self) -> Destination:
+    def get_source(self, rename: Callable[[str], str] = lambda name: name) -> RegistrySource:
+        """Return the server as a source to copy from. The caller closes it.
+
+        :param rename: Returns what a repository is called there; by default as everywhere.
+        """
+        return RegistrySource(self.get_registry(), rename=rename)
+
+    def get_place(self) -> RegistryPlace:
         """Return the server as a place to copy to, after finding out whether it is a Harbor.
 
         The caller closes it.
         """
-        return open_destination(self.url, **self._login())
+        return open_registry(self.url, **self._login())
 
     @functools.cached_property
     def _client(self) -> HarborClient:
@@ -206,8 +211,8 @@ class HarborHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, and what can be done with it: the Test button."""
         try:
-            with closing(self.get_destination()) as server:
-                if isinstance(server, PlainDestination):
+            with closing(self.get_place()) as server:
+                if isinstance(server, PlainRegistryPlace):
                     return True, f"{self.url} is a plain registry (distribution API): a destination"
             status = self.check(require_healthy=False)
             seen = sum(1 for _ in self.iter_projects())

@@ -12,8 +12,8 @@ through the store, which all workers must reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import (
@@ -27,6 +27,8 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_harbor.core.copy.failures import PASSING_REASONS
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import (
     PASSING_ERRORS,
     BackupIncompleteError,
@@ -38,9 +40,11 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
+from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
     Heartbeat,
@@ -52,6 +56,7 @@ from airflow_provider_harbor.operators.units import (
     leaving_the_reason,
     make_units,
     raise_if_incomplete,
+    run_name,
 )
 
 if TYPE_CHECKING:
@@ -72,9 +77,14 @@ _NO_INVENTORY = (
 )
 
 
-def open_store(url: str | None) -> BackupStore:
-    """Return the store at a directory or URL; by default the one of ``[harbor] store``."""
-    return BackupStore(url or conf.get_mandatory_value("harbor", "store"))
+@contextmanager
+def _open_place(conn_id: str | None, store: BackupStore) -> Iterator[Place]:
+    """Open where the content goes: a registry, or without a connection the store."""
+    if not conn_id:
+        yield StorePlace(store)
+        return
+    with closing(HarborHook(conn_id).get_place()) as place:
+        yield place
 
 
 def _url_of(conn_id: str) -> str:
@@ -91,7 +101,7 @@ def _errors_of_gaps(
     """Return an error for each project of which some repositories could not be listed."""
     errors: dict[str, Exception] = {}
     for project in (ref["project"] for ref in refs if ref["gaps"]):
-        left = Results(store, run).find(project)
+        left = Results(store.results, run).find(project)
         gaps = left.gaps if left else ()
         kind = BackupIncompleteError
         if any(gap.reason in PASSING_REASONS for gap in gaps):
@@ -105,28 +115,38 @@ def _errors_of_gaps(
 
 
 class HarborHealthCheckOperator(BaseOperator):
-    """Make sure that Harbor is there, is healthy and accepts the login; the destination, too.
+    """Make sure that Harbor is there, is healthy and accepts the login, and where it is copied to.
 
     Returns what was found, without credentials: version, state of each component, counts.
 
     :param harbor_conn_id: Connection of the Harbor to back up.
-    :param destination_conn_id: Connection of the destination; None to look at Harbor only.
+    :param store: Directory or URL of the store; by default ``[harbor] store``. It has to be this
+        Harbor's, and it has to be possible to write there.
+    :param destination_conn_id: Connection of a registry that takes the content; None where the
+        store does.
     :param require_healthy: Whether an unhealthy component of Harbor is an error.
     """
 
-    template_fields: Sequence[str] = ("harbor_conn_id", "destination_conn_id", "require_healthy")
+    template_fields: Sequence[str] = (
+        "harbor_conn_id",
+        "store",
+        "destination_conn_id",
+        "require_healthy",
+    )
     ui_color = "#d9f0e3"
 
     def __init__(
         self,
         *,
         harbor_conn_id: str = HarborHook.default_conn_name,
+        store: str | None = None,
         destination_conn_id: str | None = None,
         require_healthy: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.harbor_conn_id = harbor_conn_id
+        self.store = store
         self.destination_conn_id = destination_conn_id
         self.require_healthy = require_healthy
 
@@ -140,13 +160,18 @@ class HarborHealthCheckOperator(BaseOperator):
         with closing(hook.get_conn()) as client:
             status = hook.check(require_healthy=as_flag(self.require_healthy))
             self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
-            found = status.to_json()
-            if self.destination_conn_id:
-                with closing(HarborHook(self.destination_conn_id).get_destination()) as destination:
-                    destination.require_other(client)
-                    found["destination"] = {"url": destination.url, "kind": destination.kind}
-                self.log.info("The destination %s is a %s", destination.url, destination.kind)
-        return found
+            store = open_store(self.store)
+            store.open_for(client.url)
+            store.check()
+            self.log.info("The store %s can be written", store.url)
+            with _open_place(self.destination_conn_id, store) as place:
+                place.require_other(client)
+                self.log.info("The content goes to the %s %s", place.kind, place.url)
+                return {
+                    **status.to_json(),
+                    "store": store.url,
+                    "destination": {"url": place.url, "kind": place.kind},
+                }
 
 
 class HarborListProjectsOperator(BaseOperator):
@@ -223,7 +248,7 @@ class HarborInventoryOperator(BaseOperator):
         hook = HarborHook(self.harbor_conn_id)
         store = open_store(self.store)
         store.open_for(hook.url)
-        run, tell = context["run_id"], Heartbeat(self.log)
+        run, tell = run_name(context), Heartbeat(self.log)
         with closing(hook.get_conn()) as client:
             refs, errors = do_each(
                 self.unit["projects"],
@@ -237,7 +262,7 @@ class HarborInventoryOperator(BaseOperator):
 
 
 class HarborCopyOperator(BaseOperator):
-    """Copy all that the projects of a unit hold, and the destination does not.
+    """Copy all that the projects of a unit hold into the store, or to another registry.
 
     Returns the counts of each project. One artifact or project that fails does not stop the others;
     then the task fails at its end, and is tried again if that may help. What was copied stays
@@ -248,7 +273,8 @@ class HarborCopyOperator(BaseOperator):
 
     :param unit: What to copy.
     :param inventories: What ``HarborInventoryOperator`` returned for the unit.
-    :param destination_conn_id: Connection of the destination, a Harbor or a plain registry.
+    :param destination_conn_id: Connection of a Harbor or plain registry that takes the content;
+        None to keep it in the store.
     :param harbor_conn_id: Connection of the Harbor to back up.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
     :param workers: How many artifacts of a project are copied at once.
@@ -271,7 +297,7 @@ class HarborCopyOperator(BaseOperator):
         *,
         unit: dict[str, Any],
         inventories: list[dict[str, Any]] | None,
-        destination_conn_id: str,
+        destination_conn_id: str | None = None,
         harbor_conn_id: str = HarborHook.default_conn_name,
         store: str | None = None,
         workers: int = 8,
@@ -289,27 +315,25 @@ class HarborCopyOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Copy each project of the unit, and return how it ended."""
-        run = context["run_id"]
+        run = run_name(context)
         refs = {ref["project"]: InventoryRef.from_json(ref) for ref in self.inventories or ()}
         hook, store = HarborHook(self.harbor_conn_id), open_store(self.store)
-        try:
-            destination = HarborHook(self.destination_conn_id).get_destination()
-        except HarborBackupError as err:
-            self._leave_results(store, run, refs.values(), err)
-            raise
-        with (
-            closing(destination),
-            closing(hook.get_conn()) as client,
-            closing(hook.get_registry()) as registry,
-        ):
+        with ExitStack() as opened:
+            try:
+                place = opened.enter_context(_open_place(self.destination_conn_id, store))
+            except HarborBackupError as err:
+                self._leave_results(store, run, refs.values(), err)
+                raise
+            client = opened.enter_context(closing(hook.get_conn()))
+            source = opened.enter_context(closing(hook.get_source()))
 
             def copy(project: str) -> dict[str, Any]:
                 if project not in refs:
                     raise BackupIncompleteError(_NO_INVENTORY.format(project), [])
                 result = copy_project(
                     client,
-                    registry,
-                    destination,
+                    source,
+                    place,
                     store,
                     run,
                     refs[project],
@@ -335,7 +359,7 @@ class HarborCopyOperator(BaseOperator):
     ) -> None:
         """Let the report say why nothing was copied: the destination could not be reached."""
         for ref in refs:
-            left = Results(store, run).find(ref.project)
+            left = Results(store.results, run).find(ref.project)
             result = ProjectResult(
                 project=ref.project,
                 run=run,
@@ -345,7 +369,7 @@ class HarborCopyOperator(BaseOperator):
                 dry_run=as_flag(self.plan_only),
                 harbor_url=HarborHook(self.harbor_conn_id).url,
             )
-            Results(store, run).keep(result)
+            Results(store.results, run).keep(result)
 
 
 class HarborSnapshotOperator(BaseOperator):
@@ -357,7 +381,9 @@ class HarborSnapshotOperator(BaseOperator):
     dry run ends it as skipped, with a report and without snapshot and event.
 
     :param units: What ``HarborListProjectsOperator`` returned.
-    :param destination_conn_id: Connection of the destination.
+    :param projects: What that was limited to: the snapshot says so.
+    :param destination_conn_id: Connection of the registry that took the content; None where the
+        store did.
     :param harbor_conn_id: Connection of the Harbor that was backed up.
     :param status: What ``HarborHealthCheckOperator`` returned, for the report.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
@@ -366,6 +392,7 @@ class HarborSnapshotOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "units",
+        "projects",
         "destination_conn_id",
         "harbor_conn_id",
         "status",
@@ -378,7 +405,8 @@ class HarborSnapshotOperator(BaseOperator):
         self,
         *,
         units: list[dict[str, Any]] | None,
-        destination_conn_id: str,
+        projects: Sequence[str] | None = None,
+        destination_conn_id: str | None = None,
         harbor_conn_id: str = HarborHook.default_conn_name,
         status: dict[str, Any] | None = None,
         store: str | None = None,
@@ -387,6 +415,7 @@ class HarborSnapshotOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.units = units
+        self.projects = projects
         self.destination_conn_id = destination_conn_id
         self.harbor_conn_id = harbor_conn_id
         self.status = status
@@ -396,23 +425,24 @@ class HarborSnapshotOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report and snapshot, and return a summary."""
         error = "" if self.units is not None else self._reason(context)
-        store, plan_only = open_store(self.store), as_flag(self.plan_only)
+        store, plan_only, run = open_store(self.store), as_flag(self.plan_only), run_name(context)
         report = finish_run(
             store,
-            context["run_id"],
+            run,
             [project for unit in self.units or () for project in unit["projects"]],
             harbor_url=_url_of(self.harbor_conn_id),
             harbor_version=(self.status or {}).get("harbor_version", ""),
-            destination=_url_of(self.destination_conn_id),
+            destination=_url_of(self.destination_conn_id)
+            if self.destination_conn_id
+            else store.url,
             # Not `start_date`, which Airflow sets anew when a task of the run is cleared.
             started_at=context["dag_run"].run_after,
+            limited_to=as_patterns(self.projects),
             dry_run=plan_only,
             error=error,
         )
         self.log.info("%s", report.to_text(with_failures=False))
-        self.log.info(
-            "The report is %s/reports/%s.html", store.url, store.run_key(context["run_id"])
-        )
+        self.log.info("The report is %s", store.files.url_of(layout.report(run, "html")))
         # Results of an earlier try may be whole although this one failed: that is no green end.
         if failures := report.failures() or self._failed_tasks(context):
             raise BackupIncompleteError(report.summary_line(), failures)

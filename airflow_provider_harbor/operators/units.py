@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timezone
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.copy.failures import PASSING_REASONS
@@ -125,6 +126,18 @@ def raise_if_incomplete(result: ProjectResult) -> None:
 def describe(result: ProjectResult) -> str:
     """Return how a project ended as a line for the log."""
     return f"{result.project}: {result.outcome}" + ("" if result.copy else "; nothing copied")
+
+
+def run_name(context: Mapping[str, Any]) -> str:
+    """Return the name of a run for its files: it begins with the time, so that names sort.
+
+    The same for all tasks of a run, also when they are cleared; not the same for two DAGs.
+
+    :param context: The task's context.
+    """
+    run = context["dag_run"]
+    moment = run.run_after.astimezone(timezone.utc)
+    return f"{moment:%Y-%m-%dT%H-%M-%SZ}.{run.dag_id}.{run.run_id}"
 
 
 @contextmanager

@@ -11,11 +11,10 @@ from typing import Any
 
 import requests
 
-from airflow_provider_harbor.core.copy.destination import (
-    Destination,
-    HarborDestination,
-    PlainDestination,
-)
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
+from airflow_provider_harbor.core.copy.registry_places import HarborPlace, RegistrySource
+from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.check import list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
@@ -107,14 +106,19 @@ class Backup:
         self.store_path = store
         self._nights = itertools.count(1)
 
-    def run(self, destination: Destination, **options: Any) -> RunReport:
+    @property
+    def itself(self) -> StorePlace:
+        """The store as the place that takes the content."""
+        return StorePlace(self.store)
+
+    def run(self, destination: Place, **options: Any) -> RunReport:
         """Back up all projects, and conclude the run."""
         run = f"night-{next(self._nights)}"
         with self.lease(destination, run) as lease:
             return self._run(destination, run, lease=lease, **options)
 
     @contextmanager
-    def lease(self, destination: Destination, run: str) -> Iterator[Lease]:
+    def lease(self, destination: Place, run: str) -> Iterator[Lease]:
         """Hold the lease as the command line does: it is given back whatever happens."""
         lease = self.store.lease(destination.url, run, is_process=True)
         try:
@@ -123,7 +127,7 @@ class Backup:
         finally:
             lease.release()
 
-    def _run(self, destination: Destination, run: str, **options: Any) -> RunReport:
+    def _run(self, destination: Place, run: str, **options: Any) -> RunReport:
         started_at = datetime.now(timezone.utc)
         names = [project.name for project in list_projects(self.client)]
         for name in names:
@@ -142,20 +146,23 @@ class Backup:
             dry_run=options.get("dry_run", False),
         )
 
-    def copy(self, destination: Destination, run: str, ref: Any, **options: Any) -> ProjectResult:
-        return copy_project(
-            self.client, self.registry, destination, self.store, run, ref, **options
-        )
+    def copy(self, destination: Place, run: str, ref: Any, **options: Any) -> ProjectResult:
+        source = RegistrySource(self.registry)
+        return copy_project(self.client, source, destination, self.store, run, ref, **options)
 
     def records(self, report: RunReport) -> list[Record]:
         """Return all that the inventories of a run list."""
         refs = [result.inventory for result in report.projects if result.inventory]
-        return [record for ref in refs for record in self.store.iter_inventory(ref)]
+        return [
+            record
+            for ref in refs
+            for record in self.store.inventories.iter_records(ref.project, ref.sha256)
+        ]
 
 
-def reach(target: HarborDouble | PlainRegistry, **options: Any) -> Destination:
+def reach(target: HarborDouble | PlainRegistry, **options: Any) -> Place:
     """Open a double or a plain registry as a destination."""
     if isinstance(target, PlainRegistry):
         client = RegistryClient(target.url, session=fast_session(target.url))
-        return PlainDestination(client, **options)
-    return HarborDestination(login(target), registry_login(target))
+        return PlainRegistryPlace(client, **options)
+    return HarborPlace(login(target), registry_login(target))

@@ -243,7 +243,7 @@ def test_button_on_something_else(connect: Connect) -> None:
 
 def test_button_never_raises(harbor: HarborDouble, connect: Connect) -> None:
     class Broken(HarborHook):
-        def get_destination(self) -> Any:
+        def get_place(self) -> Any:
             raise RuntimeError("of Airflow's, with a secret in it")
 
     assert Broken(connect("some_harbor", harbor)).test_connection() == (

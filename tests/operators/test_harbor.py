@@ -25,7 +25,6 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.operators.harbor import (
     RETRY_POLICY,
     HarborCopyOperator,
@@ -38,6 +37,8 @@ from tests.double import Fault, HarborDouble, Image, multi_arch
 
 Connect = Callable[..., str]
 RUN = "scheduled__2026-01-02T03:04:05+00:00"
+# What the run is called in the store: its time, its DAG, its id.
+NAME = f"2026-01-02T03-04-05Z.backup.{RUN}"
 WHOLE = Asset("whole")
 
 
@@ -56,7 +57,11 @@ class Task:
             "ti": SimpleNamespace(
                 xcom_push=self._push, get_task_states=lambda **query: {self.run: self.states}
             ),
-            "dag_run": SimpleNamespace(dag_id="backup", run_after=datetime.now(timezone.utc)),
+            "dag_run": SimpleNamespace(
+                dag_id="backup",
+                run_id=self.run,
+                run_after=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+            ),
             "outlet_events": self.events,
         }
         return operator.execute(context)
@@ -207,7 +212,7 @@ def test_a_login_that_does_not_see_all(filled: HarborDouble, connect: Connect, t
 
 def test_inventory_is_in_the_store(filled: HarborDouble, store: BackupStore, task: Task) -> None:
     (ref,) = task.execute(inventory(store, "team-b"))
-    records = list(store.iter_inventory(InventoryRef.from_json(ref)))
+    records = list(store.inventories.iter_records(ref["project"], ref["sha256"]))
 
     assert ref["project"] == "team-b"
     assert ref["counts"]["artifacts"] == 1
@@ -238,7 +243,7 @@ def test_inventory_of_a_project_that_is_gone(
     with pytest.raises((HarborAuthError, HarborNotFoundError), match="gone"):
         task.execute(inventory(store, "gone"))
 
-    result = Results(store, RUN).find("gone")
+    result = Results(store.results, NAME).find("gone")
     assert result is not None
     assert "gone" in result.error
 
@@ -293,7 +298,7 @@ def test_a_repository_that_could_not_be_listed_is_not_forgotten_when_only_the_co
     for _ in range(2):
         (result,) = task.execute(copy(store, refs, "team-a"))
         assert not result["ok"]
-    left = Results(store, RUN).find("team-a")
+    left = Results(store.results, NAME).find("team-a")
     assert left
     assert [gap.repository for gap in left.gaps] == ["team-a/bad"]
 
@@ -374,7 +379,7 @@ def test_one_project_of_a_unit_was_not_listed(
     with pytest.raises(BackupIncompleteError, match="project team-a\n"):
         task.execute(copy(store, refs, "team-a", "team-b"))
 
-    result = Results(store, RUN).find("team-b")
+    result = Results(store.results, NAME).find("team-b")
     assert result is not None
     assert result.ok
 
@@ -387,7 +392,7 @@ def test_copy_without_a_destination(
     with pytest.raises(HarborConnectionError):
         task.execute(copy(store, refs, "team-b"))
 
-    result = Results(store, RUN).find("team-b")
+    result = Results(store.results, NAME).find("team-b")
     assert result is not None
     assert other_harbor.url in result.error
 

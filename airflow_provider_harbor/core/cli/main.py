@@ -1,6 +1,6 @@
 """The command `harbor-backup`, which works without Airflow: arguments, exit codes, signals.
 
-What the commands do is in `commands`.
+What each command does is in the module of its name.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.cli.commands import Outcome, run_copy, run_inventory
+from airflow_provider_harbor.core.cli import backup, inventory, ls, restore, snapshots
+from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
+from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console, ConsoleHandler
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
@@ -40,36 +42,14 @@ EXIT_INTERRUPTED = 130
 
 _LOOK_SECONDS = 0.2
 
-_DESCRIPTION = "Back up a Harbor registry by its own APIs, while it runs."
-_INVENTORY_EXAMPLES = """\
-  harbor-backup inventory https://harbor.example.com --output inventory.jsonl.gz
-  harbor-backup inventory harbor.example.com --output - --project library | jq -r .digest
-"""
-_COPY_EXAMPLES = """\
-  harbor-backup copy harbor.example.com mirror.example.com --state /var/lib/harbor-backup --dry-run
-  harbor-backup copy harbor.example.com mirror.example.com --state /var/lib/harbor-backup
-  harbor-backup copy harbor.example.com http://registry.example.com:5000 --state ./state \\
-      --project 'team-*' --exclude team-test
-"""
-_ENVIRONMENT = """\
-credentials:
-  HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD
-                        of the Harbor that is backed up
-  HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD
-                        of the registry that is copied to
-  Where they are not set, docker's configuration is asked, with its credential helpers
-  ($DOCKER_CONFIG/config.json, else ~/.docker/config.json): `docker login HOST` is enough.
-  The login must see all projects, as an administrator or a system robot does; else name them
-  with --project. REQUESTS_CA_BUNDLE, HTTPS_PROXY and NO_PROXY are followed.
+_DESCRIPTION = """\
+Back up a Harbor registry by its own APIs, while it runs, and get any of it back.
 
-exit codes:
-  0    everything that was asked for is listed, or protected (after --dry-run: is planned)
-  1    something is not; the messages and the report say what, why, and what to do
-  2    nothing was begun, and trying again will not help: arguments, a URL, a login, a certificate
-  3    nothing was begun, and trying again later may help: no answer, unhealthy, overloaded
-  4    nothing was begun, since another run writes to the same destination from the same store
-  130  stopped by Ctrl-C or SIGTERM; the same command goes on from there
+  harbor-backup backup URL STORE       every night
+  harbor-backup snapshots STORE        which nights there are
+  harbor-backup restore STORE URL      any of them, or a part of one
 """
+_COMMANDS = (backup, restore, snapshots, ls, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,137 +177,15 @@ def _forget_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-# -- arguments
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description=_DESCRIPTION,
-        epilog=f"examples:\n{_INVENTORY_EXAMPLES}{_COPY_EXAMPLES}\n{_ENVIRONMENT}",
+        epilog=f"{PROGRAM} COMMAND --help shows examples, and how to log in.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_inventory(commands)
-    _add_copy(commands)
+    for command in _COMMANDS:
+        command.add(commands)
     return parser
-
-
-def _add_inventory(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
-        commands,
-        "inventory",
-        run_inventory,
-        "write down what Harbor holds, one line for each digest",
-        "List every artifact, child of a multi-architecture artifact and accessory as JSON Lines,\n"
-        "sorted by repository and digest; equal content gives equal bytes.",
-        _INVENTORY_EXAMPLES,
-    )
-    parser.add_argument("url", metavar="URL", help="of Harbor; https:// may be left out")
-    parser.add_argument(
-        "--output",
-        required=True,
-        metavar="FILE",
-        help="where to write; compressed if it ends in .gz; '-' is the standard output. It is "
-        "replaced only by a whole inventory; one with gaps becomes FILE.partial",
-    )
-    _add_common(parser)
-
-
-def _add_copy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(
-        commands,
-        "copy",
-        run_copy,
-        "copy what is new to another registry",
-        "List Harbor, and copy what the destination does not hold yet: another Harbor (missing\n"
-        "projects are created, private) or any other registry. Run it again at any time.",
-        _COPY_EXAMPLES,
-    )
-    parser.add_argument("url", metavar="URL", help="of the Harbor to back up")
-    parser.add_argument("destination", metavar="DESTINATION_URL", help="of the registry to copy to")
-    parser.add_argument(
-        "--state",
-        required=True,
-        metavar="DIR",
-        help="where inventories, snapshots and reports are kept; the same for each run",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="write inventories and plans, and copy nothing"
-    )
-    parser.add_argument(
-        "--workers",
-        type=_whole_number,
-        default=8,
-        metavar="N",
-        help="so many manifests, and so many blobs, are on their way at once (default: 8)",
-    )
-    _add_common(parser)
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    function: Callable[[argparse.Namespace, Console], Outcome],
-    short: str,
-    description: str,
-    examples: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=short,
-        description=description,
-        epilog=f"examples:\n{examples}\n{_ENVIRONMENT}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=function)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--project",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="only such projects; may be repeated (default: all, and the login must see all)",
-    )
-    add(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="not such projects; may be repeated, and wins over --project",
-    )
-    add(
-        "--timeout",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for each next byte of an answer (default: 60)",
-    )
-    trust = parser.add_mutually_exclusive_group()
-    trust.add_argument("--ca-file", metavar="FILE", help="CA certificates to trust (PEM)")
-    trust.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
-    add("--json", action="store_true", help="the result as one JSON document on stdout")
-    amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--quiet", action="store_true", help="no progress: errors and the result")
-    amount.add_argument("--verbose", action="store_true", help="log what is done, on stderr")
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return value

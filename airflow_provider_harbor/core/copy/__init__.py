@@ -2,9 +2,15 @@
 
 It knows nothing of runs, snapshots and reports.
 
-    plan                 what has to be copied, and in which order
-    transfer, blobs      carry out a plan; one blob
-    destination          where copies go, and what it holds
-    outcome, failures    what became of each record; why one failed, in plain words
-    giving_up            when to try no more
+    places                what copying knows of where content is
+    registry_places       any registry to copy from, and a Harbor to copy to
+    plain_registry        a registry without Harbor's API to copy to
+    store_place           a backup store
+    opening               which kind of registry is at a URL
+    plan                  what has to be copied, and in which order
+    transfer              carries out plans: how much at once, in which order
+    repository_copy       one repository, in its parts
+    blobs, manifests      one blob; what is fetched once
+    outcome, failures     what became of each record; why one failed, in plain words
+    giving_up             when to try no more
 """

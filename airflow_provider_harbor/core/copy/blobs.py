@@ -1,18 +1,17 @@
-"""Copy blobs between registries: each is fetched once, hashed on the way, and never spooled."""
+"""Copy blobs between places: each is fetched once, hashed on the way, and never spooled."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
+from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborConnectionError,
-    HarborNotFoundError,
-    HarborStatusError,
     MissingContentError,
     NotTriedError,
 )
@@ -20,12 +19,14 @@ from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor
-from airflow_provider_harbor.core.oci.registry import RegistryClient
 
 log = logging.getLogger(__name__)
 
+# Of so many blobs it is remembered where they are; a layer that many images share stays among them.
+_REMEMBERED = 50_000
 
-class _Body:
+
+class _CountingReader:
     """A blob's reader that tells what passes, and ends when the copying was stopped."""
 
     def __init__(self, reader: BlobReader, on_block: Callable[[int], None]) -> None:
@@ -41,8 +42,35 @@ class _Body:
         return block
 
 
+class _Homes:
+    """In which repository of the destination blobs are, as far as this run knows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # By the bytes of the digest, which take a third of the memory of its text.
+        self._homes: OrderedDict[bytes, str] = OrderedDict()
+
+    def find(self, digest: str) -> str | None:
+        key = _key(digest)
+        with self._lock:
+            home = self._homes.get(key)
+            if home is not None:
+                self._homes.move_to_end(key)
+            return home
+
+    def add(self, digest: str, repository: str) -> None:
+        with self._lock:
+            self._homes.setdefault(_key(digest), repository)
+            if len(self._homes) > _REMEMBERED:
+                self._homes.popitem(last=False)
+
+
+def _key(digest: str) -> bytes:
+    return bytes.fromhex(digest.split(":", 1)[1])
+
+
 class BlobCopier:
-    """Copies blobs between two registries. May be shared by threads.
+    """Copies blobs between two places. May be shared by threads.
 
     A blob that several repositories need is sent to the first of them; the others take it over
     from there at the destination (a mount), so that the source is asked for it once.
@@ -50,29 +78,25 @@ class BlobCopier:
     Args:
         source: Where blobs are.
         destination: Where they go.
-        has_repository: Whether the destination has a repository already; where it has not, nothing
-            can be there, and nothing is asked.
         on_bytes: Called with the number of bytes of each block that was sent.
         sleep: What waits between attempts.
     """
 
     def __init__(
         self,
-        source: RegistryClient,
-        destination: RegistryClient,
+        source: Source,
+        destination: Place,
         *,
-        has_repository: Callable[[str], bool],
         on_bytes: Callable[[int], None] = lambda number: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._source = source
         self._destination = destination
-        self._has_repository = has_repository
         self._on_bytes = on_bytes
         self._sleep = sleep
         self._lock = threading.Lock()
         self._locks = KeyedLocks()
-        self._homes: dict[str, str] = {}
+        self._homes = _Homes()
         self._numbers: Counter[str] = Counter()
         self._is_stopped = False
 
@@ -85,33 +109,42 @@ class BlobCopier:
         """Have what is on its way end with its next block."""
         self._is_stopped = True
 
-    def copy(self, repository: str, blob: Descriptor, *, force: bool = False) -> None:
+    def copy(
+        self, repository: str, blob: Descriptor, *, is_new: bool = False, force: bool = False
+    ) -> bool:
         """Make sure that a blob is in a repository of the destination.
 
         Args:
             repository: Full name, the same at both ends.
             blob: What to copy.
+            is_new: Whether the destination has no such repository yet, so that nothing can be there
+                and nothing is asked.
             force: Send it even if the destination says that it has it.
+
+        Returns:
+            Whether it is there; False for a layer that a registry need not hold, where the source
+            does not hold it.
 
         Raises:
             MissingContentError: The source does not have it any more.
             HarborBackupError: Whatever else went wrong, after several attempts where that helps.
         """
-        with self._locks[blob.digest]:
-            how = self._copy(repository, blob, force)
-            self._homes.setdefault(blob.digest, repository)
+        with self._locks.holding(blob.digest):
+            how = self._copy(repository, blob, is_new, force)
+            if how != "foreign":
+                self._homes.add(blob.digest, repository)
         self._count(how)
+        return how != "foreign"
 
-    def _copy(self, repository: str, blob: Descriptor, force: bool) -> str:
+    def _copy(self, repository: str, blob: Descriptor, is_new: bool, force: bool) -> str:
         if not force:
-            home = self._homes.get(blob.digest)
+            home = self._homes.find(blob.digest)
             if home == repository:
                 return "present"
-            if home and self._mount(repository, blob.digest, home):
+            if home and self._destination.take_over(repository, blob.digest, home):
                 return "mounted"
-            if self._has_repository(repository) and self._destination.has_blob(
-                repository, blob.digest, blob.size_bytes
-            ):
+            may_be_there = not is_new or self._destination.shares_content
+            if may_be_there and self._destination.has_blob(repository, blob):
                 return "present"
         try:
             return self._send_somehow(repository, blob, force)
@@ -132,7 +165,7 @@ class BlobCopier:
             # Only the answer may have been lost, or may have come too late: a registry can be busy
             # with a large blob for minutes after it has all of it.
             is_again = tries > 1 and not force
-            if is_again and self._destination.has_blob(repository, blob.digest, blob.size_bytes):
+            if is_again and self._destination.has_blob(repository, blob):
                 return "copied"
             try:
                 return self._send(repository, blob)
@@ -149,23 +182,16 @@ class BlobCopier:
                 raise
             raise MissingContentError(blob.digest, repository) from err
 
-    def _mount(self, repository: str, digest: str, home: str) -> bool:
-        try:
-            return self._destination.mount_blob(repository, digest, home)
-        except HarborStatusError:
-            return False  # not every registry knows mounts; sending it will tell what is wrong
-
     def _send(self, repository: str, blob: Descriptor) -> str:
         try:
-            with self._source.open_blob(repository, blob.digest, blob.size_bytes) as reader:
-                self._destination.put_blob(repository, blob.digest, _Body(reader, self._on_block))
-        except HarborNotFoundError as err:
-            if not err.is_from(self._source.url):
+            with self._source.open_blob(repository, blob) as reader:
+                counting = _CountingReader(reader, self._on_block)
+                self._destination.put_blob(repository, blob, counting)
+        except MissingContentError:
+            if not blob.is_foreign_layer:
                 raise
-            if blob.is_foreign_layer:
-                log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
-                return "foreign"
-            raise MissingContentError(blob.digest, repository) from err
+            log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
+            return "foreign"
         return "copied"
 
     def _on_block(self, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_harbor.core.exceptions import (
+    DamagedContentError,
     DigestMismatchError,
     HarborAuthError,
     HarborBackupError,
@@ -17,6 +18,7 @@ from airflow_provider_harbor.core.exceptions import (
     MissingContentError,
     NotTriedError,
     RefusalReason,
+    StoreError,
     UnexpectedError,
     UnsettledHarborError,
     WrongSizeError,
@@ -32,6 +34,7 @@ PASSING_REASONS = frozenset(
         "not-tried",
         "rate-limit",
         "server-error",
+        "store-unreachable",
         "unsettled",
     }
 )
@@ -51,6 +54,7 @@ _REFUSED_AT_DESTINATION = {
 }
 _PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
     (MissingContentError, "missing-blob"),
+    (DamagedContentError, "damaged-blob"),
     (DigestMismatchError, "digest-mismatch"),
     (WrongSizeError, "wrong-size"),
     (NotTriedError, "not-tried"),
@@ -76,6 +80,8 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
     for kind, reason in _PLAIN_REASONS:
         if isinstance(error, kind):
             return reason, str(error)
+    if isinstance(error, StoreError):
+        return f"store-{error.reason}", str(error)
     for kind, reason, what in _PASSING:
         if isinstance(error, kind):
             return (

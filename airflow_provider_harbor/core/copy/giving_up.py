@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -15,6 +14,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborServerError,
     NotTriedError,
     RefusalReason,
+    StoreError,
 )
 
 # So many failures in a row that may not be the artifacts' own stop the rest of a repository, and
@@ -31,21 +31,17 @@ _SERVERS_ERRORS = (
 
 
 class GivingUp:
-    """Counts the failures of one copy. May be shared by threads.
+    """Counts the failures of one copy. May be shared by threads."""
 
-    Args:
-        repositories: Those that are copied.
-    """
-
-    def __init__(self, repositories: Iterable[str]) -> None:
-        self._repositories = set(repositories)
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[str, int] = defaultdict(int)
         self._row_of_all = 0
         self._stopped: dict[str, HarborBackupError] = {}
         self._stopped_in_a_row: set[str] = set()
         self._stopped_all: HarborBackupError | None = None
-        self._counted: list[HarborBackupError] = []
+        # By identity; kept, so that no other error gets the same one.
+        self._counted: dict[int, HarborBackupError] = {}
 
     def check(self, repository: str) -> None:
         """Raise `NotTriedError` where nothing more is to be tried."""
@@ -62,26 +58,21 @@ class GivingUp:
 
     def failed(self, repository: str, err: HarborBackupError) -> None:
         """Note why an artifact was not."""
-        is_of_all = isinstance(err, HarborRefusedError) and err.reason in (
-            RefusalReason.READ_ONLY,
-            RefusalReason.QUOTA,
+        is_of_all = isinstance(err, StoreError) or (
+            isinstance(err, HarborRefusedError)
+            and err.reason in (RefusalReason.READ_ONLY, RefusalReason.QUOTA)
         )
         if not is_of_all and not isinstance(err, _SERVERS_ERRORS):
             return
         with self._lock:
             # A layer that fails fails all the images that have it, with one and the same error.
-            if any(err is counted for counted in self._counted):
+            if id(err) in self._counted:
                 return
-            self._counted.append(err)
+            self._counted[id(err)] = err
             self._rows[repository] += 1
             self._row_of_all += is_of_all
             if self._rows[repository] >= _FAILURES:
                 self._stopped.setdefault(repository, err)
                 self._stopped_in_a_row.add(repository)
-            others = self._repositories - self._stopped.keys()
-            if (
-                not others
-                or self._row_of_all >= _FAILURES
-                or len(self._stopped_in_a_row) >= _REPOSITORIES
-            ):
+            if self._row_of_all >= _FAILURES or len(self._stopped_in_a_row) >= _REPOSITORIES:
                 self._stopped_all = self._stopped_all or err

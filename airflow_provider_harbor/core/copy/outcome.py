@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.store.known import Held
 
 _SHOWN_TAGS = 5
 
@@ -93,6 +95,25 @@ class Finding:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryOutcome:
+    """What copying one repository came to.
+
+    Attributes:
+        copied, present: Numbers of records that are there now.
+        findings: One for each other record.
+        tags_set: Tags put; those that were right already are not among them.
+        held: What the destination holds now. Where something failed, it is to be asked for again.
+    """
+
+    repository: str
+    copied: int = 0
+    present: int = 0
+    tags_set: int = 0
+    findings: tuple[Finding, ...] = ()
+    held: Held = field(default_factory=Held)
+
+
 _NUMBERS = (
     "copied",
     "present",
@@ -168,4 +189,47 @@ class CopyReport:
             seconds=float(data["seconds"]),
             findings=tuple(Finding.from_json(item) for item in data.get("findings", ())),
             **{name: int(data[name]) for name in _NUMBERS},
+        )
+
+
+class Tally:
+    """Adds up what became of the repositories of a project."""
+
+    def __init__(self) -> None:
+        self._copied = self._present = self._tags_set = 0
+        self._findings: list[Finding] = []
+
+    def add(self, outcome: RepositoryOutcome) -> None:
+        """Add one repository."""
+        self._copied += outcome.copied
+        self._present += outcome.present
+        self._tags_set += outcome.tags_set
+        self._findings += outcome.findings
+
+    def report(
+        self, project: str, destination: str, blobs: Mapping[str, int], seconds: float
+    ) -> CopyReport:
+        """Return what it came to.
+
+        Args:
+            project: Name of the project.
+            destination: URL of the destination.
+            blobs: How many were `copied`, `mounted` and `present`, and how many `bytes`.
+            seconds: Wall-clock time.
+        """
+        failed = sum(finding.status is Status.FAILED for finding in self._findings)
+        return CopyReport(
+            project=project,
+            destination=destination,
+            copied=self._copied,
+            present=self._present,
+            skipped=len(self._findings) - failed,
+            failed=failed,
+            tags_set=self._tags_set,
+            blobs_copied=blobs.get("copied", 0),
+            blobs_mounted=blobs.get("mounted", 0),
+            blobs_present=blobs.get("present", 0),
+            bytes_copied=blobs.get("bytes", 0),
+            seconds=seconds,
+            findings=tuple(self._findings),
         )

@@ -1,4 +1,4 @@
-"""What has to be copied, and in which order. Pure: no I/O, and the same answer for the same input.
+"""What has to be copied, and in which order: the same answer for the same input.
 
 Order within a repository: children before the index that lists them, a subject before what refers
 to it. Tags come last: a tag must not show up before all that belongs to it, signatures included.
@@ -6,16 +6,20 @@ to it. Tags come last: a tag must not show up before all that belongs to it, sig
 
 from __future__ import annotations
 
+import enum
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from airflow_provider_harbor.core.copy.places import Group, View
 from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_size
-from airflow_provider_harbor.core.store.known import Holdings
+from airflow_provider_harbor.core.store.known import Held
 
+_CHUNK_REPOSITORIES = 64
+_CHUNK_RECORDS = 1_000
 _CIRCLE = (
     "Harbor lists artifacts that contain each other in a circle, which no content can. See what "
     "answers for Harbor at this URL"
@@ -91,22 +95,38 @@ class PlanCounts:
         return cls(**{f.name: int(data[f.name]) for f in fields(cls)})
 
 
+class TagRule(enum.Enum):
+    """What becomes of a tag that names something else at the destination."""
+
+    MOVE = "move"
+    # It was set by a newer run, so it stays as it is.
+    KEEP_NEWER = "keep newer"
+    # Nobody has asked to move it.
+    KEEP_OTHER = "keep other"
+    # The destination keeps no tags.
+    NO_TAGS = "no tags"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyPlan:
-    """What to do for one project.
+class RepositoryPlan:
+    """What to do for one repository.
 
     Attributes:
         steps: In an order in which each step's `after` and `behind` come before it.
         present: Records that need nothing.
         excluded: Records that cannot be copied, each with the reason.
-        withheld: Tags that are not moved, by the key of their record: they name something else at
-            the destination, by a newer inventory than this one.
+        withheld: Tags that are not moved, by the digest of their record.
+        rule: Why they are not.
+        held: What the destination holds of it.
     """
 
-    steps: tuple[Step, ...]
-    present: tuple[Record, ...]
+    repository: str
+    steps: tuple[Step, ...] = ()
+    present: tuple[Record, ...] = ()
     excluded: tuple[tuple[Record, HarborBackupError], ...] = ()
-    withheld: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    withheld: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rule: TagRule = TagRule.MOVE
+    held: Held = field(default_factory=Held)
 
     @property
     def counts(self) -> PlanCounts:
@@ -119,52 +139,82 @@ class CopyPlan:
             most_bytes=sum(record.size_bytes for record in moving if not record.children),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what a dry run shows."""
-        return {**self.counts.to_json(), "steps": [step.to_json() for step in self.steps]}
 
-
-def plan_copy(records: Iterable[Record], held: Holdings, *, moves_tags: bool = True) -> CopyPlan:
-    """Plan how a destination gets to hold all the records.
+def plan_repository(
+    repository: str, records: Iterable[Record], held: Held, rule: TagRule = TagRule.MOVE
+) -> RepositoryPlan:
+    """Plan how a destination gets to hold all records of a repository.
 
     Args:
-        records: Of any number of repositories, in any order.
-        held: What the destination holds already.
-        moves_tags: Whether a tag may be moved that names something else there; else it is withheld.
+        repository: Full name.
+        records: In any order.
+        held: What the destination holds of it already.
+        rule: What becomes of a tag that names something else there.
     """
-    by_repository: dict[str, dict[str, Record]] = defaultdict(dict)
-    for record in records:
-        by_repository[record.repository][record.digest] = record
-    planner = _Planner(held, moves_tags)
-    for repository in sorted(by_repository):
-        planner.add(repository, by_repository[repository])
-    return CopyPlan(
+    by_digest = {record.digest: record for record in records}
+    if held.error:
+        return RepositoryPlan(
+            repository=repository,
+            excluded=tuple((record, held.error) for _, record in sorted(by_digest.items())),
+            held=held,
+        )
+    excluded = tuple(
+        (by_digest.pop(digest), HarborProtocolError(_CIRCLE))
+        for digest in sorted(_in_circles(by_digest))
+    )
+    planner = _Planner(held, rule)
+    planner.add(list(_in_order(by_digest)))
+    return RepositoryPlan(
+        repository=repository,
         steps=tuple(planner.steps),
         present=tuple(planner.present),
-        excluded=tuple(planner.excluded),
+        excluded=excluded,
         withheld=planner.withheld,
+        rule=rule,
+        held=held,
     )
 
 
-class _Planner:
-    """Plans one repository after the other."""
+def iter_plans(
+    groups: Iterable[Group], view: View, rule: TagRule = TagRule.MOVE
+) -> Iterator[list[RepositoryPlan]]:
+    """Yield plans for some repositories at a time, as many as are asked for together.
 
-    def __init__(self, held: Holdings, moves_tags: bool) -> None:
+    Args:
+        groups: Repositories with their records, sorted by name.
+        view: Tells what the destination holds.
+        rule: What becomes of a tag that names something else there.
+    """
+    for chunk in _chunks(groups):
+        held = view.find(chunk)
+        yield [plan_repository(name, records, held[name], rule) for name, records in chunk]
+
+
+def _chunks(groups: Iterable[Group]) -> Iterator[list[Group]]:
+    chunk: list[Group] = []
+    size = 0
+    for name, records in groups:
+        if chunk and (len(chunk) == _CHUNK_REPOSITORIES or size + len(records) > _CHUNK_RECORDS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((name, records))
+        size += len(records)
+    if chunk:
+        yield chunk
+
+
+class _Planner:
+    """Plans the records of one repository."""
+
+    def __init__(self, held: Held, rule: TagRule) -> None:
         self._held = held
-        self._moves_tags = moves_tags
+        self._rule = rule
         self.steps: list[Step] = []
         self.present: list[Record] = []
-        self.excluded: list[tuple[Record, HarborBackupError]] = []
-        self.withheld: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.withheld: dict[str, tuple[str, ...]] = {}
 
-    def add(self, repository: str, records: dict[str, Record]) -> None:
-        if error := self._held.unknown.get(repository):
-            self.excluded += [(record, error) for _, record in sorted(records.items())]
-            return
-        for digest in sorted(_in_circles(records)):
-            self.excluded.append((records.pop(digest), HarborProtocolError(_CIRCLE)))
-        ordered = list(_in_order(records))
-        moving = {r.digest for r in ordered if not self._held.has(r)}
+    def add(self, ordered: Sequence[Record]) -> None:
+        moving = {r.digest for r in ordered if r.digest not in self._held.digests}
         subjects = {r.subject for r in ordered if r.digest in moving and r.subject}
         for record in ordered:
             is_moving = record.digest in moving
@@ -179,18 +229,20 @@ class _Planner:
                     tags=tags,
                     after=tuple(d for d in record.children if d in moving),
                     behind=(record.subject,) if record.subject in moving else (),
-                    tags_last=record.digest in subjects,
+                    tags_last=bool(tags) and record.digest in subjects,
                 )
             )
 
     def _tags(self, record: Record) -> tuple[str, ...]:
         """Return the tags to set, and note those that are withheld."""
-        missing = self._held.missing_tags(record)
-        if self._moves_tags:
+        if self._rule is TagRule.NO_TAGS:
+            return ()
+        there = self._held.tags
+        missing = tuple(t.name for t in record.tags if there.get(t.name) != record.digest)
+        if self._rule is TagRule.MOVE:
             return missing
-        there = self._held.tags.get(record.repository, {})
         if withheld := tuple(tag for tag in missing if there.get(tag)):
-            self.withheld[record.key] = withheld
+            self.withheld[record.digest] = withheld
         return tuple(tag for tag in missing if not there.get(tag))
 
 

@@ -21,7 +21,7 @@ from airflow_provider_harbor.core.exceptions import HarborProtocolError
 from airflow_provider_harbor.core.harbor.models import Tag
 
 FORMAT_VERSION = 1
-_KIND = "harbor-inventory"
+KIND = "harbor-inventory"
 
 
 class Role(str, enum.Enum):
@@ -203,15 +203,21 @@ def count_records(records: Iterable[Record]) -> Counts:
     )
 
 
-def _line(value: dict[str, Any]) -> bytes:
+def line_of(value: dict[str, Any]) -> bytes:
+    """Return an object as a line of a file."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def first_line(kind: str = KIND) -> bytes:
+    """Return the first line of an inventory, or of another file of lines."""
+    return line_of({"format_version": FORMAT_VERSION, "kind": kind})
 
 
 def write_records(stream: BinaryIO, records: Iterable[Record]) -> None:
     """Write an inventory; the caller has sorted the records by `Record.key`."""
-    stream.write(_line({"format_version": FORMAT_VERSION, "kind": _KIND}))
+    stream.write(first_line())
     for record in records:
-        stream.write(_line(record.to_json()))
+        stream.write(line_of(record.to_json()))
 
 
 def read_records(stream: BinaryIO) -> Iterator[Record]:
@@ -223,8 +229,8 @@ def read_records(stream: BinaryIO) -> Iterator[Record]:
     number = 1
     try:
         header = json.loads(stream.readline())
-        if header["kind"] != _KIND or header["format_version"] != FORMAT_VERSION:
-            raise HarborProtocolError(f"not a {_KIND} of format {FORMAT_VERSION}, but: {header}")
+        if header["kind"] != KIND or header["format_version"] != FORMAT_VERSION:
+            raise HarborProtocolError(f"not a {KIND} of format {FORMAT_VERSION}, but: {header}")
         for line in stream:
             number += 1
             yield Record.from_json(json.loads(line))

@@ -7,28 +7,33 @@ run on another machine. A project that failed is run again by taking its steps a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime, timezone
 
-from airflow_provider_harbor.core.copy.destination import Destination
-from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
-from airflow_provider_harbor.core.copy.plan import CopyPlan, PlanCounts, plan_copy
+from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status, Tally
+from airflow_provider_harbor.core.copy.places import Place, Source
+from airflow_provider_harbor.core.copy.plan import PlanCounts, RepositoryPlan, iter_plans
 from airflow_provider_harbor.core.copy.transfer import Transfer
-from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborNotFoundError, describe
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborNotFoundError,
+    describe,
+)
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.inventory import take_inventory
-from airflow_provider_harbor.core.harbor.records import Gap, Record
+from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
+from airflow_provider_harbor.core.harbor.records import Gap, Record, line_of
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.jobs.memory import Memory
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
-from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
-from airflow_provider_harbor.core.store.known import Holdings, Known
+from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.leases import Lease
+from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +49,7 @@ def inventory_project(
     """List a project into the store.
 
     Returns:
-        Where the inventory is. It may have gaps: repositories that could not be listed whole. They
+        Which inventory it is. It may have gaps: repositories that could not be listed whole. They
         are in the project's result, which is not more than that yet, see `copy_project`.
 
     Raises:
@@ -63,21 +68,28 @@ def inventory_project(
             stage="inventory",
             harbor_url=client.url,
         )
-        Results(store, run).keep(made)
+        Results(store.results, run).keep(made)
 
     try:
         # Proves the login: of a public project Harbor would list something to anybody.
         _ = client.version
         listed_at = datetime.now(timezone.utc)
-        inventory = take_inventory(client, project, progress=progress)
-        ref = store.write_inventory(
-            run, project, inventory.records, listed_at=listed_at, gaps=len(inventory.gaps)
-        )
+        walk = InventoryWalk(client, project, progress=progress)
+        with store.inventories.write(project) as writer:
+            for _, records in walk:
+                writer.add(records)
+            ref = InventoryRef(
+                project=project,
+                sha256=writer.finish(),
+                counts=writer.counts,
+                listed_at=listed_at.isoformat(timespec="microseconds"),
+                gaps=len(walk.gaps),
+            )
     except Exception as err:
         leave(error=describe(err))
         raise
-    leave(ref=ref, gaps=inventory.gaps)
-    for gap in inventory.gaps:
+    leave(ref=ref, gaps=walk.gaps)
+    for gap in walk.gaps:
         log.warning("Not listed whole: %s", gap)
     counts = ref.counts
     log.info(
@@ -89,14 +101,14 @@ def inventory_project(
         counts.accessories,
         counts.tags,
     )
-    log.info("The inventory is %s of the store %s", ref.path, store.url)
+    log.info("The inventory is %s of the store %s", ref.sha256, store.url)
     return ref
 
 
 def copy_project(
     client: HarborClient,
-    registry: RegistryClient,
-    destination: Destination,
+    source: Source,
+    place: Place,
     store: BackupStore,
     run: str,
     ref: InventoryRef,
@@ -110,8 +122,8 @@ def copy_project(
 
     Args:
         client: The source's REST API.
-        registry: The source's distribution API.
-        destination: Where to copy to.
+        source: The source's content.
+        place: Where to copy to: the store itself, or a registry.
         store: Where the inventory is, and where the result goes.
         run: The run's name.
         ref: The project's inventory.
@@ -130,7 +142,11 @@ def copy_project(
     gaps = _gaps(store, run, ref)
 
     def result(
-        *, copy: CopyReport | None = None, plan: PlanCounts | None = None, error: str = ""
+        *,
+        copy: CopyReport | None = None,
+        contents: str = "",
+        plan: PlanCounts | None = None,
+        error: str = "",
     ) -> ProjectResult:
         made = ProjectResult(
             project=ref.project,
@@ -138,72 +154,124 @@ def copy_project(
             inventory=ref,
             gaps=gaps,
             copy=copy,
+            contents=contents,
             plan=plan,
             error=error,
             dry_run=dry_run,
             harbor_url=client.url,
-            destination=destination.url,
+            destination=place.url,
         )
-        Results(store, run).keep(made)
+        Results(store.results, run).keep(made)
         return made
 
     try:
-        destination.require_other(client)
-        records = list(store.iter_inventory(ref))
+        place.require_other(client)
+        store.inventories.verify(ref.project, ref.sha256)
         if _is_proxy_cache(client, ref.project):
-            return result(copy=_all_skipped(ref.project, destination, records))
-        known = store.read_known(destination.url, ref.project)
-        held = destination.find_holdings(ref.project, records, known.holdings, workers=workers)
-        plan = plan_copy(records, held, moves_tags=known.listed_at <= ref.listed_at)
+            return result(copy=_all_skipped(store, ref, place))
+        copy = _ProjectCopy(source, place, store, run, ref, workers=workers)
         if dry_run:
-            store.write_plan(run, ref.project, {"project": ref.project, **plan.to_json()})
-            return result(plan=plan.counts, error=_first_exclusion(plan))
+            plan, error = copy.plan_only()
+            return result(plan=plan, error=error)
         with ExitStack() as opened:
-            lease = lease or opened.enter_context(store.lease(destination.url, run))
+            lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-
-            def remembered(holds: Holdings) -> Holdings:
-                # What could not be asked for is as it was.
-                whole = holds.with_those_of(known.holdings, held.unknown)
-                return destination.worth_remembering(whole)
-
-            if plan.steps:
-                # Whatever becomes of this run: what it is about to change is not believed.
-                changing = {step.record.repository for step in plan.steps}
-                known = replace(
-                    _newest(known, run, ref), holdings=remembered(held.unsure(changing))
-                )
-                store.write_known(destination.url, ref.project, known)
-                destination.prepare(ref.project)
-            transfer = Transfer(
-                registry,
-                destination.registry,
-                plan,
-                held,
-                workers=workers,
-                may_write=lease.check,
-                progress=progress,
-            )
-            report = transfer.run(ref.project)
-            after = replace(known, holdings=remembered(transfer.holdings()))
-            if after != known:
-                store.write_known(destination.url, ref.project, after)
+            report, contents = copy.run(lease, progress)
     except Exception as err:
         result(error=describe(err))
         raise
-    return result(copy=report)
+    made = result(copy=report, contents=contents)
+    if contents:
+        store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
+    return made
 
 
-def _newest(known: Known, run: str, ref: InventoryRef) -> Known:
-    """Note whose inventory is the newest that was copied to the destination."""
-    if known.listed_at > ref.listed_at:
-        return known
-    return replace(known, run=run, listed_at=ref.listed_at)
+class _ProjectCopy:
+    """One copy of one project."""
+
+    def __init__(
+        self,
+        source: Source,
+        place: Place,
+        store: BackupStore,
+        run: str,
+        ref: InventoryRef,
+        *,
+        workers: int,
+    ) -> None:
+        self._source = source
+        self._place = place
+        self._store = store
+        self._run = run
+        self._ref = ref
+        self._workers = workers
+        self._memory = Memory(store, place, run, ref)
+        self._is_prepared = False
+
+    def _iter_plans(self) -> Iterator[list[RepositoryPlan]]:
+        ref = self._ref
+        view = self._place.look_at(ref.project, self._memory.remembered, workers=self._workers)
+        groups = self._store.inventories.iter_repositories(ref.project, ref.sha256)
+        return iter_plans(groups, view, self._memory.rule)
+
+    def plan_only(self) -> tuple[PlanCounts, str]:
+        """Write the plan; returns what it comes to, and what cannot be copied, in words."""
+        counts = PlanCounts()
+        excluded: list[tuple[Record, HarborBackupError]] = []
+        with self._store.snapshots.write_plan(self._run, self._ref.project) as lines:
+            for plans in self._iter_plans():
+                for plan in plans:
+                    counts += plan.counts
+                    excluded += plan.excluded
+                    for step in plan.steps:
+                        lines.add(line_of(step.to_json()))
+            lines.finish()
+        if not excluded:
+            return counts, ""
+        record, error = excluded[0]
+        number = human_count(len(excluded), "digest")
+        name = f"{record.repository}@{record.digest}"
+        return counts, f"{number} cannot be copied, {name} for one: {error}"
+
+    def run(self, lease: Lease, progress: Progress | None) -> tuple[CopyReport, str]:
+        """Copy; returns what it came to, and the SHA-256 of the contents, where a store has any."""
+        tally, sha256 = Tally(), ""
+        with (
+            self._store.inventories.write_contents(self._ref.project) as contents,
+            Transfer(
+                self._source,
+                self._place,
+                total=self._ref.counts.records,
+                workers=self._workers,
+                may_write=lease.check,
+                progress=progress,
+            ) as transfer,
+        ):
+            for outcome in transfer.run(self._begin_plans()):
+                tally.add(outcome)
+                self._memory.add(outcome)
+                contents.add(outcome.repository, outcome.held.contents.values())
+            if not self._place.keeps_tags:
+                sha256 = contents.finish()
+        self._memory.finish()
+        report = tally.report(
+            self._ref.project, self._place.url, transfer.numbers, transfer.seconds
+        )
+        return report, sha256
+
+    def _begin_plans(self) -> Iterator[RepositoryPlan]:
+        """Yield the plans, each after what has to be done before it may be carried out."""
+        for plans in self._iter_plans():
+            self._memory.before(plans)
+            if not self._is_prepared and any(plan.steps for plan in plans):
+                self._place.prepare(self._ref.project)
+                self._is_prepared = True
+            yield from plans
 
 
 def _gaps(store: BackupStore, run: str, ref: InventoryRef) -> tuple[Gap, ...]:
     """Return the gaps of an inventory, which the result that it left has, or an earlier copy's."""
-    left = Results(store, run).find(ref.project)
+    left = Results(store.results, run).find(ref.project)
     if left and left.inventory == ref:
         return left.gaps
     if not ref.gaps:
@@ -215,14 +283,6 @@ def _gaps(store: BackupStore, run: str, ref: InventoryRef) -> tuple[Gap, ...]:
     return (Gap(repository=ref.project, reason="error", message=message),)
 
 
-def _first_exclusion(plan: CopyPlan) -> str:
-    if not plan.excluded:
-        return ""
-    record, error = plan.excluded[0]
-    number = human_count(len(plan.excluded), "digest")
-    return f"{number} cannot be copied, {record.repository}@{record.digest} for one: {error}"
-
-
 def finish_run(
     store: BackupStore,
     run: str,
@@ -232,6 +292,7 @@ def finish_run(
     destination: str,
     started_at: datetime,
     harbor_version: str = "",
+    limited_to: Sequence[str] = (),
     dry_run: bool = False,
     error: str = "",
 ) -> RunReport:
@@ -245,6 +306,7 @@ def finish_run(
         destination: URL of the destination.
         started_at: When the run began, with a time zone.
         harbor_version: Of the source, if it is known.
+        limited_to: Names and globs of projects to which the run was limited; empty for all.
         dry_run: Whether the run only planned.
         error: What ended the run before there was a list of projects; empty when nothing did.
 
@@ -254,7 +316,7 @@ def finish_run(
     report = build_report(
         run,
         expected,
-        Results(store, run),
+        Results(store.results, run),
         harbor_url=harbor_url,
         harbor_version=harbor_version,
         destination=destination,
@@ -263,12 +325,35 @@ def finish_run(
         dry_run=dry_run,
         error=error,
     )
-    document = report.to_json()
-    store.write_report(run, document, render_page(report))
+    store.snapshots.write_report(run, report.to_json(), render_page(report))
     if not dry_run:
-        store.write_snapshot(run, document, complete=report.complete)
+        store.snapshots.commit(_snapshot(report, limited_to))
     store.lease(destination, run).release()
     return report
+
+
+def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:
+    return Snapshot(
+        key=run_key(report.run),
+        run=report.run,
+        complete=report.complete,
+        harbor_url=report.harbor_url,
+        destination=report.destination,
+        started_at=report.started_at.isoformat(),
+        ended_at=report.ended_at.isoformat(),
+        projects={
+            result.project: ProjectContents(
+                inventory=result.inventory.sha256,
+                contents=result.contents,
+                ok=result.ok,
+                digests=result.inventory.counts.digests,
+                size_bytes=result.inventory.counts.size_bytes,
+            )
+            for result in report.projects
+            if result.inventory
+        },
+        limited_to=tuple(limited_to),
+    )
 
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:
@@ -279,13 +364,14 @@ def _is_proxy_cache(client: HarborClient, project: str) -> bool:
         return False
 
 
-def _all_skipped(project: str, destination: Destination, records: Sequence[Record]) -> CopyReport:
+def _all_skipped(store: BackupStore, ref: InventoryRef, place: Place) -> CopyReport:
     """Leave all out: a pull from a proxy cache may become a pull from upstream."""
     message = "the project caches another registry, where the artifact can be had again"
+    records = store.inventories.iter_records(ref.project, ref.sha256)
     return CopyReport(
-        project=project,
-        destination=destination.url,
-        skipped=len(records),
+        project=ref.project,
+        destination=place.url,
+        skipped=ref.counts.records,
         findings=tuple(
             Finding.of(record, Status.SKIPPED, "proxy-cache", message) for record in records
         ),

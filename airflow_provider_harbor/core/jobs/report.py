@@ -9,6 +9,7 @@ The values of a single project are in `results`, and can be imported from here.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,11 +41,44 @@ _SHOWN_FAILURES = 5
 _NO_RESULT = "it left no result: it was not begun, or was stopped on the way. Run the project again"
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How the ends of one kind of runs are called."""
+
+    all: str
+    not_all: str
+    nothing: str
+    planned: str
+    missing: str
+
+
+class Kind(enum.Enum):
+    """What a run was for."""
+
+    BACKUP = Words(
+        all="Everything is protected",
+        not_all="NOT everything is protected",
+        nothing="NOTHING was backed up",
+        planned="Dry run: nothing was copied",
+        missing="What is not protected",
+    )
+    RESTORE = Words(
+        all="Everything is restored",
+        not_all="NOT everything is restored",
+        nothing="NOTHING was restored",
+        planned="Dry run: nothing was restored",
+        missing="What is not restored",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """How a run ended; `build_report` makes it.
 
     Attributes:
+        kind: What the run was for.
+        snapshot: Which one was restored; empty for a backup.
+        harbor_url: Of the Harbor that is, or was, backed up.
         harbor_version: As Harbor says it, such as `v2.15.2-8a3f1b2c`; empty where it is unknown.
         started_at, ended_at: With a time zone.
         projects: The results, sorted by project.
@@ -62,10 +96,12 @@ class RunReport:
     projects: tuple[ProjectResult, ...]
     missing: tuple[str, ...] = ()
     error: str = ""
+    kind: Kind = Kind.BACKUP
+    snapshot: str = ""
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was to be backed up is protected now."""
+        """Whether everything that was asked for is done now."""
         return bool(self.projects) and not (self.dry_run or self.unprotected or self.error)
 
     @property
@@ -81,11 +117,12 @@ class RunReport:
     @property
     def headline(self) -> str:
         """The report in a few words."""
+        words = self.kind.value
         if self.error:
-            return "NOTHING was backed up"
+            return words.nothing
         if self.dry_run:
-            return "Dry run: nothing was copied"
-        return "Everything is protected" if self.complete else "NOT everything is protected"
+            return words.planned
+        return words.all if self.complete else words.not_all
 
     @property
     def counts(self) -> Counts:
@@ -155,7 +192,7 @@ class RunReport:
         if self.error:
             return [self.error]
         if not self.expected:
-            return ["no project was to be backed up; check the project filters"]
+            return ["there was no project to do anything for; check the project filters"]
         lines = [f"project {project}: {message}" for project, message in self.stopped()]
         lines += [f"repository {gap}" for gap in self.gaps]
         return lines + [str(finding) for finding in self.findings(Status.FAILED)]
@@ -182,12 +219,7 @@ class RunReport:
 
     def to_text(self, *, with_failures: bool = True) -> str:
         """Return the report as a dozen aligned lines, for a log."""
-        rows = [
-            ("run", self.run),
-            ("Harbor", " ".join([self.harbor_url, self.harbor_version]).strip()),
-            ("destination", self.destination),
-            ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
-        ]
+        rows = self.facts()
         if not self.error:
             rows += self._content_rows()
         lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
@@ -196,6 +228,17 @@ class RunReport:
         if len(failures) > _SHOWN_FAILURES:
             lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")
         return "\n".join(lines)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what run it was, as names and values."""
+        rows = [
+            ("run", self.run),
+            ("Harbor", " ".join([self.harbor_url, self.harbor_version]).strip()),
+            ("snapshot", self.snapshot),
+            ("destination", self.destination),
+            ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
+        ]
+        return [(name, value) for name, value in rows if value]
 
     def _content_rows(self) -> list[tuple[str, str]]:
         counts = self.counts
@@ -226,6 +269,8 @@ class RunReport:
         """Return the whole report, all findings included."""
         return {
             "run": self.run,
+            "kind": self.kind.name.lower(),
+            "snapshot": self.snapshot,
             "complete": self.complete,
             "dry_run": self.dry_run,
             "summary": self.summary_line(),
@@ -260,6 +305,8 @@ def build_report(
     harbor_version: str = "",
     dry_run: bool = False,
     error: str = "",
+    kind: Kind = Kind.BACKUP,
+    snapshot: str = "",
 ) -> RunReport:
     """Put the results of a run together, and check that they add up.
 
@@ -284,6 +331,8 @@ def build_report(
         projects=tuple(_audited(found[name], dry_run) for name in sorted(found)),
         missing=tuple(sorted(names - found.keys())),
         error=error,
+        kind=kind,
+        snapshot=snapshot,
     )
 
 

@@ -15,7 +15,6 @@ from airflow_provider_harbor.core.human import (
     human_count,
     human_duration,
     human_size,
-    human_time,
 )
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult
@@ -47,6 +46,13 @@ _REASONS = {
     "policy": "A policy stands in the way",
     "policy-at-source": "A policy of the source stands in the way",
     "proxy-cache": "Cached from another registry",
+    "damaged-blob": "Damaged in the store",
+    "tag-conflict": "A tag that names something else at the destination",
+    "store-denied": "The store denies it",
+    "store-full": "The store is full",
+    "store-missing": "The store is gone",
+    "store-other": "The store cannot be used",
+    "store-unreachable": "The store does not answer",
     "quota": "The quota of the destination is used up",
     "rate-limit": "Too many requests",
     "read-only": "The destination is read-only",
@@ -167,9 +173,9 @@ def _verdict(report: RunReport) -> str:
             f"not wholly done: {names}"
         )
     elif not report.expected:
-        text = "No project was to be backed up. Check the project filters."
+        text = "There was no project to do anything for. Check the project filters."
     elif report.dry_run:
-        text = f"{held} would be protected. The plan of each project is in the store."
+        text = f"{held} would be there after a real run."
     else:
         text = f"{held}, at {report.destination}."
         if report.skipped:
@@ -186,13 +192,7 @@ def _is_clean_plan(report: RunReport) -> bool:
 
 
 def _facts(report: RunReport) -> str:
-    took = human_duration(report.seconds)
-    rows = (
-        ("Harbor", f"{report.harbor_url} {report.harbor_version}".strip()),
-        ("Destination", report.destination),
-        ("Run", report.run),
-        ("Started", f"{human_time(report.started_at)}, took {took}"),
-    )
+    rows = [(name[0].upper() + name[1:], value) for name, value in report.facts()]
     items = "".join(f"<div><dt>{name}</dt><dd>{_escape(value)}</dd></div>" for name, value in rows)
     return f'<dl class="facts">{items}</dl>'
 
@@ -264,9 +264,8 @@ def _problems(report: RunReport) -> str:
     groups = "".join(_groups(report.findings(Status.FAILED)))
     if not stopped and not gaps and not groups:
         return ""
-    return (
-        f'<section class="problems"><h2>What is not protected</h2>{stopped}{gaps}{groups}</section>'
-    )
+    title = report.kind.value.missing
+    return f'<section class="problems"><h2>{title}</h2>{stopped}{gaps}{groups}</section>'
 
 
 def _skips(report: RunReport) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.harbor.records import Gap
-from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
+from airflow_provider_harbor.core.store.result_files import ResultFiles
 
 Stage = Literal["inventory", "copy"]
 
@@ -30,6 +30,7 @@ class ProjectResult:
         inventory: None where the project could not be listed.
         gaps: Repositories that could not be listed whole; what was listed of them is copied.
         copy: None where nothing was copied: a dry run, or an error before it.
+        contents: SHA-256 (hex) of what of it is in the store; empty where it is elsewhere.
         error: What stopped the project as a whole, and what to do; empty when nothing did.
         stage: Where it stopped, or the last one it passed.
         plan: What copying would come to, where it was planned only.
@@ -41,6 +42,7 @@ class ProjectResult:
     inventory: InventoryRef | None = None
     gaps: tuple[Gap, ...] = ()
     copy: CopyReport | None = None
+    contents: str = ""
     plan: PlanCounts | None = None
     error: str = ""
     stage: Stage = "copy"
@@ -80,6 +82,7 @@ class ProjectResult:
             "inventory": self.inventory.to_json() if self.inventory else None,
             "gaps": [gap.to_json() for gap in self.gaps] if with_findings else [],
             "copy": self.copy.to_json(with_findings=with_findings) if self.copy else None,
+            "contents": self.contents,
             "plan": self.plan.to_json() if self.plan else None,
         }
 
@@ -92,6 +95,7 @@ class ProjectResult:
             inventory=InventoryRef.from_json(data["inventory"]) if data["inventory"] else None,
             gaps=tuple(Gap.from_json(item) for item in data["gaps"]),
             copy=CopyReport.from_json(data["copy"]) if data["copy"] else None,
+            contents=data["contents"],
             plan=PlanCounts.from_json(data["plan"]) if data["plan"] else None,
             error=data["error"],
             stage=_STAGES[data["stage"]],
@@ -105,12 +109,12 @@ class Results:
     """The results of a run, which a store keeps.
 
     Args:
-        store: Where they are.
+        files: Of the kind of run: `BackupStore.results` or `BackupStore.restore_results`.
         run: The run's id.
     """
 
-    def __init__(self, store: BackupStore, run: str) -> None:
-        self._store = store
+    def __init__(self, files: ResultFiles, run: str) -> None:
+        self._files = files
         self._run = run
 
     def keep(self, result: ProjectResult) -> str:
@@ -121,11 +125,11 @@ class Results:
         """
         if result.run != self._run:
             raise ValueError(f"a result of run {result.run!r} is not one of run {self._run!r}")
-        return self._store.write_result(self._run, result.project, result.to_json())
+        return self._files.write(self._run, result.project, result.to_json())
 
     def find(self, project: str) -> ProjectResult | None:
-        """Return how a project ended, or None where it has not; see `BackupStore.read_result`."""
-        return self._store.read_result(self._run, project, ProjectResult.from_json)
+        """Return how a project ended, or None where it has not; see `ResultFiles.read`."""
+        return self._files.read(self._run, project, ProjectResult.from_json)
 
     def __iter__(self) -> Iterator[ProjectResult]:
-        return self._store.iter_results(self._run, ProjectResult.from_json)
+        return self._files.iter_all(self._run, ProjectResult.from_json)

@@ -11,15 +11,21 @@ from airflow_provider_harbor.core.exceptions import DigestMismatchError, WrongSi
 class BlobReader:
     """A blob on its way: a stream that hashes what passes, and refuses to end with another digest.
 
-    Usable as a request's body, so that a blob goes from one registry to the next in blocks, with
-    no copy on disk and one block in memory.
+    Usable as a request's body, so that a blob goes from one place to the next in blocks, with no
+    copy on disk and one block in memory.
+
+    Args:
+        blocks: What comes.
+        digest: What it has to be.
+        size_bytes: How long it has to be.
+        where: What it is read from, for errors.
     """
 
     def __init__(self, blocks: Iterator[bytes], digest: str, size_bytes: int, where: str) -> None:
         self._blocks = blocks
-        self._digest = digest
+        self.digest = digest
         self._size_bytes = size_bytes
-        self._where = where
+        self.where = where
         self._hash = hashlib.new(digest.split(":", 1)[0])
         self._rest = b""
         self.read_bytes = 0
@@ -51,17 +57,17 @@ class BlobReader:
 
     def _check(self) -> None:
         actual = f"{self._hash.name}:{self._hash.hexdigest()}"
-        if actual != self._digest:
+        if actual != self.digest:
             raise DigestMismatchError(
-                expected=self._digest,
+                expected=self.digest,
                 actual=actual,
                 size_bytes=self.read_bytes,
-                where=self._where,
+                where=self.where,
             )
         if self.read_bytes != self._size_bytes:
             raise WrongSizeError(
-                self._digest,
+                self.digest,
                 expected_bytes=self._size_bytes,
                 actual_bytes=self.read_bytes,
-                where=self._where,
+                where=self.where,
             )

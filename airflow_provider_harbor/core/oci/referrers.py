@@ -67,7 +67,7 @@ class ReferrersTags:
             UnsettledHarborError: Somebody else goes on to write it at the same time.
         """
         tag = referrers_tag(manifests[0].subject)
-        with self._locks[repository, tag]:
+        with self._locks.holding((repository, tag)):
             for _ in range(_ROUNDS):
                 entries, etag = self._read(repository, tag)
                 if not (missing := _missing(manifests, entries)):

@@ -138,7 +138,7 @@ class Authenticator:
             return None, True
         if challenge.scheme == "basic":
             return self._basic, True
-        with self._locks[scopes]:  # one thread asks, the others wait for its token
+        with self._locks.holding(scopes):  # one thread asks, the others wait for its token
             token = self._tokens.get(scopes)
             if token and time.monotonic() < token.renew_at:
                 return token.header, False

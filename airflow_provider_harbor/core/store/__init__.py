@@ -2,9 +2,14 @@
 
 It knows nothing of registries, nor of how content gets there.
 
-    backup_store     the store as a whole; its docstring is the format
-    inventories      where the inventory of a project is
-    known            what a destination is known to hold
+    backup_store     the store as a whole: whose it is, and what is in it
+    layout           what is where; its docstring is the format
+    pool             all content, each digest once
+    inventories      what projects held, and of what that is made
+    snapshots        how each run ended
+    result_files     how each project ended in it
+    known            what a registry is known to hold
     leases           which run may write
-    storage          files, on a disk or an object storage: the only module that knows `fsspec`
+    documents        JSON files, and packed files of lines
+    files, troubles  a directory or an object storage: the only modules that know `obstore`
 """

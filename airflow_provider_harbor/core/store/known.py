@@ -1,84 +1,124 @@
-"""What a destination holds of some repositories, as far as it is known."""
+"""What a place is known to hold of some repositories, and the file that remembers it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Set
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import IO, Any, cast
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.records import Record
-
-T = TypeVar("T")
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
+from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.inventories import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holdings:
-    """What a destination holds of some repositories.
+class Held:
+    """What a place holds of one repository.
 
     Attributes:
-        digests: Repository to the digests of its manifests.
-        tags: Repository to its tags, each with the digest it names.
-        asked: Repository to when the destination itself was last asked for each of these; without
-            a repository where that is not known, or where it turned out not to hold.
-        unknown: Repository to why it could not be asked for; nothing is known of it.
+        digests: Of its manifests.
+        tags: Its tags, each with the digest that it names; empty for a store, where tags are in
+            the inventory.
+        asked: When the place itself was last asked for all of it; None where that is not known, or
+            where it turned out not to hold.
+        error: Why it could not be asked for; nothing is known then.
+        contents: What its manifests are made of, where the place is a store.
     """
 
-    digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    asked: Mapping[str, datetime] = field(default_factory=dict)
-    unknown: Mapping[str, HarborBackupError] = field(default_factory=dict)
+    digests: frozenset[str] = frozenset()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    asked: datetime | None = None
+    error: HarborBackupError | None = None
+    contents: Mapping[str, Content] = field(default_factory=dict)
 
-    def has(self, record: Record) -> bool:
-        """Whether the record's manifest is there."""
-        return record.digest in self.digests.get(record.repository, frozenset())
-
-    def missing_tags(self, record: Record) -> tuple[str, ...]:
-        """Return the record's tags that are not there, or that name something else there."""
-        there = self.tags.get(record.repository, {})
-        return tuple(t.name for t in record.tags if there.get(t.name) != record.digest)
-
-    def unsure(self, repositories: Set[str]) -> Holdings:
-        """Return the same, but that some repositories are to be asked for again."""
-        asked = {name: at for name, at in self.asked.items() if name not in repositories}
-        return replace(self, asked=asked)
-
-    def with_those_of(self, other: Holdings, repositories: Collection[str]) -> Holdings:
-        """Return the same, but of some repositories what another one says; none is unknown."""
-
-        def merged(own: Mapping[str, T], others: Mapping[str, T]) -> dict[str, T]:
-            return {**own, **{name: others[name] for name in repositories if name in others}}
-
-        return Holdings(
-            digests=merged(self.digests, other.digests),
-            tags=merged(self.tags, other.tags),
-            asked=merged(self.asked, other.asked),
-        )
+    def unsure(self) -> Held:
+        """Return the same, but that it is to be asked for again."""
+        return replace(self, asked=None)
 
     @classmethod
-    def of_records(cls, records: Iterable[Record]) -> Holdings:
-        """Return what an inventory of the destination says."""
-        digests: dict[str, set[str]] = defaultdict(set)
-        tags: dict[str, dict[str, str]] = defaultdict(dict)
-        for record in records:
-            digests[record.repository].add(record.digest)
-            tags[record.repository].update({tag.name: record.digest for tag in record.tags})
-        return cls(digests={name: frozenset(held) for name, held in digests.items()}, tags=tags)
+    def of_records(cls, records: Iterable[Record]) -> Held:
+        """Return what an inventory of the place says of one repository."""
+        listed = list(records)
+        return cls(
+            digests=frozenset(record.digest for record in listed),
+            tags={tag.name: record.digest for record in listed for tag in record.tags},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is remembered of a destination and a project.
+    """What is remembered of a registry and a project.
 
     Attributes:
-        holdings: What a plain registry is known to hold; empty for a Harbor, which is asked.
+        held: By repository, what a plain registry is known to hold; empty for a Harbor, which is
+            asked.
         run: The run whose inventory was the newest that was copied there; empty where none is
             known.
         listed_at: When that inventory's listing began (ISO 8601, UTC).
     """
 
-    holdings: Holdings = field(default_factory=Holdings)
+    held: Mapping[str, Held] = field(default_factory=dict)
     run: str = ""
     listed_at: str = ""
+
+    def unsure(self) -> Known:
+        """Return the same, but that all is to be asked for again."""
+        return replace(self, held={name: held.unsure() for name, held in self.held.items()})
+
+
+def read_known(files: Files, place: str, project: str) -> Known:
+    """Return what is remembered of a registry and a project.
+
+    Nothing where nothing is known, which anything that cannot be read is taken for.
+    """
+    try:
+        data = json.loads(gzip.decompress(files.read(layout.known(place, project))))
+        if data["format_version"] != layout.FORMAT_VERSION or data["place"] != place:
+            return Known()
+        return Known(
+            held={name: _read_held(item) for name, item in data["repositories"].items()},
+            run=data["run"],
+            listed_at=data["listed_at"],
+        )
+    except (FileNotFoundError, gzip.BadGzipFile, EOFError, zlib.error, *SHAPE_ERRORS):
+        return Known()
+
+
+def write_known(files: Files, place: str, project: str, known: Known) -> str:
+    """Remember what a registry holds of a project; returns the path."""
+    data = {
+        "place": place,
+        "run": known.run,
+        "listed_at": known.listed_at,
+        "repositories": {name: _held(held) for name, held in sorted(known.held.items())},
+    }
+    packed = io.BytesIO()
+    with pack(cast("IO[bytes]", packed)) as stream:
+        stream.write(dump(data))
+    path = layout.known(place, project)
+    files.write(path, packed.getvalue())
+    return path
+
+
+def _read_held(data: Mapping[str, Any]) -> Held:
+    return Held(
+        digests=frozenset(data["digests"]),
+        tags=dict(data["tags"]),
+        asked=datetime.fromisoformat(data["asked"]) if data["asked"] else None,
+    )
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {
+        "asked": held.asked.isoformat(timespec="seconds") if held.asked else "",
+        "digests": sorted(held.digests),
+        "tags": dict(sorted(held.tags.items())),
+    }

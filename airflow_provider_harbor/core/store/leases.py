@@ -6,11 +6,11 @@ the run renews it; and a run that nobody works on any more loses it after some m
 
 Layout, `/` below the root of the store:
 
-    leases/<host>/<number>.json    {"format_version": 1, "run", "host", "process", "since",
-                                    "renewed_at", "released"}
+    leases/<place>.json    {"format_version": 1, "run", "host", "process", "since", "renewed_at",
+                            "released"}
 
-The highest number is the lease that holds. Each is created once, by whoever wins, and from then on
-written by its own run only; so it needs no lock, and no right to delete.
+It is created once, and from then on written anew by whoever finds it as it was read: of several at
+the same time one succeeds. It needs no right to delete.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from airflow_provider_harbor.core.exceptions import LeaseError
+from airflow_provider_harbor.core.exceptions import LeaseError, StoreError
 from airflow_provider_harbor.core.human import human_duration
-from airflow_provider_harbor.core.store.storage import Storage
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.files import Files
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -81,7 +82,7 @@ class Lease:
 
     Args:
         files: The store's.
-        host: The destination, as a part of a path.
+        place: URL of what is written to.
         run: Name of the run.
         is_process: Whether the run is this process, and ends with it.
         clock: What tells the seconds since 1970; tests give another.
@@ -89,20 +90,19 @@ class Lease:
 
     def __init__(
         self,
-        files: Storage,
-        host: str,
+        files: Files,
+        place: str,
         run: str,
         *,
         is_process: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._files = files
-        self._directory = f"leases/{host}"
+        self._path = layout.lease(place)
         self._run = run
         self._process = _process() if is_process else ""
         self._clock = clock
         self._lock = threading.Lock()
-        self._number = 0
         self._holder = Holder(run=run)
         self._lost: LeaseError | None = None
         self._ends = threading.Event()
@@ -128,23 +128,25 @@ class Lease:
         """
         with self._lock:
             for _ in range(_TRIES):
-                number, holder = self._newest()
-                now = self._clock()
-                if holder and holder.run == self._run and not holder.released:
-                    self._number, self._holder = number, holder
-                    if now - holder.renewed_at > RENEWED_EVERY_SECONDS:
-                        self._write(now)
-                    return
-                if holder and not holder.is_gone(now):
-                    raise self._is_held(holder, now)
-                mine = self._mine(now, since=now)
-                if self._files.create(self._path(number + 1), _dump(mine)):
-                    self._number, self._holder = number + 1, mine
+                if self._take():
                     return
         raise LeaseError(
-            f"the lease {self._files.url_of(self._directory)} could not be taken, since several "
-            "runs want it at the same time. Run it again"
+            f"the lease {self._files.url_of(self._path)} could not be taken, since several runs "
+            "want it at the same time. Run it again"
         )
+
+    def _take(self) -> bool:
+        """Take the lease; False where somebody has changed it meanwhile."""
+        content, holder = self._read()
+        now = self._clock()
+        if holder and holder.run == self._run and not holder.released:
+            self._holder = holder
+            if now - holder.renewed_at <= RENEWED_EVERY_SECONDS:
+                return True
+            return self._replace(content, self._mine(now, since=holder.since))
+        if holder and not holder.is_gone(now):
+            raise self._is_held(holder, now)
+        return self._replace(content, self._mine(now, since=now))
 
     def check(self) -> None:
         """Make sure that the run still holds the lease, before something is written.
@@ -157,7 +159,7 @@ class Lease:
             # The machine slept, or the store could not be reached.
             try:
                 self._renew()
-            except OSError as err:
+            except StoreError as err:
                 raise LeaseError(
                     f"the lease of the run could not be renewed for minutes: {err}. Run it again"
                 ) from err
@@ -167,9 +169,12 @@ class Lease:
     def release(self) -> None:
         """Give the lease back, if the run holds it."""
         with self._lock:
-            number, holder = self._newest()
-            if holder and holder.run == self._run and not holder.released:
-                self._files.write(self._path(number), _dump(replace(holder, released=True)))
+            for _ in range(_TRIES):
+                content, holder = self._read()
+                if not holder or holder.run != self._run or holder.released:
+                    return
+                if self._replace(content, replace(holder, released=True)):
+                    return
 
     def _go_on(self) -> None:
         while not self._ends.wait(RENEWED_EVERY_SECONDS):
@@ -180,7 +185,7 @@ class Lease:
 
     def _renew(self) -> None:
         with self._lock:
-            _, holder = self._newest()
+            content, holder = self._read()
             now = self._clock()
             if holder and holder.run != self._run:
                 self._lost = LeaseError(
@@ -192,12 +197,18 @@ class Lease:
                     since=_moment(holder.since),
                 )
                 return
-            self._write(now)
+            # Where it fails, another task of this run has just renewed it.
+            self._replace(content, self._mine(now, since=self._holder.since))
 
-    def _write(self, now: float) -> None:
-        mine = self._mine(now, since=self._holder.since)
-        self._files.write(self._path(self._number), _dump(mine))
-        self._holder = mine
+    def _replace(self, content: bytes | None, mine: Holder) -> bool:
+        new = _dump(mine)
+        if content is None:
+            is_mine = self._files.create(self._path, new)
+        else:
+            is_mine = self._files.replace(self._path, content, new)
+        if is_mine:
+            self._holder = mine
+        return is_mine
 
     def _mine(self, now: float, *, since: float) -> Holder:
         return Holder(
@@ -208,15 +219,13 @@ class Lease:
             renewed_at=now,
         )
 
-    def _newest(self) -> tuple[int, Holder | None]:
-        names = self._files.list_names(self._directory)
-        numbers = [int(stem) for name in names if (stem := name.partition(".")[0]).isdecimal()]
-        if not numbers:
-            return 0, None
-        return max(numbers), _read(self._files, self._path(max(numbers)))
-
-    def _path(self, number: int) -> str:
-        return f"{self._directory}/{number:08}.json"
+    def _read(self) -> tuple[bytes | None, Holder | None]:
+        """Return the file, and who holds the lease by it; one that cannot be read is nobody's."""
+        try:
+            content = self._files.read(self._path)
+        except FileNotFoundError:
+            return None, None
+        return content, _holder_of(content)
 
     def _is_held(self, holder: Holder, now: float) -> LeaseError:
         return LeaseError(
@@ -243,10 +252,9 @@ def _dump(holder: Holder) -> bytes:
     return json.dumps({"format_version": FORMAT_VERSION, **asdict(holder)}).encode()
 
 
-def _read(files: Storage, path: str) -> Holder | None:
-    """Return who holds a lease; one that cannot be read is nobody's."""
+def _holder_of(content: bytes) -> Holder | None:
     try:
-        data = json.loads(files.read(path))
+        data = json.loads(content)
         return Holder(
             run=str(data["run"]),
             host=str(data["host"]),
@@ -255,7 +263,7 @@ def _read(files: Storage, path: str) -> Holder | None:
             renewed_at=float(data["renewed_at"]),
             released=bool(data["released"]),
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from airflow_provider_harbor.core.cli import commands
+from airflow_provider_harbor.core.cli import backup as backup_command
+from airflow_provider_harbor.core.cli import inventory as inventory_command
 from airflow_provider_harbor.core.cli import main as cli
 from airflow_provider_harbor.core.harbor.records import Role, read_records
 from tests.core.rig import fill_small
@@ -97,13 +98,28 @@ def only(folder: Path, pattern: str) -> Path:
 # -- help and usage
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["inventory", "--help"], ["copy", "--help"]])
-def test_help_tells_how_to_use_it(arguments):
-    done = run(*arguments)
-    assert done.returncode == 0
-    for word in ("examples:", "HARBOR_BACKUP_SOURCE_PASSWORD", "exit codes:", "docker login"):
+def test_help_names_all_commands():
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("backup", "restore", "snapshots", "ls", "inventory", "exit codes:"):
         assert word in done.stdout
-    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("inventory", ["HARBOR_BACKUP_SOURCE_PASSWORD", "docker login"]),
+        ("backup", ["HARBOR_BACKUP_SOURCE_PASSWORD", "docker login", "s3://", "AWS_ENDPOINT_URL"]),
+        ("restore", ["HARBOR_BACKUP_DESTINATION_PASSWORD", "s3://", "--as PROJECT=NEW"]),
+        ("snapshots", ["s3://"]),
+        ("ls", ["s3://"]),
+    ],
+)
+def test_help_tells_how_to_use_a_command(command, words):
+    done = run(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("examples:", "exit codes:", *words):
+        assert word in done.stdout
 
 
 def test_version():
@@ -115,10 +131,10 @@ def test_version():
     [
         ([], "required: COMMAND"),
         (["inventory", "http://x"], "required: --output"),
-        (["copy", "http://x", "--state", "d"], "required: DESTINATION_URL"),
-        (["copy", "http://x", "http://y"], "required: --state"),
-        (["copy", "http://x", "http://y", "--state", "d", "--workers", "0"], "from 1 to 64"),
-        (["copy", "http://x", "http://y", "--state", "d", "--workers", "many"], "from 1 to 64"),
+        (["backup", "http://x"], "required: STORE"),
+        (["restore", "d"], "required: URL"),
+        (["backup", "http://x", "d", "--to", "http://y", "--workers", "0"], "from 1 to 64"),
+        (["backup", "http://x", "d", "--to", "http://y", "--workers", "many"], "from 1 to 64"),
         (["inventory", "http://x", "--output", "f", "--timeout", "-1"], "a number of seconds"),
         (["inventory", "http://x", "--output", "f", "--timeout", "nan"], "a number of seconds"),
         (["inventory", "http://x", "--output", "f", "--quiet", "--verbose"], "not allowed"),
@@ -241,7 +257,7 @@ def test_a_reader_that_goes_away_is_no_crash(harbor, login):
 
 
 def test_copy_to_another_harbor(filled, other_harbor, tmp_path, capsys):
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
 
     assert cli.main(arguments) == 0
 
@@ -270,7 +286,7 @@ def test_copy_to_another_harbor(filled, other_harbor, tmp_path, capsys):
 def test_copy_to_a_plain_registry(filled, plain_registry, monkeypatch, tmp_path):
     monkeypatch.delenv("HARBOR_BACKUP_DESTINATION_USER")
     monkeypatch.delenv("HARBOR_BACKUP_DESTINATION_PASSWORD")
-    arguments = ["copy", filled.url, plain_registry.url, "--state", str(tmp_path / "state")]
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", plain_registry.url]
     assert cli.main(arguments) == 0
     filled.requests.reset()
     assert cli.main(arguments) == 0
@@ -279,12 +295,12 @@ def test_copy_to_a_plain_registry(filled, plain_registry, monkeypatch, tmp_path)
 
 def test_dry_run_copies_nothing(filled, other_harbor, tmp_path, capsys):
     state = tmp_path / "state"
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state), "--dry-run"]
+    arguments = ["backup", filled.url, str(state), "--to", other_harbor.url, "--dry-run"]
     assert cli.main(arguments) == 0
     writes = [entry for entry in other_harbor.requests.log if entry[0] not in ("GET", "HEAD")]
     assert writes == []
-    plan = json.loads(only(state / "plans", "*/alpha.json").read_text())
-    assert plan["to_copy"] == 2
+    plan = gzip.decompress(only(state / "plans", "*/alpha.jsonl.gz").read_bytes()).splitlines()
+    assert [json.loads(line)["needs_content"] for line in plan[1:]] == [True, True]
     assert not list(state.glob("snapshots/*/*.json"))
     out = capsys.readouterr().out
     assert out.startswith("Dry run: nothing was copied: 3 of 3 projects, ")
@@ -293,7 +309,7 @@ def test_dry_run_copies_nothing(filled, other_harbor, tmp_path, capsys):
 
 def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, tmp_path, capsys):
     state = tmp_path / "state"
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state)]
+    arguments = ["backup", filled.url, str(state), "--to", other_harbor.url]
     filled.faults.add(Fault(path="/projects/alpha/artifacts", status=403, times=None))
 
     assert cli.main(arguments) == 1
@@ -311,7 +327,7 @@ def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, t
 def test_an_artifact_that_fails_is_named(filled, other_harbor, tmp_path, capsys):
     other_harbor.create_project("alpha")
     other_harbor.state.deny_push("alpha")
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
     assert re.search(r"FAILED alpha/app@sha256:[0-9a-f]{64} \(1\.0, latest\): ", err)
@@ -321,15 +337,15 @@ def test_an_artifact_that_fails_is_named(filled, other_harbor, tmp_path, capsys)
 def test_a_bug_is_one_failed_project_and_no_traceback(
     filled, other_harbor, tmp_path, capsys, monkeypatch
 ):
-    copy_project = commands.copy_project
+    copy_project = backup_command.copy_project
 
     def broken(client, registry, destination, store, run, ref, **options):
         if ref.project == "alpha":
             raise RuntimeError("surprise")
         return copy_project(client, registry, destination, store, run, ref, **options)
 
-    monkeypatch.setattr(commands, "copy_project", broken)
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    monkeypatch.setattr(backup_command, "copy_project", broken)
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     assert cli.main(arguments) == 1
     err = capsys.readouterr().err
     assert "FAILED alpha: unexpected RuntimeError: surprise. This is a defect" in err
@@ -345,8 +361,8 @@ def test_a_report_that_cannot_be_written_does_not_end_green(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device", "/state/reports/x")
 
-    monkeypatch.setattr(commands, "finish_run", full)
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    monkeypatch.setattr(backup_command, "finish_run", full)
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     assert cli.main(arguments) == 1
     assert "could not be written: /state/reports/x: No space left" in capsys.readouterr().err
 
@@ -393,7 +409,7 @@ def test_words_of_a_server_cannot_pass_for_ours(harbor, other_harbor, filled, tm
     )
     state = tmp_path / "state"
     for more in ([], ["--json"], ["--verbose"]):
-        done = run("copy", harbor.url, other_harbor.url, "--state", state, *more)
+        done = run("backup", harbor.url, state, "--to", other_harbor.url, *more)
         assert done.returncode == 1
         shown = done.stdout + done.stderr
         assert "?]0;owned?" in shown
@@ -408,7 +424,7 @@ def test_a_login_that_a_server_sends_back_is_nowhere(harbor, other_harbor, fille
     body = json.dumps({"errors": [{"code": "X", "message": f"Basic {sent} {harbor.password}"}]})
     harbor.faults.add(Fault(path="/projects/alpha/repositories", times=None, status=400, body=body))
     state = tmp_path / "state"
-    done = run("copy", harbor.url, other_harbor.url, "--state", state, "--verbose", "--json")
+    done = run("backup", harbor.url, state, "--to", other_harbor.url, "--verbose", "--json")
     assert done.returncode == 1
     texts = [p.read_text() for p in state.rglob("*") if p.suffix in (".json", ".html")]
     for text in (done.stdout, done.stderr, *texts):
@@ -421,8 +437,8 @@ def test_a_login_that_a_server_sends_back_is_nowhere(harbor, other_harbor, fille
 def test_a_password_in_a_url_is_nowhere(login, harbor, url, tmp_path):
     for arguments in (
         ("inventory", url, "--output", tmp_path / "x"),
-        ("copy", harbor.url, url, "--state", tmp_path / "state", "--json"),
-        ("copy", url, harbor.url, "--state", tmp_path / "state", "--verbose"),
+        ("backup", harbor.url, tmp_path / "state", "--to", url, "--json"),
+        ("backup", url, tmp_path / "state", "--to", harbor.url, "--verbose"),
     ):
         done = run(*arguments)
         assert done.returncode == 2
@@ -456,7 +472,7 @@ def test_wrong_password(filled, login, one_error):
 
 def test_the_report_says_why_nothing_was_backed_up(filled, other_harbor, login, tmp_path):
     login(password="not-it-9")
-    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path)]) == 2
+    assert cli.main(["backup", filled.url, str(tmp_path), "--to", other_harbor.url]) == 2
     (report,) = (tmp_path / "reports").glob("*.json")
     assert "was not accepted" in json.loads(report.read_text())["error"]
 
@@ -525,7 +541,7 @@ def test_a_disk_that_gets_full(filled, output, capsys, monkeypatch):
         list(records)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(commands, "write_records", full)
+    monkeypatch.setattr(inventory_command, "write_records", full)
     assert cli.main(["inventory", filled.url, "--output", str(output)]) == 1
     assert f"{output} cannot be written: No space left" in capsys.readouterr().err
     assert list(output.parent.glob("*inventory*")) == []
@@ -544,7 +560,7 @@ def test_json_wants_stdout_for_itself(filled, capsys):
 
 def test_source_and_destination_are_the_same(filled, tmp_path, capsys):
     url = filled.url
-    assert cli.main(["copy", url, url + "/harbor/projects", "--state", str(tmp_path)]) == 2
+    assert cli.main(["backup", url, str(tmp_path), "--to", url + "/harbor/projects"]) == 2
     assert "are the same registry" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -552,7 +568,7 @@ def test_source_and_destination_are_the_same(filled, tmp_path, capsys):
 def test_a_destination_that_does_not_answer(filled, tmp_path, capsys, no_waiting):
     state = tmp_path / "state"
     url = f"http://127.0.0.1:{refused_port()}"
-    assert cli.main(["copy", filled.url, url, "--state", str(state)]) == 3
+    assert cli.main(["backup", filled.url, str(state), "--to", url]) == 3
     assert url in capsys.readouterr().err
     (report,) = (state / "reports").glob("*.json")
     assert url in json.loads(report.read_text())["error"]
@@ -562,8 +578,8 @@ def test_a_destination_that_does_not_answer(filled, tmp_path, capsys, no_waiting
 def test_the_store_of_another_harbor(filled, other_harbor, tmp_path, capsys):
     state = str(tmp_path / "state")
     fill_small(other_harbor)
-    assert cli.main(["copy", other_harbor.url, filled.url, "--state", state]) == 0
-    assert cli.main(["copy", filled.url, other_harbor.url, "--state", state]) == 2
+    assert cli.main(["backup", other_harbor.url, state, "--to", filled.url]) == 0
+    assert cli.main(["backup", filled.url, state, "--to", other_harbor.url]) == 2
     assert "use another one" in capsys.readouterr().err.lower()
 
 
@@ -616,7 +632,7 @@ def test_json_is_one_document(filled, other_harbor, tmp_path, output):
 
     other_harbor.create_project("alpha")
     other_harbor.state.deny_push("alpha")
-    copied = run("copy", filled.url, other_harbor.url, "--state", tmp_path / "state", "--json")
+    copied = run("backup", filled.url, tmp_path / "state", "--to", other_harbor.url, "--json")
     document = json.loads(copied.stdout)
     assert (copied.returncode, document["exit_code"], document["complete"]) == (1, 1, False)
     assert document["failed"] == len(document["failures"]) == 2
@@ -633,7 +649,7 @@ def test_json_is_one_document(filled, other_harbor, tmp_path, output):
 
 
 def test_quiet_shows_the_result_only(filled, other_harbor, tmp_path, capsys):
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "s"), "--quiet"]
+    arguments = ["backup", filled.url, str(tmp_path / "s"), "--to", other_harbor.url, "--quiet"]
     assert cli.main(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -662,7 +678,7 @@ def test_no_secret_is_shown_or_kept(filled, other_harbor, monkeypatch, tmp_path,
     shown = ""
     for project in ("alpha", "beta"):
         done = run(
-            "copy", filled.url, other_harbor.url, "--state", state, "--verbose",
+            "backup", filled.url, state, "--to", other_harbor.url, "--verbose",
             "--project", project,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -695,7 +711,7 @@ def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor
     filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")],
+        [*COMMAND, "backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=ROOT,
@@ -735,7 +751,7 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
     filled.generate(1, 4, 60)
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.1))
     state = tmp_path / "state"
-    arguments = ["copy", filled.url, other_harbor.url, "--state", state, "--json"]
+    arguments = ["backup", filled.url, state, "--to", other_harbor.url, "--json"]
     process = start(*arguments)
     wait_until(lambda: slow.hits > 30)
     process.send_signal(number)
@@ -764,12 +780,12 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
 def test_a_second_one_at_once_says_which_run_is_on(filled, other_harbor, tmp_path, capsys):
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
     state = tmp_path / "state"
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(state)]
+    arguments = ["backup", filled.url, str(state), "--to", other_harbor.url]
     first = start(*arguments)
     wait_until(lambda: slow.hits > 0)
     assert cli.main(arguments) == 4
     message = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"the run cli-\S+ on \S+, begun .* ago, writes to the same dest", message)
+    assert re.search(r"the run \S+Z on \S+, begun .* ago, writes to the same dest", message)
     first.communicate(timeout=30)
     assert first.returncode == 0
     assert cli.main(arguments) == 0
@@ -777,7 +793,7 @@ def test_a_second_one_at_once_says_which_run_is_on(filled, other_harbor, tmp_pat
 
 def test_a_killed_one_keeps_no_other_from_running(filled, other_harbor, tmp_path):
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.2))
-    arguments = ["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "state")]
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     first = start(*arguments)
     wait_until(lambda: slow.hits > 0)
     first.kill()
@@ -792,8 +808,8 @@ def test_stopped_while_the_report_is_written_it_says_what_is_kept(
     def stopped(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "finish_run", stopped)
-    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(tmp_path / "s")]) == 130
+    monkeypatch.setattr(backup_command, "finish_run", stopped)
+    assert cli.main(["backup", filled.url, str(tmp_path / "s"), "--to", other_harbor.url]) == 130
     shown = capsys.readouterr()
     assert "What was copied stays copied" in shown.out
     assert "nothing was changed" not in shown.err + shown.out
@@ -806,7 +822,7 @@ def test_a_repository_that_cannot_be_listed_is_named_and_the_others_are_copied(
     for path in ("/projects/alpha/artifacts", "/alpha/repositories/bad/"):
         filled.faults.add(Fault(path=path, status=500, times=None))
     state = tmp_path / "state"
-    assert cli.main(["copy", filled.url, other_harbor.url, "--state", str(state)]) == 1
+    assert cli.main(["backup", filled.url, str(state), "--to", other_harbor.url]) == 1
     shown = capsys.readouterr()
     assert "[1/3] FAILED repository alpha/bad: " in shown.err
     assert "2 of 3 projects" in shown.out
@@ -833,7 +849,7 @@ def test_stopped_before_anything_was_begun(filled, output):
 
 def test_a_second_signal_ends_it_at_once(filled, other_harbor, tmp_path):
     fault = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=8))
-    process = start("copy", filled.url, other_harbor.url, "--state", tmp_path / "state")
+    process = start("backup", filled.url, tmp_path / "state", "--to", other_harbor.url)
     wait_until(lambda: fault.hits)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_harbor.core.copy.destination import open_destination
+from airflow_provider_harbor.core.copy.opening import open_registry
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.oci.manifest import digest_of
+from airflow_provider_harbor.core.store import layout
 from tests.core.rig import Backup, fill_small, make_immutable, reach, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, Index, cosign_signature, multi_arch
@@ -459,11 +460,11 @@ def test_a_damaged_inventory_is_not_copied(
     report = backup.run(reach(other_harbor), dry_run=True)
     ref = next(r.inventory for r in report.projects if r.project == "alpha")
     assert ref
-    path = backup.store_path / ref.path
+    path = backup.store_path / layout.inventory("alpha", ref.sha256)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(Exception, match="is damaged"):
         backup.copy(reach(other_harbor), report.run, ref)
-    result = Results(backup.store, report.run).find("alpha")
+    result = Results(backup.store.results, report.run).find("alpha")
     assert result
     assert "is damaged" in result.error
 
@@ -496,19 +497,19 @@ def test_a_project_that_cannot_be_listed_does_not_stop_the_others(
 def test_a_harbor_and_a_plain_registry_are_told_apart(
     harbor: HarborDouble, plain_registry: PlainRegistry
 ) -> None:
-    assert open_destination(harbor.url, harbor.user, harbor.password).kind == "Harbor"
-    assert open_destination(plain_registry.url).kind == "plain registry"
+    assert open_registry(harbor.url, harbor.user, harbor.password).kind == "Harbor"
+    assert open_registry(plain_registry.url).kind == "plain registry"
 
 
 def test_a_wrong_password_at_the_destination_is_an_error_at_once(harbor: HarborDouble) -> None:
     with pytest.raises(HarborAuthError, match="did not accept the login"):
-        open_destination(harbor.url, harbor.user, "wrong")
+        open_registry(harbor.url, harbor.user, "wrong")
 
 
 def test_an_expired_robot_at_the_destination_is_an_error_at_once(harbor: HarborDouble) -> None:
     robot = harbor.create_robot("push", push=True, expires_at=int(time.time()) - 5)
     with pytest.raises(HarborAuthError):
-        open_destination(harbor.url, robot, "Robot-Secret1")
+        open_registry(harbor.url, robot, "Robot-Secret1")
 
 
 @pytest.mark.parametrize(
@@ -522,12 +523,12 @@ def test_an_expired_robot_at_the_destination_is_an_error_at_once(harbor: HarborD
 def test_what_is_neither_is_no_destination(harbor: HarborDouble, fault: Fault) -> None:
     harbor.faults.add(fault)
     with pytest.raises(HarborProtocolError, match="no registry at"):
-        open_destination(harbor.url)
+        open_registry(harbor.url)
 
 
 def test_nobody_at_the_destination_is_a_connection_error() -> None:
     with pytest.raises(HarborConnectionError, match=r"127\.0\.0\.1:9"):
-        open_destination("http://127.0.0.1:9")
+        open_registry("http://127.0.0.1:9")
 
 
 def test_an_attestation_that_is_lost_fails_its_index(

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_harbor.core.copy import transfer
-from airflow_provider_harbor.core.copy.destination import (
-    Destination,
-    HarborDestination,
-    PlainDestination,
-)
+from airflow_provider_harbor.core.copy.manifests import Manifests
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
+from airflow_provider_harbor.core.copy.registry_places import HarborPlace
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborConfigurationError,
@@ -60,7 +58,7 @@ class Breaks(RegistryClient):
 
 
 @pytest.fixture
-def breaking(plain_registry: PlainRegistry) -> tuple[Destination, Breaks]:
+def breaking(plain_registry: PlainRegistry) -> tuple[Place, Breaks]:
     destination = reach(plain_registry)
     destination.registry = registry = Breaks(plain_registry.url)
     return destination, registry
@@ -82,7 +80,7 @@ def breaking(plain_registry: PlainRegistry) -> tuple[Destination, Breaks]:
 def test_a_tag_that_a_broken_run_moved_is_moved_back_when_the_source_moves_it_back(
     harbor: HarborDouble,
     backup: Backup,
-    breaking: tuple[Destination, Breaks],
+    breaking: tuple[Place, Breaks],
     error: BaseException,
 ) -> None:
     destination, registry = breaking
@@ -119,7 +117,7 @@ def test_an_artifact_that_failed_is_copied_on_the_next_night(
 
 
 def test_the_tag_of_a_signed_image_that_is_refused_is_a_failure(
-    harbor: HarborDouble, backup: Backup, breaking: tuple[Destination, Breaks]
+    harbor: HarborDouble, backup: Backup, breaking: tuple[Place, Breaks]
 ) -> None:
     destination, registry = breaking
     image = harbor.push("p/app", Image("app"), "1.0")
@@ -148,7 +146,7 @@ def test_untagged_artifacts_alone_are_not_sent_again_with_a_new_store(
     harbor.push("p/app", Image("another"))
     destination = reach(plain_registry)
     assert backup.run(destination).complete
-    for cached in (backup.store_path / "destinations").rglob("*.gz"):
+    for cached in (backup.store_path / "known").rglob("*.gz"):
         cached.unlink()
     harbor.requests.reset()
     assert backup.run(destination).present == 2
@@ -163,15 +161,15 @@ def test_a_manifest_that_needs_only_tags_and_has_vanished_is_sent_again(
     assert backup.run(destination).complete
     url = f"{plain_registry.url}/v2/p/app/manifests/{image.digest}"
     harbor.push("p/app", image, "2.0")
-    find_holdings = destination.find_holdings
+    find_one = destination._find_one
 
-    def vanishing(project: str, *args: Any, **options: Any) -> Any:
-        held = find_holdings(project, *args, **options)
-        if project == "p":
+    def vanishing(repository: str, *args: Any) -> Any:
+        held = find_one(repository, *args)
+        if repository == "p/app":
             requests.delete(url, timeout=10).raise_for_status()
         return held
 
-    destination.find_holdings = vanishing  # type: ignore[method-assign]
+    destination._find_one = vanishing
     assert backup.run(destination).complete
     assert destination.registry.find_manifest("p/app", "2.0") == image.digest
     assert destination.registry.find_manifest("p/app", image.digest)
@@ -213,8 +211,9 @@ def test_a_record_is_as_old_as_the_last_time_that_everything_was_asked_for(
     harbor.push("p/other", Image("other"), "1.0")
     at = datetime(2026, 5, 4, 3, 30, tzinfo=timezone.utc)
 
-    def asked() -> set[datetime]:
-        return set(backup.store.read_known(plain_registry.url, "p").holdings.asked.values())
+    def asked() -> set[datetime | None]:
+        known = backup.store.read_known(plain_registry.url, "p")
+        return {held.asked for held in known.held.values()}
 
     backup.run(reach(plain_registry, now=lambda: at))
     assert asked() == {at}
@@ -230,7 +229,7 @@ def test_an_unchanged_night_writes_no_record(
 ) -> None:
     fill_small(harbor)
     backup.run(reach(plain_registry))
-    records = sorted((backup.store_path / "destinations").rglob("*.gz"))
+    records = sorted((backup.store_path / "known").rglob("*.gz"))
     before = [path.stat().st_mtime_ns for path in records]
     assert backup.run(reach(plain_registry)).complete
     assert [path.stat().st_mtime_ns for path in records] == before
@@ -370,14 +369,14 @@ def test_a_defect_of_this_program_is_one_finding(
 ) -> None:
     bad = harbor.push("p/app", Image("bad"), "1.0")
     harbor.push("p/app", Image("good"), "2.0")
-    get = transfer._Manifests.get
+    get = Manifests.get
 
     def broken(self: Any, record: Any) -> Any:
         if record.digest == bad.digest:
             raise ZeroDivisionError("surprise")
         return get(self, record)
 
-    monkeypatch.setattr(transfer._Manifests, "get", broken)
+    monkeypatch.setattr(Manifests, "get", broken)
     report = backup.run(reach(other_harbor))
     (finding,) = failed(report)
     assert (finding.digest, finding.reason) == (bad.digest, "unexpected")
@@ -397,10 +396,10 @@ def test_a_defect_of_this_program_leaves_the_project_a_result(
     def broken(*args: object, **options: object) -> Any:
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr(HarborDestination, "find_holdings", broken)
+    monkeypatch.setattr(HarborPlace, "look_at", broken)
     with pytest.raises(ZeroDivisionError):
         backup.run(reach(other_harbor))
-    result = Results(backup.store, "night-1").find("library")
+    result = Results(backup.store.results, "night-1").find("library")
     assert result
     assert "ZeroDivisionError" in result.error
 
@@ -423,9 +422,9 @@ def test_a_repository_that_a_plain_registry_cannot_answer_for_is_one_finding_for
     assert backup.run(plain).complete
 
 
-def reach_as_plain(double: HarborDouble) -> Destination:
+def reach_as_plain(double: HarborDouble) -> Place:
     """Reach a double by its distribution API only."""
-    return PlainDestination(registry_login(double))
+    return PlainRegistryPlace(registry_login(double))
 
 
 def test_a_repository_that_a_harbor_cannot_list_is_one_finding_for_each_artifact(
@@ -516,7 +515,7 @@ def test_passing_errors_while_referrers_are_asked_for_are_not_taken_for_absence(
     harbor.push("p/app", sbom_for(image))
     plain = reach_as_plain(other_harbor)
     assert backup.run(plain).complete
-    for cached in (backup.store_path / "destinations").rglob("*.gz"):
+    for cached in (backup.store_path / "known").rglob("*.gz"):
         cached.unlink()
     other_harbor.faults.add(Fault(path="/referrers/", times=None, status=503))
     report = backup.run(plain)
@@ -550,7 +549,7 @@ def test_a_wrong_login_at_a_harbor_destination_is_no_empty_destination(
 ) -> None:
     other_harbor.create_project("p", public=True)
     harbor.push("p/app", Image("app"), "1.0")
-    wrong = HarborDestination(login(other_harbor, password="wrong"), registry_login(other_harbor))
+    wrong = HarborPlace(login(other_harbor, password="wrong"), registry_login(other_harbor))
     report = backup.run(wrong)
     assert not report.complete
     assert any("was not accepted" in line for line in report.failures())
@@ -595,7 +594,7 @@ def test_a_layer_that_breaks_in_the_middle_is_a_broken_connection(
 
 def test_a_harbor_under_another_name_is_no_backup_of_itself(harbor: HarborDouble) -> None:
     alias = harbor.url.replace("127.0.0.1", "localhost")
-    destination = HarborDestination(
+    destination = HarborPlace(
         type(login(harbor))(alias, harbor.user, harbor.password), RegistryClient(alias)
     )
     with pytest.raises(HarborConfigurationError, match="the same Harbor"):

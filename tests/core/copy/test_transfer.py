@@ -11,8 +11,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import requests
 
-from airflow_provider_harbor.core.copy.destination import Destination, PlainDestination
 from airflow_provider_harbor.core.copy.outcome import Status
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.oci.referrers import ReferrersTags
 from airflow_provider_harbor.core.oci.registry import RegistryClient, referrers_tag
@@ -34,7 +35,7 @@ ANOTHER_NIGHT = datetime(2026, 5, 4, 3, 30, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def destination(target: HarborDouble | PlainRegistry) -> Iterator[Destination]:
+def destination(target: HarborDouble | PlainRegistry) -> Iterator[Place]:
     opened = reach(target)
     yield opened
     opened.close()
@@ -70,7 +71,7 @@ def assert_holds(client: RegistryClient, records: list[Record], source: Registry
 
 
 def test_everything_arrives_byte_for_byte_with_the_right_tags(
-    harbor: HarborDouble, destination: Destination, backup: Backup
+    harbor: HarborDouble, destination: Place, backup: Backup
 ) -> None:
     fill_all_kinds(harbor)
     report = backup.run(destination)
@@ -88,7 +89,7 @@ def test_everything_arrives_byte_for_byte_with_the_right_tags(
 def test_a_second_run_fetches_and_sends_nothing(
     harbor: HarborDouble,
     target: HarborDouble | PlainRegistry,
-    destination: Destination,
+    destination: Place,
     backup: Backup,
 ) -> None:
     fill_all_kinds(harbor)
@@ -108,7 +109,7 @@ def test_a_second_run_fetches_and_sends_nothing(
 
 
 def test_a_copy_leaves_pull_times_and_counts_as_they_were(
-    harbor: HarborDouble, destination: Destination, backup: Backup
+    harbor: HarborDouble, destination: Place, backup: Backup
 ) -> None:
     fill_all_kinds(harbor)
 
@@ -126,7 +127,7 @@ def test_a_copy_leaves_pull_times_and_counts_as_they_were(
 
 
 def test_only_what_is_new_is_fetched(
-    harbor: HarborDouble, destination: Destination, backup: Backup
+    harbor: HarborDouble, destination: Place, backup: Backup
 ) -> None:
     fill_small(harbor)
     backup.run(destination)
@@ -141,7 +142,7 @@ def test_only_what_is_new_is_fetched(
 
 
 def test_a_tag_that_moved_moves_without_a_fetch_from_the_source(
-    harbor: HarborDouble, destination: Destination, backup: Backup
+    harbor: HarborDouble, destination: Place, backup: Backup
 ) -> None:
     pushed = fill_small(harbor)
     backup.run(destination)
@@ -217,7 +218,7 @@ def test_a_dry_run_writes_the_plan_and_copies_nothing(
     assert harbor.requests["manifest.get"] == harbor.requests["blob.get"] == 0
     assert other_harbor.state.project("alpha") is None
     plans = list((backup.store_path / "plans" / report.run).iterdir())
-    assert {plan.stem for plan in plans} == {"alpha", "beta", "library"}
+    assert {plan.name for plan in plans} == {f"{p}.jsonl.gz" for p in ("alpha", "beta", "library")}
     assert not (backup.store_path / "snapshots" / report.run / "snapshot.json").exists()
 
 
@@ -332,7 +333,7 @@ def test_a_seventh_of_the_repositories_is_asked_for_everything_each_night(
     for name in names:
         harbor.push(name, Image(name), "1")
     clock = [ANOTHER_NIGHT]
-    destination = PlainDestination(registry_login(other_harbor), now=lambda: clock[0])
+    destination = PlainRegistryPlace(registry_login(other_harbor), now=lambda: clock[0])
     assert backup.run(destination).complete
     nights = []
     for _ in range(7):

@@ -40,7 +40,6 @@ def finding(**changes: Any) -> Finding:
 def inventory(project: str = "library", records: int = 10) -> InventoryRef:
     return InventoryRef(
         project=project,
-        path=f"inventories/{project}/{RUN}.jsonl.gz",
         sha256="0" * 64,
         counts=Counts(
             repositories=1,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterator
+import tracemalloc
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_harbor.core.exceptions import (
-    DigestMismatchError,
     HarborConfigurationError,
     HarborProtocolError,
     IntegrityError,
@@ -26,11 +27,12 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.models import Tag
 from airflow_provider_harbor.core.harbor.records import Counts, Record, Role
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.oci.manifest import OCI_MANIFEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.inventories import InventoryRef
-from airflow_provider_harbor.core.store.known import Holdings, Known
-
-NOW = datetime(2025, 11, 25, 1, tzinfo=timezone.utc)
+from airflow_provider_harbor.core.store.inventories import BlobSize, Content, InventoryRef
+from airflow_provider_harbor.core.store.known import Held, Known
+from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
 RUN = "scheduled__2025-11-25T01:00:00+00:00"
 KEY = "scheduled__2025-11-25T01_00_00_00_00"
@@ -63,12 +65,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-@pytest.fixture(params=["path", "file-url", "memory"])
-def store(request: pytest.FixtureRequest, root: Path) -> Iterator[BackupStore]:
-    urls = {"path": str(root), "file-url": root.as_uri(), "memory": "memory://bucket/store"}
-    yield BackupStore(urls[request.param])
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+@pytest.fixture
+def store(any_store: BackupStore) -> BackupStore:
+    return any_store
 
 
 @pytest.fixture
@@ -99,16 +98,16 @@ class TestRunKey:
         ],
     )
     def test_is_safe_as_a_file_name(self, run: str, key: str) -> None:
-        assert BackupStore.run_key(run) == key
+        assert run_key(run) == key
 
     @given(st.text(max_size=600))
     def test_holds_its_promises_for_any_text(self, run: str) -> None:
-        key = BackupStore.run_key(run)
+        key = run_key(run)
         assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", key)
-        assert BackupStore.run_key(key) == key
+        assert run_key(key) == key
 
     def test_long_ids_that_differ_at_their_ends_stay_apart(self) -> None:
-        assert BackupStore.run_key("a" * 250 + "1") != BackupStore.run_key("a" * 250 + "2")
+        assert run_key("a" * 250 + "1") != run_key("a" * 250 + "2")
 
 
 class TestOpenFor:
@@ -159,219 +158,359 @@ class TestOpenFor:
         assert files_below(root) == ["store.json"]
 
 
-class TestInventories:
-    def test_what_was_written_is_read_sorted(self, store: BackupStore) -> None:
-        records = [record(2), record(1), record(3, "library/alpine")]
-        ref = store.write_inventory(RUN, "library", records, listed_at=NOW)
-        assert list(store.iter_inventory(ref)) == [records[2], records[1], records[0]]
+def write(store: BackupStore, *records: Record, project: str = "library") -> str:
+    """Write an inventory as a walk does, repository by repository; returns its SHA-256."""
+    writer = store.inventories.write(project)
+    ordered = sorted(records, key=lambda item: item.key)
+    for _, group in itertools.groupby(ordered, lambda item: item.repository):
+        writer.add(list(group))
+    return writer.finish()
 
-    def test_reference_tells_what_it_holds(self, local: BackupStore) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1), record(2)], listed_at=NOW)
-        assert ref.path == f"inventories/library/{KEY}.jsonl.gz"
-        assert ref.counts == Counts(repositories=1, artifacts=2, tags=2, digests=2, size_bytes=2000)
+
+def content(number: int, *blobs: int) -> Content:
+    return Content(
+        digest=digest(number),
+        media_type=OCI_MANIFEST,
+        size_bytes=10 + number,
+        blobs=tuple(BlobSize(digest(blob), blob) for blob in blobs),
+        foreign=(digest(99),),
+    )
+
+
+class TestInventories:
+    def test_what_was_written_is_read_by_repository(self, store: BackupStore) -> None:
+        records = [record(2), record(1), record(3, "library/alpine")]
+        sha256 = write(store, *records)
+        assert list(store.inventories.iter_records("library", sha256)) == records[::-1]
+        assert list(store.inventories.iter_repositories("library", sha256)) == [
+            ("library/alpine", [records[2]]),
+            ("library/nginx", [records[1], records[0]]),
+        ]
+
+    def test_the_writer_counts(self, store: BackupStore) -> None:
+        writer = store.inventories.write("library")
+        writer.add([record(1), record(2)])
+        assert writer.counts == Counts(
+            repositories=1, artifacts=2, tags=2, digests=2, size_bytes=2000
+        )
+
+    def test_a_reference_survives_an_xcom(self) -> None:
+        counts = Counts(repositories=1, digests=2)
+        ref = InventoryRef(
+            project="library", sha256="0" * 64, counts=counts, listed_at="2025", gaps=3
+        )
         assert InventoryRef.from_json(json.loads(json.dumps(ref.to_json()))) == ref
 
     def test_an_empty_project_has_an_inventory_too(self, store: BackupStore) -> None:
-        ref = store.write_inventory(RUN, "library", [], listed_at=NOW)
-        assert list(store.iter_inventory(ref)) == []
-        assert ref.counts == Counts()
+        assert list(store.inventories.iter_records("library", write(store))) == []
 
-    def test_equal_content_is_equal_bytes(self, local: BackupStore, root: Path) -> None:
-        refs = [
-            local.write_inventory(run, "library", [record(1)], listed_at=NOW)
-            for run in ("one", "two")
-        ]
-        first, second = ((root / ref.path).read_bytes() for ref in refs)
-        assert first == second
-        assert first[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "no name, no time"
-        assert gzip.decompress(first).splitlines()[0] == (
+    def test_its_name_is_what_zcat_and_sha256sum_say(self, local: BackupStore, root: Path) -> None:
+        sha256 = write(local, record(1))
+        packed = (root / f"inventories/library/{sha256}.jsonl.gz").read_bytes()
+        assert packed[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff", "no name, no time"
+        assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == sha256
+        assert gzip.decompress(packed).splitlines()[0] == (
             b'{"format_version":1,"kind":"harbor-inventory"}'
         )
 
-    def test_listing_the_same_again_writes_nothing(self, local: BackupStore, root: Path) -> None:
-        first = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
-        assert local.write_inventory(RUN, "library", [record(1)], listed_at=NOW) == first
-        assert files_below(root) == [first.path]
+    def test_equal_nights_are_one_file_that_is_written_once(
+        self, local: BackupStore, root: Path
+    ) -> None:
+        sha256 = write(local, record(1))
+        path = root / f"inventories/library/{sha256}.jsonl.gz"
+        before = path.stat().st_mtime_ns
+        assert write(local, record(1)) == sha256
+        assert files_below(root) == [str(path.relative_to(root))]
+        assert path.stat().st_mtime_ns == before
 
-    def test_listing_something_else_keeps_the_older_one(self, local: BackupStore) -> None:
-        first = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
-        second = local.write_inventory(RUN, "library", [record(2)], listed_at=NOW)
-        third = local.write_inventory(RUN, "library", [record(3)], listed_at=NOW)
-        assert second.path == f"inventories/library/{KEY}.2.jsonl.gz"
-        assert third.path == f"inventories/library/{KEY}.3.jsonl.gz"
-        assert list(local.iter_inventory(first)) == [record(1)]
+    def test_one_that_was_cut_short_is_written_again(self, local: BackupStore, root: Path) -> None:
+        sha256 = write(local, record(1))
+        path = root / f"inventories/library/{sha256}.jsonl.gz"
+        path.write_bytes(path.read_bytes()[:-3])
+        assert write(local, record(1)) == sha256
+        assert list(local.inventories.iter_records("library", sha256)) == [record(1)]
 
-    def test_listing_again_takes_the_older_result_away(self, store: BackupStore) -> None:
-        Results(store, RUN).keep(result("library"))
-        Results(store, RUN).keep(result("other"))
-        store.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
-        assert [r.project for r in Results(store, RUN)] == ["other"]
+    def test_a_large_one_is_written_and_read_in_parts(self, local: BackupStore) -> None:
+        records = [record(number, f"library/r{number % 9}") for number in range(5_000)]
+        sha256 = write(local, *records)
+        found = list(local.inventories.iter_records("library", sha256))
+        assert found == sorted(records, key=lambda item: item.key)
+        assert local.inventories.list_names("library") == [sha256]
 
     @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
     def test_a_truncated_file_is_named(self, local: BackupStore, root: Path, kept: float) -> None:
-        ref = local.write_inventory(RUN, "library", [record(n) for n in range(100)], listed_at=NOW)
-        content = (root / ref.path).read_bytes()
-        (root / ref.path).write_bytes(content[: int(len(content) * kept)])
-        with pytest.raises(IntegrityError, match=rf"{KEY}\.jsonl\.gz is damaged"):
-            list(local.iter_inventory(ref))
+        sha256 = write(local, *map(record, range(100)))
+        path = root / f"inventories/library/{sha256}.jsonl.gz"
+        packed = path.read_bytes()
+        path.write_bytes(packed[: int(len(packed) * kept)])
+        with pytest.raises(IntegrityError, match=rf"{sha256}\.jsonl\.gz is damaged"):
+            list(local.inventories.iter_records("library", sha256))
+        with pytest.raises(IntegrityError, match=rf"{sha256}\.jsonl\.gz is damaged"):
+            local.inventories.verify("library", sha256)
 
     @pytest.mark.parametrize(
-        "content",
+        "packed",
         [
             b"this is no gzip file",
             gzip.compress(b""),
             gzip.compress(b'{"kind":"something-else","format_version":1}\n'),
+            gzip.compress(b'{"format_version":2,"kind":"harbor-inventory"}\n'),
             gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}\n{"project":1}\n'),
+            gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}\n') + b"more",
+            gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}'),
         ],
     )
-    def test_another_file_is_named(self, local: BackupStore, root: Path, content: bytes) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
-        (root / ref.path).write_bytes(content)
-        with pytest.raises(IntegrityError, match=rf"{KEY}\.jsonl\.gz is damaged"):
-            list(local.iter_inventory(ref))
+    def test_another_file_is_named(self, local: BackupStore, root: Path, packed: bytes) -> None:
+        sha256 = write(local, record(1))
+        (root / f"inventories/library/{sha256}.jsonl.gz").write_bytes(packed)
+        with pytest.raises(IntegrityError, match=rf"{sha256}\.jsonl\.gz is damaged"):
+            list(local.inventories.iter_records("library", sha256))
 
     def test_another_inventory_in_its_place_is_noticed(
         self, local: BackupStore, root: Path
     ) -> None:
-        ref = local.write_inventory(RUN, "library", [record(1), record(2)], listed_at=NOW)
-        other = local.write_inventory("other", "library", [record(1)], listed_at=NOW)
-        (root / ref.path).write_bytes((root / other.path).read_bytes())
-        with pytest.raises(DigestMismatchError) as caught:
-            list(local.iter_inventory(ref))
-        assert caught.value.expected == f"sha256:{ref.sha256}"
-        assert caught.value.actual == f"sha256:{other.sha256}"
-        assert caught.value.where.endswith(ref.path)
+        sha256, other = write(local, record(1), record(2)), write(local, record(1))
+        directory = root / "inventories/library"
+        (directory / f"{sha256}.jsonl.gz").write_bytes(
+            (directory / f"{other}.jsonl.gz").read_bytes()
+        )
+        with pytest.raises(IntegrityError, match="something else than its name says"):
+            list(local.inventories.iter_records("library", sha256))
 
-    def test_a_lost_file_stays_the_error_of_the_storage(self, store: BackupStore) -> None:
-        ref = store.write_inventory(RUN, "library", [record(1)], listed_at=NOW)
-        with pytest.raises(FileNotFoundError):
-            list(store.iter_inventory(replace(ref, path="inventories/library/lost.jsonl.gz")))
+    def test_one_that_is_gone_is_named(self, store: BackupStore) -> None:
+        with pytest.raises(IntegrityError, match=rf"{'0' * 64}\.jsonl\.gz is gone"):
+            store.inventories.verify("library", "0" * 64)
+
+    def test_what_grows_without_end_when_it_is_unpacked_needs_no_memory(
+        self, local: BackupStore, root: Path
+    ) -> None:
+        sha256 = write(local, record(1))
+        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+        (root / f"inventories/library/{sha256}.jsonl.gz").write_bytes(bomb)
+        tracemalloc.start()
+        try:
+            with pytest.raises(IntegrityError, match="is damaged"):
+                local.inventories.verify("library", sha256)
+            assert tracemalloc.get_traced_memory()[1] < 100 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+
+
+class TestContents:
+    def test_what_was_written_is_read_by_repository(self, store: BackupStore) -> None:
+        writer = store.inventories.write_contents("library")
+        writer.add("library/alpine", [content(2, 5), content(1, 5, 6)])
+        writer.add("library/nginx", [content(3)])
+        sha256 = writer.finish()
+        assert list(store.inventories.iter_contents("library", sha256)) == [
+            ("library/alpine", {digest(1): content(1, 5, 6), digest(2): content(2, 5)}),
+            ("library/nginx", {digest(3): content(3)}),
+        ]
+        store.inventories.verify_contents("library", sha256)
+
+    def test_its_sizes_are_those_of_the_manifest_and_its_blobs(self) -> None:
+        assert list(content(3, 5, 6).iter_sizes()) == [
+            BlobSize(digest(3), 13),
+            BlobSize(digest(5), 5),
+            BlobSize(digest(6), 6),
+        ]
+
+    def test_an_inventory_in_their_place_is_noticed(self, local: BackupStore, root: Path) -> None:
+        sha256 = write(local, record(1))
+        (root / "contents/library").mkdir(parents=True)
+        name = f"library/{sha256}.jsonl.gz"
+        (root / "inventories" / name).rename(root / "contents" / name)
+        with pytest.raises(IntegrityError, match="it is no harbor-contents"):
+            list(local.inventories.iter_contents("library", sha256))
 
 
 class TestProjects:
     def test_results_are_read_by_name_in_order(self, store: BackupStore) -> None:
         names = ["ml.models", "2024", "a_b-c"]
         for name in names:
-            Results(store, RUN).keep(result(name, error="it failed", stage="inventory"))
-        assert [r.project for r in Results(store, RUN)] == sorted(names)
-        assert Results(store, RUN).find("2024") == result(
+            Results(store.results, RUN).keep(result(name, error="it failed", stage="inventory"))
+        assert [r.project for r in Results(store.results, RUN)] == sorted(names)
+        assert Results(store.results, RUN).find("2024") == result(
             "2024", error="it failed", stage="inventory"
         )
 
     def test_a_project_that_is_run_again_replaces_its_result(self, store: BackupStore) -> None:
-        Results(store, RUN).keep(result(error="it failed"))
-        path = Results(store, RUN).keep(result())
+        Results(store.results, RUN).keep(result(error="it failed"))
+        path = Results(store.results, RUN).keep(result())
         assert path == f"snapshots/{KEY}/projects/library.json"
-        assert list(Results(store, RUN)) == [result()]
+        assert list(Results(store.results, RUN)) == [result()]
 
     def test_any_error_text_can_be_kept(self, store: BackupStore) -> None:
         broken = result(error="größe, '\udce4', \x00, \u2028")
-        Results(store, RUN).keep(broken)
-        assert list(Results(store, RUN)) == [broken]
+        Results(store.results, RUN).keep(broken)
+        assert list(Results(store.results, RUN)) == [broken]
 
     def test_nothing_is_there_before_it_was_written(self, store: BackupStore) -> None:
-        assert Results(store, RUN).find("library") is None
-        assert list(Results(store, RUN)) == []
+        assert Results(store.results, RUN).find("library") is None
+        assert list(Results(store.results, RUN)) == []
 
     @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc", ".hidden", "a\nb", "a b"])
     def test_no_name_leads_out_of_the_store(
         self, local: BackupStore, root: Path, name: str
     ) -> None:
         with pytest.raises(HarborProtocolError, match="is not the name of a project"):
-            Results(local, RUN).keep(result(name))
+            Results(local.results, RUN).keep(result(name))
         assert not root.exists()
 
     def test_the_longest_name_that_harbor_allows_is_fine(self, local: BackupStore) -> None:
         names = ["p" * 254 + end for end in "ab"]
         for name in names:
-            local.write_inventory(RUN, name, [], listed_at=NOW)
-            local.write_plan(RUN, name, {})
-            Results(local, RUN).keep(result(name))
-        assert {r.project for r in Results(local, RUN)} == set(names)
+            write(local, project=name)
+            local.snapshots.write_plan(RUN, name).finish()
+            Results(local.results, RUN).keep(result(name))
+        assert {r.project for r in Results(local.results, RUN)} == set(names)
 
     def test_a_result_of_another_run_is_a_mistake_of_the_caller(self, local: BackupStore) -> None:
         with pytest.raises(ValueError, match="is not one of run"):
-            Results(local, "another").keep(result())
+            Results(local.results, "another").keep(result())
 
     def test_another_run_with_the_same_key_is_not_mixed_up(self, local: BackupStore) -> None:
-        Results(local, RUN).keep(result())
-        with pytest.raises(HarborConfigurationError, match="Give this run another id"):
-            list(Results(local, KEY))
+        Results(local.results, RUN).keep(result())
+        with pytest.raises(HarborConfigurationError, match="Give this run another name"):
+            list(Results(local.results, KEY))
 
     @pytest.mark.parametrize(
         "content", ["", "{", "[1]", '{"format_version": 1}', '{"format_version": "x"}']
     )
     def test_a_damaged_result_is_named(self, local: BackupStore, root: Path, content: str) -> None:
-        path = Results(local, RUN).keep(result())
+        path = Results(local.results, RUN).keep(result())
         (root / path).write_text(content)
         with pytest.raises(IntegrityError, match=r"projects/library\.json is damaged"):
-            list(Results(local, RUN))
+            list(Results(local.results, RUN))
 
     def test_a_writer_that_was_killed_leaves_nothing_that_is_read(
         self, local: BackupStore, root: Path
     ) -> None:
-        path = Results(local, RUN).keep(result())
-        (root / path).with_name(".0123abcd.tmp").write_text("half")
-        assert list(Results(local, RUN)) == [result()]
+        path = Results(local.results, RUN).keep(result())
+        (root / path).with_name("library.json#1").write_text("half")
+        assert list(Results(local.results, RUN)) == [result()]
 
     def test_many_tasks_write_their_projects_at_once(self, root: Path) -> None:
         names = [f"project-{n:03}" for n in range(64)]
         with ThreadPoolExecutor(16) as pool:
             written = [
-                pool.submit(Results(BackupStore(root), RUN).keep, result(name)) for name in names
+                pool.submit(Results(BackupStore(root).results, RUN).keep, result(name))
+                for name in names
             ]
             for future in written:
                 future.result()
-        assert [r.project for r in Results(BackupStore(root), RUN)] == names
+        assert [r.project for r in Results(BackupStore(root).results, RUN)] == names
 
 
-class TestEndOfARun:
-    def test_plan_is_written_by_run_and_project(self, local: BackupStore, root: Path) -> None:
-        path = local.write_plan(RUN, "library", {"project": "library", "to_copy": 3})
-        assert path == f"plans/{KEY}/library.json"
-        assert read_json(root / path) == {
-            "format_version": 1,
-            "project": "library",
-            "to_copy": 3,
-        }
+def snapshot(**changes: Any) -> Snapshot:
+    project = ProjectContents(
+        inventory="1" * 64, contents="2" * 64, ok=True, digests=3, size_bytes=4
+    )
+    made = Snapshot(
+        key=KEY,
+        run=RUN,
+        complete=True,
+        harbor_url=HARBOR,
+        destination="file:///store",
+        started_at="2025-11-25T01:00:00+00:00",
+        ended_at="2025-11-25T02:00:00+00:00",
+        projects={"library": project},
+        limited_to=("lib*",),
+    )
+    return replace(made, **changes)
 
-    def test_report_is_written_for_programs_and_people(
+
+class TestSnapshots:
+    def test_what_was_committed_is_read(self, store: BackupStore) -> None:
+        assert store.snapshots.commit(snapshot()) == f"snapshots/{KEY}/snapshot.json"
+        assert store.snapshots.read(KEY) == snapshot()
+        assert (snapshot().digests, snapshot().size_bytes) == (3, 4)
+
+    def test_a_run_that_is_completed_later_is_complete(self, store: BackupStore) -> None:
+        partial = store.snapshots.commit(snapshot(complete=False))
+        assert partial == f"snapshots/{KEY}/partial.json"
+        assert store.snapshots.read(KEY) == snapshot(complete=False)
+        store.snapshots.commit(snapshot())
+        assert store.snapshots.read(KEY) == snapshot()
+
+    def test_a_complete_run_stays_complete(self, store: BackupStore) -> None:
+        path = store.snapshots.commit(snapshot())
+        assert store.snapshots.commit(snapshot(complete=False, projects={})) == path
+        assert store.snapshots.read(KEY) == snapshot()
+
+    def test_runs_are_listed_with_those_that_were_cut_short(self, store: BackupStore) -> None:
+        runs = ["2025-11-24T01-00-00Z", "2025-11-25T01-00-00Z", "2025-11-26T01-00-00Z"]
+        for run in (runs[2], runs[0]):
+            store.snapshots.commit(snapshot(run=run))
+        Results(store.results, runs[1]).keep(replace(result(), run=runs[1]))
+        assert store.snapshots.list_keys() == runs
+        assert store.snapshots.read(runs[1]) is None
+        assert [found.key for found in store.snapshots.read_all()] == [runs[2], runs[0]]
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}'])
+    def test_a_damaged_snapshot_is_named(self, local: BackupStore, root: Path, text: str) -> None:
+        path = local.snapshots.commit(snapshot())
+        (root / path).write_text(text)
+        with pytest.raises(IntegrityError, match=r"snapshot\.json is damaged"):
+            local.snapshots.read(KEY)
+
+    def test_a_snapshot_of_a_newer_format_is_refused(self, local: BackupStore, root: Path) -> None:
+        path = local.snapshots.commit(snapshot())
+        (root / path).write_text('{"format_version": 2}')
+        with pytest.raises(HarborConfigurationError, match="has format version 2"):
+            local.snapshots.read(KEY)
+
+    def test_a_plan_is_written_line_by_line(self, local: BackupStore, root: Path) -> None:
+        for number in range(2):
+            plan = local.snapshots.write_plan(RUN, "library")
+            plan.add(b'{"digest":"%d"}\n' % number)
+            plan.finish()
+        lines = gzip.decompress((root / f"plans/{KEY}/library.jsonl.gz").read_bytes())
+        assert lines.splitlines() == [
+            b'{"format_version":1,"kind":"harbor-plan"}',
+            b'{"digest":"1"}',
+        ]
+
+    def test_a_report_is_written_for_programs_and_people(
         self, local: BackupStore, root: Path
     ) -> None:
-        report, page = local.write_report(RUN, {"run": RUN}, "<p>größe</p>")
+        report, page = local.snapshots.write_report(RUN, {"run": RUN}, "<p>größe</p>")
         assert (report, page) == (f"reports/{KEY}.json", f"reports/{KEY}.html")
         assert read_json(root / report) == {"format_version": 1, "run": RUN}
         assert (root / page).read_text(encoding="utf-8") == "<p>größe</p>"
 
-    def test_completing_a_partial_run_leaves_the_snapshot_only(
-        self, local: BackupStore, root: Path
+
+class TestLatest:
+    def test_the_newest_contents_are_remembered(self, store: BackupStore) -> None:
+        assert store.snapshots.read_latest("library") is None
+        store.snapshots.write_latest("library", RUN, "1" * 64, "2" * 64)
+        assert store.snapshots.read_latest("library") == ("1" * 64, "2" * 64)
+
+    def test_the_same_again_writes_nothing(self, local: BackupStore, root: Path) -> None:
+        local.snapshots.write_latest("library", "one", "1" * 64, "2" * 64)
+        local.snapshots.write_latest("library", "two", "1" * 64, "2" * 64)
+        assert read_json(root / "latest/library.json")["run"] == "one"
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 9}', '{"a": 1}'])
+    def test_a_pointer_that_cannot_be_read_is_lost(
+        self, local: BackupStore, root: Path, text: str
     ) -> None:
-        assert local.write_snapshot(RUN, {"n": 1}, complete=False).endswith("/partial.json")
-        assert local.write_snapshot(RUN, {"n": 2}, complete=True).endswith("/snapshot.json")
-        assert files_below(root) == [f"snapshots/{KEY}/snapshot.json"]
-
-    def test_a_complete_run_stays_complete(self, local: BackupStore, root: Path) -> None:
-        path = local.write_snapshot(RUN, {"n": 1}, complete=True)
-        assert local.write_snapshot(RUN, {"n": 2}, complete=False) == path
-        assert files_below(root) == [path]
-        assert read_json(root / path)["n"] == 1
-
-    def test_a_dry_run_never_becomes_a_snapshot(self, local: BackupStore, root: Path) -> None:
-        with pytest.raises(ValueError, match="a dry run is no backup"):
-            local.write_snapshot(RUN, {"dry_run": True}, complete=True)
-        assert not root.exists()
+        local.snapshots.write_latest("library", RUN, "1" * 64, "2" * 64)
+        (root / "latest/library.json").write_text(text)
+        assert local.snapshots.read_latest("library") is None
 
 
-class TestKnownHoldings:
+class TestKnown:
     KNOWN = Known(
-        holdings=Holdings(
-            digests={
-                "library/nginx": frozenset({digest(1), digest(2)}),
-                "library/bare": frozenset(),
-            },
-            tags={"library/nginx": {"1.25": digest(1)}, "library/bare": {}},
-            asked={"library/nginx": datetime(2025, 11, 25, 1, tzinfo=timezone.utc)},
-        ),
+        held={
+            "library/nginx": Held(
+                digests=frozenset({digest(1), digest(2)}),
+                tags={"1.25": digest(1)},
+                asked=datetime(2025, 11, 25, 1, tzinfo=timezone.utc),
+            ),
+            "library/bare": Held(),
+        },
         run="night-2",
         listed_at="2025-11-25T01:00:00+00:00",
     )
@@ -385,7 +524,7 @@ class TestKnownHoldings:
 
     def test_path_names_the_host(self, local: BackupStore) -> None:
         path = local.write_known(REGISTRY, "library", self.KNOWN)
-        assert path == "destinations/registry.example.com_5000/library.json.gz"
+        assert path == "known/registry.example.com_5000/library.json.gz"
 
     def test_destinations_of_one_key_are_not_mixed_up(self, local: BackupStore) -> None:
         local.write_known("https://registry", "library", self.KNOWN)
@@ -400,20 +539,18 @@ class TestKnownHoldings:
             gzip.compress(b"[]"),
             gzip.compress(b'{"format_version": 1}'),
             gzip.compress(
-                json.dumps(
-                    {"format_version": 2, "destination": REGISTRY, "repositories": {}}
-                ).encode()
+                json.dumps({"format_version": 2, "place": REGISTRY, "repositories": {}}).encode()
             ),
             gzip.compress(
                 json.dumps(
-                    {"format_version": 1, "destination": REGISTRY, "repositories": {"a": 1}}
+                    {"format_version": 1, "place": REGISTRY, "repositories": {"a": 1}}
                 ).encode()
             ),
             gzip.compress(
                 json.dumps(
                     {
                         "format_version": 1,
-                        "destination": REGISTRY,
+                        "place": REGISTRY,
                         "repositories": {"a": {"asked": "soon", "digests": [], "tags": {}}},
                     }
                 ).encode()

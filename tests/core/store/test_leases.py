@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import LeaseError
+from airflow_provider_harbor.core.exceptions import LeaseError, StoreError, StoreReason
 from airflow_provider_harbor.core.store import leases
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.leases import STALE_SECONDS, Lease
-from airflow_provider_harbor.core.store.storage import Storage
 
 MINUTE = 60.0
 
@@ -33,15 +35,13 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["directory", "memory"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    if request.param == "directory":
-        return Storage(tmp_path / "store")
-    return Storage(f"memory://leases-{tmp_path.name}-{id(request)}")
+@pytest.fixture
+def files(any_store: BackupStore) -> Files:
+    return any_store.files
 
 
 @pytest.fixture
-def lease(files: Storage, clock: Clock) -> Callable[[str], Lease]:
+def lease(files: Files, clock: Clock) -> Callable[[str], Lease]:
     return lambda run: Lease(files, "registry.example.com", run, clock=clock)
 
 
@@ -58,9 +58,7 @@ def test_tasks_of_one_run_share_the_lease(lease: Callable[[str], Lease]) -> None
         other.check()
 
 
-def test_another_destination_is_another_lease(
-    files: Storage, lease: Callable[[str], Lease]
-) -> None:
+def test_another_destination_is_another_lease(files: Files, lease: Callable[[str], Lease]) -> None:
     with lease("night-1"), Lease(files, "elsewhere", "night-2"):
         pass
 
@@ -135,13 +133,14 @@ def test_an_open_lease_renews_itself(
     monkeypatch.setattr(leases, "RENEWED_EVERY_SECONDS", 0.01)
     renewed = threading.Event()
     mine = lease("night-1")
-    write = mine._write
+    replace = mine._replace
 
-    def writes(now: float) -> None:
-        write(now)
+    def replaces(*args: Any) -> bool:
+        is_mine = replace(*args)
         renewed.set()
+        return is_mine
 
-    monkeypatch.setattr(mine, "_write", writes)
+    monkeypatch.setattr(mine, "_replace", replaces)
     with mine:
         clock.now += 200
         renewed.clear()
@@ -168,10 +167,10 @@ def test_of_many_that_want_it_at_once_one_gets_it(lease: Callable[[str], Lease])
 
 @pytest.mark.parametrize("content", [b"", b"no json", b"[]", b'{"run": "night-1"}'])
 def test_a_damaged_lease_is_nobodys(
-    files: Storage, lease: Callable[[str], Lease], content: bytes
+    files: Files, lease: Callable[[str], Lease], content: bytes
 ) -> None:
     lease("night-1").acquire()
-    files.write("leases/registry.example.com/00000001.json", content)
+    files.write("leases/registry.example.com.json", content)
     lease("night-2").acquire()
     with pytest.raises(LeaseError):
         lease("night-3").acquire()
@@ -180,8 +179,8 @@ def test_a_damaged_lease_is_nobodys(
 def test_a_process_of_this_machine_that_died_holds_nothing(tmp_path: Path) -> None:
     program = (
         "import sys; from airflow_provider_harbor.core.store.leases import Lease;"
-        "from airflow_provider_harbor.core.store.storage import Storage;"
-        "lease = Lease(Storage(sys.argv[1]), 'registry', 'killed', is_process=True);"
+        "from airflow_provider_harbor.core.store.files import Files;"
+        "lease = Lease(Files(sys.argv[1]), 'registry', 'killed', is_process=True);"
         "lease.acquire(); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -191,7 +190,7 @@ def test_a_process_of_this_machine_that_died_holds_nothing(tmp_path: Path) -> No
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"held\n"
-        mine = Lease(Storage(tmp_path), "registry", "next", is_process=True)
+        mine = Lease(Files(tmp_path), "registry", "next", is_process=True)
         with pytest.raises(LeaseError, match="the run killed"):
             mine.acquire()
         process.kill()
@@ -203,13 +202,132 @@ def test_a_process_of_this_machine_that_died_holds_nothing(tmp_path: Path) -> No
         mine.acquire()
 
 
+@pytest.mark.parametrize("is_process", [True, False])
+def test_only_a_run_that_is_one_process_ends_with_it(tmp_path: Path, is_process: bool) -> None:
+    """A run of many tasks goes on between them."""
+    program = (
+        "import sys; from airflow_provider_harbor.core.store.leases import Lease;"
+        "from airflow_provider_harbor.core.store.files import Files;"
+        f"options = {{'is_process': True}} if {is_process} else {{}};"
+        "Lease(Files(sys.argv[1]), 'registry', 'ended', **options).acquire()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    mine = Lease(Files(tmp_path), "registry", "next")
+    if is_process:
+        mine.acquire()
+    else:
+        with pytest.raises(LeaseError, match="the run ended"):
+            mine.acquire()
+
+
 def test_a_lease_of_another_machine_is_not_judged_by_its_process(
-    files: Storage, lease: Callable[[str], Lease]
+    files: Files, lease: Callable[[str], Lease]
 ) -> None:
     lease("night-1").acquire()
-    path = "leases/registry.example.com/00000001.json"
+    path = "leases/registry.example.com.json"
     data = json.loads(files.read(path))
     data["process"] = "another-boot pid:[1] 1 1"
     files.write(path, json.dumps(data).encode())
     with pytest.raises(LeaseError):
         lease("night-2").acquire()
+
+
+def test_a_task_that_finds_its_runs_lease_old_renews_it(
+    lease: Callable[[str], Lease], clock: Clock
+) -> None:
+    lease("night-1").acquire()
+    clock.now += 200
+    lease("night-1").acquire()
+    clock.now += 200
+    with pytest.raises(LeaseError):
+        lease("night-2").acquire()
+
+
+class Failing(Files):
+    """A store that fails, or lets others be faster, for as long as a test says so."""
+
+    error: Exception | None = None
+    is_slow = False
+
+    def read(self, path: str) -> bytes:
+        if self.error:
+            raise self.error
+        return super().read(path)
+
+    def create(self, path: str, content: bytes) -> bool:
+        return False if self.is_slow else super().create(path, content)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Failing:
+    return Failing(tmp_path / "store")
+
+
+def away() -> StoreError:
+    return StoreError(StoreReason.UNREACHABLE, "it does not answer", where="s3://bucket")
+
+
+def test_a_lease_that_others_always_get_first_is_given_up(failing: Failing, clock: Clock) -> None:
+    failing.is_slow = True
+    with pytest.raises(LeaseError, match="several runs want it"):
+        Lease(failing, "registry", "night-1", clock=clock).acquire()
+
+
+def test_a_run_that_cannot_renew_its_lease_for_minutes_writes_no_more(
+    failing: Failing, clock: Clock
+) -> None:
+    mine = Lease(failing, "registry", "night-1", clock=clock)
+    mine.acquire()
+    failing.error = away()
+    clock.now += 240
+    mine.check()  # nobody else can have it yet, so nothing is asked
+    clock.now += 1
+    with pytest.raises(LeaseError, match="could not be renewed for minutes"):
+        mine.check()
+    failing.error = None
+    mine.check()
+    failing.error = away()
+    clock.now += 240
+    mine.check()
+
+
+def test_an_open_lease_that_could_not_be_renewed_once_is_renewed_later(
+    failing: Failing, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWED_EVERY_SECONDS", 0.01)
+    mine = Lease(failing, "registry", "night-1", clock=clock)
+    tried, renewed = threading.Event(), threading.Event()
+    renew, replace = mine._renew, mine._replace
+
+    def tries() -> None:
+        tried.set()
+        renew()
+
+    def replaces(*args: Any) -> bool:
+        is_mine = replace(*args)
+        renewed.set()
+        return is_mine
+
+    monkeypatch.setattr(mine, "_renew", tries)
+    monkeypatch.setattr(mine, "_replace", replaces)
+    with mine:
+        failing.error = away()
+        tried.clear()
+        assert tried.wait(10)
+        tried.clear()
+        assert tried.wait(10)  # so one of them failed
+        renewed.clear()
+        failing.error = None
+        assert renewed.wait(10)
+    assert not any(thread.name == "lease" for thread in threading.enumerate())
+
+
+def test_a_lease_is_one_file_that_needs_no_right_to_delete(
+    files: Files, lease: Callable[[str], Lease]
+) -> None:
+    lease("night-1").acquire()
+    lease("night-1").release()
+    lease("night-2").acquire()
+    assert [entry.path for entry in files.iter_files("leases") if "lock" not in entry.path] == [
+        "leases/registry.example.com.json"
+    ]

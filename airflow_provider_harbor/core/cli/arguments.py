@@ -1,0 +1,179 @@
+"""What the commands have in common: arguments, help, and how they reach registries."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from airflow_provider_harbor.core.cli.credentials import credentials_for
+from airflow_provider_harbor.core.cli.outcome import Outcome
+from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.http.urls import normalise_url
+
+Commands = argparse._SubParsersAction  # the type of what `add_subparsers` returns
+
+EXIT_CODES = """\
+exit codes:
+  0    everything that was asked for is done (after --dry-run: could be done)
+  1    something is not; the messages and the report say what, why, and what to do
+  2    nothing was begun, and trying again will not help: arguments, a URL, a login, a store
+  3    nothing was begun, and trying again later may help: no answer, unhealthy, overloaded
+  4    nothing was begun, since another run writes to the same place
+  130  stopped by Ctrl-C or SIGTERM; the same command goes on from there
+"""
+_LOGINS = """\
+credentials of registries:
+  HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD
+                        of the Harbor that is backed up, or of the mirror after --from
+  HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD
+                        of the registry that is written to
+  Where they are not set, docker's configuration is asked, with its credential helpers
+  ($DOCKER_CONFIG/config.json, else ~/.docker/config.json): `docker login HOST` is enough.
+  REQUESTS_CA_BUNDLE, HTTPS_PROXY and NO_PROXY are followed.
+"""
+_STORES = """\
+stores:
+  A directory, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX. Credentials come
+  from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL;
+  GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY.
+"""
+
+
+def add_command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace, Console], Outcome],
+    *,
+    short: str,
+    description: str,
+    examples: str,
+    uses_registries: bool = True,
+    uses_store: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a command, with a help that has all it takes to use it.
+
+    Args:
+        commands: What it is added to.
+        name: Of the command.
+        function: What runs it.
+        short: What it does, in some words.
+        description: What it does, in some lines.
+        examples: Lines that can be typed.
+        uses_registries: Whether its help tells where credentials come from.
+        uses_store: Whether its help tells what a store is.
+    """
+    parts = [
+        f"examples:\n{examples}",
+        _STORES if uses_store else "",
+        _LOGINS if uses_registries else "",
+        EXIT_CODES,
+    ]
+    parser = commands.add_parser(
+        name,
+        help=short,
+        description=description,
+        epilog="\n".join(part for part in parts if part),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function, insecure=False)
+    return parser
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a store."""
+    parser.add_argument("store", metavar="STORE", help="directory or URL of the backup store")
+
+
+def add_project_filters(parser: argparse.ArgumentParser) -> None:
+    """Add what limits a command to some projects of Harbor."""
+    parser.add_argument(
+        "--project",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only such projects; may be repeated (default: all, and the login must see all)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="not such projects; may be repeated, and wins over --project",
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add how much is done at once."""
+    parser.add_argument(
+        "--workers",
+        type=_workers,
+        default=8,
+        metavar="N",
+        help="so many manifests, and so many blobs, are on their way at once (default: 8)",
+    )
+
+
+def add_connections(parser: argparse.ArgumentParser) -> None:
+    """Add how registries are reached."""
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for each next byte of an answer (default: 60)",
+    )
+    trust = parser.add_mutually_exclusive_group()
+    trust.add_argument("--ca-file", metavar="FILE", help="CA certificates to trust (PEM)")
+    trust.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add how much is shown, and in which form."""
+    parser.add_argument(
+        "--json", action="store_true", help="the result as one JSON document on stdout"
+    )
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quiet", action="store_true", help="no progress: errors and the result")
+    amount.add_argument("--verbose", action="store_true", help="log what is done, on stderr")
+
+
+def connection(
+    arguments: argparse.Namespace, url: str, prefix: Literal["SOURCE", "DESTINATION"]
+) -> dict[str, Any]:
+    """Return how to reach a registry, as the keyword arguments that every client takes.
+
+    Raises:
+        HarborConfigurationError: The file of certificates is not there, or the login is none.
+    """
+    user, password = credentials_for(url, prefix)
+    verify: bool | str = not arguments.insecure
+    if arguments.ca_file:
+        if not Path(arguments.ca_file).is_file():
+            raise HarborConfigurationError(f"--ca-file: there is no file {arguments.ca_file}")
+        verify = str(arguments.ca_file)
+    return {
+        "url": normalise_url(url),
+        "user": user,
+        "password": password,
+        "verify": verify,
+        "timeout_seconds": arguments.timeout,
+    }
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value

@@ -1,0 +1,61 @@
+"""How a command ended, and what goes into its last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.copy.outcome import Status
+from airflow_provider_harbor.core.harbor.records import Counts
+from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.jobs.results import ProjectResult
+
+_SHOWN_FINDINGS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        is_complete: Whether all was done that was asked for.
+        is_interrupted: Whether it was told to stop before its end.
+        used_stdout: Whether the standard output is taken by what was asked for.
+        summary: The last lines for people; may be empty.
+        document: The same for machines, with all details.
+    """
+
+    is_complete: bool
+    is_interrupted: bool = False
+    used_stdout: bool = False
+    summary: str = ""
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+def tell_result(console: Console, place: str, name: str, result: ProjectResult) -> None:
+    """Show how a project ended, and the first of what failed.
+
+    Args:
+        console: Where to.
+        place: Which project of how many, such as `[2/7]`.
+        name: Of the project, as it is to be shown.
+        result: How it ended.
+    """
+    counts = result.inventory.counts if result.inventory else Counts()
+    held = human_count(counts.digests, "digest")
+    if counts.attestations:  # they are copied too, so that the sum is right
+        held += f" and {human_count(counts.attestations, 'attestation')}"
+    console.line(f"{place} {name}: {held}; {result.outcome}")
+    _tell_failures(console, place, [f"repository {gap}" for gap in result.gaps], "repository")
+    findings = [str(finding) for finding in result.iter_findings(Status.FAILED)]
+    _tell_failures(console, place, findings, "artifact")
+
+
+def _tell_failures(console: Console, place: str, lines: Sequence[str], noun: str) -> None:
+    for line in lines[:_SHOWN_FINDINGS]:
+        console.error(f"{place} FAILED {line}")
+    if len(lines) > _SHOWN_FINDINGS:
+        more = human_count(len(lines) - _SHOWN_FINDINGS, f"further {noun}")
+        console.error(f"{place} FAILED {more}, all in the report")

@@ -1,0 +1,88 @@
+"""`harbor-backup snapshots`: which nights a store has."""
+
+from __future__ import annotations
+
+import argparse
+
+from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
+from airflow_provider_harbor.core.cli.outcome import Outcome
+from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.human import human_count, human_size
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.snapshots import Snapshot
+
+_EXAMPLES = """\
+  harbor-backup snapshots /backup/harbor
+  harbor-backup snapshots s3://backups/harbor --json | jq -r '.snapshots[0].key'
+"""
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "snapshots",
+        run,
+        short="show which nights a store has",
+        description="Show all snapshots of a store, newest first: when each was begun, whether it\n"
+        "is complete, and what it holds. Runs that were cut short are named at the end.",
+        examples=_EXAMPLES,
+        uses_registries=False,
+    )
+    add_store(parser)
+    add_output(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show all snapshots."""
+    store = BackupStore(arguments.store)
+    harbor_url = store.harbor_url
+    found = list(store.snapshots.read_all())
+    ended = {snapshot.key for snapshot in found}
+    cut_short = [key for key in store.snapshots.list_keys() if key not in ended]
+    lines = [f"Backups of {harbor_url} in {store.url}"]
+    if found:
+        columns = ("snapshot", "begun", "state", "projects", "digests", "size", "content")
+        lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><"))
+    else:
+        lines.append("No run has come to its end yet.")
+    if cut_short:
+        lines.append(
+            f"{human_count(len(cut_short), 'run')} cut short, or still going on: "
+            + ", ".join(cut_short)
+        )
+    return Outcome(
+        is_complete=True,
+        summary="\n".join(lines),
+        document={
+            "store": store.url,
+            "harbor_url": harbor_url,
+            "snapshots": [
+                {
+                    "key": snapshot.key,
+                    "digests": snapshot.digests,
+                    "size_bytes": snapshot.size_bytes,
+                    **snapshot.to_json(),
+                }
+                for snapshot in found
+            ],
+            "cut_short": cut_short,
+        },
+    )
+
+
+def _row(snapshot: Snapshot) -> tuple[str, ...]:
+    state = "complete" if snapshot.complete else "PARTIAL"
+    if snapshot.limited_to:
+        state += ", limited"
+    has_contents = any(project.contents for project in snapshot.projects.values())
+    return (
+        snapshot.key,
+        snapshot.started_at[:16].replace("T", " "),
+        state,
+        f"{len(snapshot.projects):,}",
+        f"{snapshot.digests:,}",
+        human_size(snapshot.size_bytes),
+        "in the store" if has_contents else f"at {snapshot.destination}",
+    )

@@ -1,0 +1,266 @@
+"""What of which night: find a snapshot, and in it projects, repositories and tags."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.harbor.records import Record
+from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.snapshots import Snapshot
+
+LATEST = "latest"
+_NEAREST = 3
+
+
+def find_snapshot(
+    store: BackupStore, wanted: str = LATEST, projects: Sequence[str] = ()
+) -> Snapshot:
+    """Return a snapshot.
+
+    Args:
+        store: Where it is.
+        wanted: `latest`; or a date (`2026-11-25`, UTC) or another beginning of a key: the newest
+            complete one of those; or a run's whole name or key, which may be of a partial one, too.
+        projects: Names and globs that have to be in it, where it is not named. Without them, one
+            of a run that was limited to some projects is taken only where there is no other.
+
+    Raises:
+        HarborConfigurationError: There is none.
+        IntegrityError: It cannot be read.
+    """
+    keys = store.snapshots.list_keys()
+    if wanted == LATEST:
+        return _newest_complete(store, keys, "", projects)
+    key = run_key(wanted)
+    named = [k for k in keys if k == key or k.endswith(f".{key}")]
+    if len(named) == 1:
+        return _read(store, named[0], keys)
+    if begun := [k for k in keys if k.startswith(key)]:
+        return _newest_complete(store, begun, wanted, projects)
+    raise HarborConfigurationError(
+        f"the store {store.url} has no snapshot {wanted!r}. {_nearest_keys(key, keys)}"
+    )
+
+
+def _read(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot:
+    snapshot = store.snapshots.read(key)
+    if snapshot is None:
+        raise HarborConfigurationError(
+            f"the run {key} of the store {store.url} was cut short, so that it is no snapshot. "
+            f"{_nearest_keys(key, [k for k in keys if k != key])}"
+        )
+    return snapshot
+
+
+def _newest_complete(
+    store: BackupStore, keys: Sequence[str], wanted: str, projects: Sequence[str]
+) -> Snapshot:
+    limited: Snapshot | None = None
+    partial: Snapshot | None = None
+    complete: Snapshot | None = None
+    for key in reversed(keys):
+        snapshot = store.snapshots.read(key)
+        if snapshot is None:
+            continue
+        if not snapshot.complete:
+            partial = partial or snapshot
+            continue
+        complete = complete or snapshot
+        if not all(any(fnmatchcase(name, p) for name in snapshot.projects) for p in projects):
+            continue
+        if projects or not snapshot.limited_to:
+            return snapshot
+        limited = limited or snapshot
+    # Where none has the projects, the newest one tells which of them it lacks.
+    if found := limited or complete:
+        return found
+    what = f"no complete snapshot{f' that begins with {wanted!r}' if wanted else ' yet'}"
+    remedy = "Make a backup first"
+    if partial:
+        remedy = f"The newest partial one is {partial.key}: name it to get what it has"
+    elif wanted:
+        remedy = "List them with: harbor-backup snapshots"
+    raise HarborConfigurationError(f"the store {store.url} has {what}. {remedy}")
+
+
+def _nearest_keys(key: str, keys: Sequence[str]) -> str:
+    if not keys:
+        return "It has none at all"
+    at = bisect.bisect(keys, key)
+    return f"The nearest ones are {', '.join(keys[max(0, at - 2) : at + 2])}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What of a snapshot is meant; empty means all.
+
+    Attributes:
+        projects: Names or globs of projects.
+        repositories: Full names or globs of repositories (`library/nginx`, `library/*`).
+        tags: Names or globs of tags. What a tag names comes with all that belongs to it: children
+            of an index, and what refers to them, such as signatures.
+    """
+
+    projects: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether whole projects are meant."""
+        return not self.repositories and not self.tags
+
+    @property
+    def project_patterns(self) -> tuple[str, ...]:
+        """Names and globs of all projects that are named, those of repositories among them."""
+        return (*self.projects, *(name.partition("/")[0] for name in self.repositories))
+
+    def find_projects(self, snapshot: Snapshot) -> list[str]:
+        """Return the projects of a snapshot that are meant, sorted.
+
+        Raises:
+            HarborConfigurationError: A name or glob fits none.
+        """
+        names = sorted(snapshot.projects)
+        for pattern in self.projects:
+            _require(pattern, names, "project", f"the snapshot {snapshot.key}")
+        owners = [pattern.partition("/")[0] for pattern in self.repositories]
+        for pattern, owner in zip(self.repositories, owners, strict=True):
+            if not any(fnmatchcase(name, owner) for name in names):
+                raise _unknown(pattern, "repository", f"the snapshot {snapshot.key}", names)
+        return [
+            name
+            for name in names
+            if _fits(name, self.projects) and (not owners or _fits(name, owners))
+        ]
+
+    def restrict(self, repository: str, records: Sequence[Record]) -> list[Record]:
+        """Return what is meant of a repository, the tags that are not meant taken away."""
+        if not _fits(repository, self.repositories):
+            return []
+        if not self.tags:
+            return list(records)
+        by_digest = {record.digest: record for record in records}
+        roots = [r.digest for r in records if any(_fits(tag.name, self.tags) for tag in r.tags)]
+        return [
+            self._with_tags(by_digest[digest]) if digest in roots else by_digest[digest]
+            for digest in sorted(_belonging(roots, by_digest))
+        ]
+
+    def _with_tags(self, record: Record) -> Record:
+        return replace(record, tags=tuple(t for t in record.tags if _fits(t.name, self.tags)))
+
+    def require_found(
+        self, repositories: Collection[str], where: str, tags: Collection[str] = ()
+    ) -> None:
+        """Make sure that every repository and tag that is named is there.
+
+        Args:
+            repositories: Names of those that are there.
+            where: For the error.
+            tags: Names of those that are there, in the repositories that are meant.
+
+        Raises:
+            HarborConfigurationError: One is not.
+        """
+        for pattern in self.repositories:
+            _require(pattern, repositories, "repository", where)
+        for pattern in self.tags:
+            _require(pattern, tags, "tag", where)
+
+
+class Seen:
+    """The repositories and tags that there are, among what is meant."""
+
+    def __init__(self) -> None:
+        self.repositories: set[str] = set()
+        self.tags: set[str] = set()
+
+    def add(self, choice: Choice, repository: str, records: Iterable[Record]) -> None:
+        """Note a repository."""
+        self.repositories.add(repository)
+        if choice.tags and _fits(repository, choice.repositories):
+            self.tags.update(tag.name for record in records for tag in record.tags)
+
+
+def _belonging(roots: Iterable[str], records: Mapping[str, Record]) -> set[str]:
+    """Return some digests with their children and what refers to any of them, at any depth."""
+    referrers: dict[str, list[str]] = {}
+    for record in records.values():
+        if record.subject:
+            referrers.setdefault(record.subject, []).append(record.digest)
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        digest = waiting.pop()
+        if digest in found or digest not in records:
+            continue
+        found.add(digest)
+        waiting += [*records[digest].children, *referrers.get(digest, ())]
+    return found
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _require(pattern: str, names: Collection[str], noun: str, where: str) -> None:
+    if not any(fnmatchcase(name, pattern) for name in names):
+        raise _unknown(pattern, noun, where, names)
+
+
+def _unknown(
+    pattern: str, noun: str, where: str, names: Collection[str]
+) -> HarborConfigurationError:
+    near = difflib.get_close_matches(pattern, sorted(names), n=_NEAREST, cutoff=0.4)
+    shown = ", ".join(near or sorted(names)[:_NEAREST])
+    number = human_count(len(names), noun)
+    hint = f"The nearest of {number} there: {shown}" if names else "There is none at all"
+    return HarborConfigurationError(f"{where} has no {noun} {pattern!r}. {hint}")
+
+
+def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, str]:
+    """Return new names of projects, from texts such as `old=new`.
+
+    Args:
+        texts: What was given.
+        projects: Names of the projects that are restored.
+
+    Raises:
+        HarborConfigurationError: It is no such text, or no such project; or two projects would
+            become one.
+    """
+    renames = dict(_iter_renames(texts, projects))
+    targets: dict[str, str] = {}
+    for project in projects:
+        target = renames.get(project, project)
+        if target in targets:
+            raise HarborConfigurationError(
+                f"{targets[target]!r} and {project!r} would both be restored as {target!r}. Give "
+                "them two names"
+            )
+        targets[target] = project
+    return renames
+
+
+def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise HarborConfigurationError(
+                f"{text!r} is no renaming. Write the project, '=' and its "
+                "new name: library=restored"
+            )
+        if not is_project_name(new):
+            raise HarborConfigurationError(f"{new!r} is not a name that a project can have")
+        if old not in projects:
+            raise _unknown(old, "project", "what is restored", projects)
+        yield old, new

@@ -1,0 +1,77 @@
+"""What a store remembers of a registry, kept true while a project is copied there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from airflow_provider_harbor.core.copy.outcome import RepositoryOutcome
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.plan import RepositoryPlan, TagRule
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import InventoryRef
+from airflow_provider_harbor.core.store.known import Held, Known
+
+
+class Memory:
+    """What is remembered of one place and one project, in one run.
+
+    Before anything is written to a repository, what is known of it is marked as unsure: whatever
+    becomes of this run then, the next one asks. Only a run that ended well takes the mark away.
+    """
+
+    def __init__(self, store: BackupStore, place: Place, run: str, ref: InventoryRef) -> None:
+        self._store = store
+        self._place = place
+        self._run = run
+        self._ref = ref
+        # A store has no tags that could be moved back, and its contents say what it holds.
+        self._written = store.read_known(place.url, ref.project) if place.keeps_tags else Known()
+        self._before = self._written
+        self._after: dict[str, Held] = {}
+
+    @property
+    def remembered(self) -> Mapping[str, Held]:
+        """What was known before this run, by repository."""
+        return self._before.held
+
+    @property
+    def rule(self) -> TagRule:
+        """What becomes of tags: an older inventory than the one copied last moves none."""
+        if not self._place.keeps_tags:
+            return TagRule.NO_TAGS
+        is_newest = self._before.listed_at <= self._ref.listed_at
+        return TagRule.MOVE if is_newest else TagRule.KEEP_NEWER
+
+    def before(self, plans: Sequence[RepositoryPlan]) -> None:
+        """Mark what is going to be changed."""
+        changing = {plan.repository: plan.held.unsure() for plan in plans if plan.steps}
+        if changing and self._place.keeps_tags:
+            held = {**self._written.held, **self._worth(changing)}
+            known = replace(self._written, held=held)
+            if known.listed_at <= self._ref.listed_at:
+                known = replace(known, run=self._run, listed_at=self._ref.listed_at)
+            self._write(known)
+
+    def add(self, outcome: RepositoryOutcome) -> None:
+        """Note what the place holds now."""
+        self._after[outcome.repository] = outcome.held
+
+    def finish(self) -> None:
+        """Remember it; nothing is written where nothing has changed."""
+        if not self._place.keeps_tags:
+            return
+        # What could not be asked for is as it was.
+        asked = {name: held for name, held in self._after.items() if not held.error}
+        unknown = self._after.keys() - asked.keys()
+        as_before = {n: held for n, held in self._before.held.items() if n in unknown}
+        self._write(replace(self._written, held={**self._worth(asked), **as_before}))
+
+    def _worth(self, held: Mapping[str, Held]) -> dict[str, Held]:
+        worth = {name: self._place.worth_remembering(item) for name, item in held.items()}
+        return {name: item for name, item in worth.items() if item is not None}
+
+    def _write(self, known: Known) -> None:
+        if known != self._written:
+            self._store.write_known(self._place.url, self._ref.project, known)
+            self._written = known

@@ -1,0 +1,376 @@
+"""Bring back what a snapshot holds: to a Harbor or to any other registry.
+
+A restore is a copy from the store's pool, or, with the store's lists, from a mirror. What is there
+already is not sent, and a tag that names something else is left alone unless it is to be moved.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from airflow_provider_harbor.core.copy.outcome import CopyReport, Tally
+from airflow_provider_harbor.core.copy.places import Group, Place, Source, View
+from airflow_provider_harbor.core.copy.plan import (
+    PlanCounts,
+    RepositoryPlan,
+    TagRule,
+    iter_plans,
+)
+from airflow_provider_harbor.core.copy.store_place import StorePlace
+from airflow_provider_harbor.core.copy.transfer import Transfer
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    IntegrityError,
+    MissingContentError,
+    StoreError,
+    describe,
+)
+from airflow_provider_harbor.core.harbor.records import Counts, Record, count_records
+from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.jobs.choosing import Choice, Seen
+from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
+from airflow_provider_harbor.core.jobs.report_page import render_page
+from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import Content, InventoryRef
+from airflow_provider_harbor.core.store.leases import Lease
+from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """What is to be brought back.
+
+    Attributes:
+        snapshot: Of which night.
+        choice: What of it.
+        renames: New names of projects, by their old ones.
+        overwrites: Whether tags may be moved that name something else, and a project be restored
+            under the name of one that holds something else.
+    """
+
+    store: BackupStore
+    snapshot: Snapshot
+    choice: Choice = field(default_factory=Choice)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    overwrites: bool = False
+
+    def target_of(self, project: str) -> str:
+        """Return what a project is called where it is restored."""
+        return self.renames.get(project, project)
+
+    def original_name(self, repository: str) -> str:
+        """Return what a repository that is restored is called in the snapshot."""
+        project, slash, rest = repository.partition("/")
+        for old, new in self.renames.items():
+            if new == project:
+                return f"{old}{slash}{rest}"
+        return repository
+
+
+def choose(restore: Restore) -> dict[str, Counts | None]:
+    """Return the projects in which something is meant, with how much that is.
+
+    Returns:
+        None for a project whose inventory cannot be read: restoring it says why, and the others
+        can be restored.
+
+    Raises:
+        HarborConfigurationError: A project, repository or tag that was named is not in the
+            snapshot.
+    """
+    snapshot, choice, seen = restore.snapshot, restore.choice, Seen()
+    counts: dict[str, Counts | None] = {}
+    for name in choice.find_projects(snapshot):
+        try:
+            counts[name] = _counts(restore, name, seen)
+        except IntegrityError as err:
+            log.warning("Project %s: %s", name, err)
+            counts[name] = None
+    if None not in counts.values():
+        where = f"the snapshot {snapshot.key}"
+        choice.require_found(seen.repositories, where, seen.tags)
+    if choice.is_all:
+        return counts
+    return {name: found for name, found in counts.items() if found is None or found.records}
+
+
+def _counts(restore: Restore, project: str, seen: Seen) -> Counts:
+    inventories, entry = restore.store.inventories, restore.snapshot.projects[project]
+    counts = Counts()
+    for name, records in inventories.iter_repositories(project, entry.inventory):
+        seen.add(restore.choice, name, records)
+        counts += count_records(restore.choice.restrict(name, records))
+    return counts
+
+
+def restore_project(
+    restore: Restore,
+    project: str,
+    place: Place,
+    *,
+    run: str,
+    keep: Callable[[ProjectResult], object],
+    counts: Counts | None = None,
+    source: Source | None = None,
+    lease: Lease | None = None,
+    workers: int = 8,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ProjectResult:
+    """Bring one project back.
+
+    Args:
+        restore: What is to be brought back.
+        project: Name of the project in the snapshot.
+        place: Where to.
+        run: The restore's name.
+        keep: Called with what became of it, also where something is raised then.
+        counts: What `choose` returned for it, if that was called.
+        source: A mirror to take the content from, in place of the store.
+        lease: That of the restore, if it could be taken.
+        workers: At most so many manifests, and so many blobs, are on their way at once.
+        dry_run: Find out what would be sent, and change nothing.
+        progress: Called with a line of text, often and from many threads.
+
+    Returns:
+        What became of each record; an artifact that failed is in there, and raises nothing.
+
+    Raises:
+        HarborBackupError: The project as a whole could not be restored.
+    """
+    one = _ProjectRestore(restore, project, place, source)
+
+    def result(
+        *, copy: CopyReport | None = None, plan: PlanCounts | None = None, error: str = ""
+    ) -> ProjectResult:
+        made = ProjectResult(
+            project=project,
+            run=run,
+            inventory=InventoryRef(
+                project=project,
+                sha256=one.entry.inventory,
+                counts=one.counts,
+                listed_at=restore.snapshot.started_at,
+            ),
+            copy=copy,
+            plan=plan,
+            error=error,
+            dry_run=dry_run,
+            harbor_url=restore.snapshot.harbor_url,
+            destination=one.target_url,
+        )
+        keep(made)
+        return made
+
+    try:
+        one.counts = counts if counts is not None else _counts(restore, project, Seen())
+        one.look(workers)
+        plan = one.plan_only() if dry_run else None
+        copy = None if dry_run else one.run(lease, workers, progress)
+    except Exception as err:
+        result(error=describe(err))
+        raise
+    return result(copy=copy, plan=plan)
+
+
+def finish_restore(
+    restore: Restore,
+    run: str,
+    expected: Iterable[str],
+    results: Iterable[ProjectResult],
+    *,
+    destination: str,
+    started_at: datetime,
+    dry_run: bool = False,
+) -> tuple[RunReport, bool]:
+    """Conclude a restore, and keep its report in the store, if that can be written.
+
+    Args:
+        restore: What was to be brought back.
+        run: The restore's name.
+        expected: Names of the projects that were to be restored.
+        results: What became of them.
+        destination: URL of where to.
+        started_at: When it began, with a time zone.
+        dry_run: Whether it only found out what would be sent.
+
+    Returns:
+        The report, and whether it is in the store.
+    """
+    report = build_report(
+        run,
+        expected,
+        results,
+        kind=Kind.RESTORE,
+        snapshot=restore.snapshot.key,
+        harbor_url=restore.snapshot.harbor_url,
+        destination=destination,
+        started_at=started_at,
+        ended_at=datetime.now(timezone.utc),
+        dry_run=dry_run,
+    )
+    if dry_run:
+        return report, False
+    try:
+        restore.store.snapshots.write_report(run, report.to_json(), render_page(report))
+    except StoreError as err:
+        log.warning("The report is not kept: %s", err)
+        return report, False
+    return report, True
+
+
+class _ProjectRestore:
+    """One restore of one project."""
+
+    def __init__(self, restore: Restore, project: str, place: Place, source: Source | None) -> None:
+        self._restore = restore
+        self._project = project
+        self._target = restore.target_of(project)
+        self._place = place
+        self._source = source
+        self._is_prepared = False
+        self.entry: ProjectContents = restore.snapshot.projects[project]
+        self.counts = Counts()
+        self.target_url = f"{place.url} {self._target}"
+
+    # -- what there is to do
+
+    def look(self, workers: int) -> None:
+        """Make sure that all is there that is needed, and that it may be put there."""
+        store, entry = self._restore.store, self.entry
+        store.inventories.verify(self._project, entry.inventory)
+        if self._source is None:
+            if not entry.contents and self.counts.records:
+                raise HarborConfigurationError(
+                    f"the snapshot {self._restore.snapshot.key} has the list of the project "
+                    f"{self._project}, but not its content: that went to "
+                    f"{self._restore.snapshot.destination}, or was left out (as of a project that "
+                    "is a proxy cache). Take it from a mirror, with --from"
+                )
+            if entry.contents:
+                store.inventories.verify_contents(self._project, entry.contents)
+        self._view = self._place.look_at(self._target, {}, workers=workers)
+        if self._target != self._project and not self._restore.overwrites:
+            self._require_nothing_else(self._view)
+
+    def _require_nothing_else(self, view: View) -> None:
+        wanted: dict[str, frozenset[str]] = {
+            self._renamed(name): frozenset(record.digest for record in records)
+            for name, records in self._iter_inventory()
+        }
+        other = view.find_other(lambda name, digest: digest in wanted.get(name, frozenset()))
+        if other:
+            raise HarborConfigurationError(
+                f"{self._project} is not restored as {self._target}: the project {self._target} "
+                f"of {self._place.url} holds something else, {other} for one. Choose another name, "
+                "or allow overwriting"
+            )
+
+    def _iter_inventory(self) -> Iterator[Group]:
+        inventories = self._restore.store.inventories
+        yield from inventories.iter_repositories(self._project, self.entry.inventory)
+
+    def _iter_plans(self) -> Iterator[list[RepositoryPlan]]:
+        rule = TagRule.MOVE if self._restore.overwrites else TagRule.KEEP_OTHER
+        lacking: dict[str, list[Record]] = {}
+        for plans in iter_plans(self._iter_groups(lacking), self._view, rule):
+            yield [self._with_lacking(plan, lacking.pop(plan.repository, [])) for plan in plans]
+
+    def _iter_groups(self, lacking: dict[str, list[Record]]) -> Iterator[Group]:
+        """Yield what is to be restored, under its new name; what the store lacks is put aside."""
+        find_contents = self._contents_finder()
+        for name, listed in self._iter_inventory():
+            records = self._restore.choice.restrict(name, listed)
+            if not records:
+                continue
+            target = self._renamed(name)
+            contents = find_contents(name)
+            there, lacks = [], []
+            for record in records:
+                renamed = replace(record, project=self._target, repository=target)
+                if contents is None:
+                    there.append(renamed)
+                elif content := contents.get(record.digest):
+                    there.append(replace(renamed, media_type=content.media_type))
+                else:
+                    lacks.append(renamed)
+            lacking[target] = lacks
+            yield target, there
+
+    def _contents_finder(self) -> Callable[[str], Mapping[str, Content] | None]:
+        """Return what tells the contents of a repository, asked for in their order."""
+        if self._source is not None or not self.entry.contents:
+            return lambda name: None if self._source else {}
+        contents = self._restore.store.inventories.iter_contents(self._project, self.entry.contents)
+        following = next(contents, None)
+
+        def find(name: str) -> Mapping[str, Content]:
+            nonlocal following
+            while following and following[0] < name:
+                following = next(contents, None)
+            return following[1] if following and following[0] == name else {}
+
+        return find
+
+    def _with_lacking(self, plan: RepositoryPlan, lacking: list[Record]) -> RepositoryPlan:
+        errors = tuple(
+            (
+                record,
+                MissingContentError(
+                    record.digest,
+                    f"the snapshot {self._restore.snapshot.key}",
+                    "it was not copied into the store that night. Take it from another night, or "
+                    "from a mirror",
+                ),
+            )
+            for record in lacking
+        )
+        return replace(plan, excluded=(*plan.excluded, *errors)) if errors else plan
+
+    def _renamed(self, repository: str) -> str:
+        return self._target + repository[len(self._project) :]
+
+    # -- doing it
+
+    def plan_only(self) -> PlanCounts:
+        """Return what it would come to."""
+        counts = PlanCounts()
+        for plans in self._iter_plans():
+            counts = sum((plan.counts for plan in plans), counts)
+        return counts
+
+    def run(self, lease: Lease | None, workers: int, progress: Progress | None) -> CopyReport:
+        """Bring it back."""
+        tally = Tally()
+        with Transfer(
+            self._source or StorePlace(self._restore.store),
+            self._place,
+            total=self.counts.records,
+            workers=workers,
+            may_write=lease.check if lease else lambda: None,
+            progress=progress,
+        ) as transfer:
+            for outcome in transfer.run(self._begin_plans()):
+                tally.add(outcome)
+        return tally.report(self._project, self.target_url, transfer.numbers, transfer.seconds)
+
+    def _begin_plans(self) -> Iterator[RepositoryPlan]:
+        for plans in self._iter_plans():
+            if not self._is_prepared and any(plan.steps for plan in plans):
+                self._begin_writing()
+                self._is_prepared = True
+            yield from plans
+
+    def _begin_writing(self) -> None:
+        """Make the project, and let no backup believe what it knew of this place."""
+        store = self._restore.store
+        known = store.read_known(self._place.url, self._target)
+        if known.held:
+            store.write_known(self._place.url, self._target, known.unsure())
+        self._place.prepare(self._target)

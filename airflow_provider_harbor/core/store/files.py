@@ -1,0 +1,340 @@
+"""Files of a store: a directory, or a bucket of S3, GCS or Azure; nothing else knows `obstore`.
+
+A file is visible only when it is whole: an object storage makes it so by itself, a directory by a
+name beside it and a rename. Every trouble of a storage becomes a `StoreError` that says what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import LocalStore, from_url
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, StoreError
+from airflow_provider_harbor.core.store.troubles import store_error
+
+# What is read and written at once.
+BLOCK_BYTES = 1024 * 1024
+# S3 takes no smaller parts than 5 MiB, and no more than 10,000 of them.
+_PART_BYTES = 5 * 1024 * 1024
+_MOST_PARTS = 9_000
+_PARTS_AT_ONCE = 2
+_PAGE_SIZE = 1_000
+_SCHEMES = ("file", "s3", "gs", "az")
+_CLIENT_OPTIONS = {
+    "connect_timeout": timedelta(seconds=10),
+    # For one request: a part on a slow line.
+    "timeout": timedelta(minutes=5),
+}
+_RETRIES = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=200),
+        "max_backoff": timedelta(seconds=10),
+        "base": 2,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a list: its path below the root, its size in bytes, when it was written."""
+
+    path: str
+    size_bytes: int
+    modified: datetime
+
+
+class Files:
+    """Files below a root. Paths are relative to it. May be shared by threads.
+
+    Args:
+        url: A directory (a path, or `file:///...`), or `s3://bucket/prefix`, `gs://bucket/prefix`,
+            `az://container/prefix`.
+        options: More for `obstore`, such as `credential_provider` or `endpoint`; else the
+            environment is asked (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, ...).
+
+    Attributes:
+        url: The root as a URL, without credentials.
+
+    Raises:
+        HarborConfigurationError: It is no such URL.
+    """
+
+    def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
+        scheme, rest = _split(os.fspath(url))
+        self._directory: Path | None = None
+        if scheme == "file":
+            self._directory = Path(rest)
+            self.url = self._directory.as_uri()
+        else:
+            self.url = f"{scheme}://{rest}"
+            with _troubles(self.url):
+                # Its types tell the options of each storage apart; which it is, shows at run time.
+                opener: Any = from_url
+                self._store: Any = opener(
+                    self.url,
+                    client_options={**_CLIENT_OPTIONS, **_plain_http(options)},
+                    retry_config=_RETRIES,
+                    **options,
+                )
+
+    def __repr__(self) -> str:
+        return f"Files({self.url!r})"
+
+    # -- writing
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file; replaces an older one of that name."""
+        self._put(path, content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file that is not there yet; False where somebody was faster.
+
+        Of several at the same time exactly one succeeds.
+        """
+        try:
+            self._put(path, content, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def replace(self, path: str, old: bytes, new: bytes) -> bool:
+        """Write a file anew, if it still is what it was; False where somebody has changed it.
+
+        Of several at the same time exactly one succeeds.
+        """
+        if self._directory is not None:
+            with self._locked(path):
+                if self.read(path) != old:
+                    return False
+                self._put(path, new)
+                return True
+        with _troubles(self.url_of(path)):
+            found = obstore.get(self._store, path)
+            meta = cast("dict[str, Any]", found.meta)
+            version = {key: meta[key] for key in ("e_tag", "version") if meta[key]}
+            if bytes(found.bytes()) != old:
+                return False
+        try:
+            self._put(path, new, mode=version)
+        except PreconditionError:
+            return False
+        return True
+
+    def write_stream(self, path: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Write a file block by block; nothing becomes visible where `blocks` raises.
+
+        Args:
+            path: Where to.
+            blocks: What; read once, in this thread.
+            size_bytes: How much it is about, which decides the size of parts.
+        """
+        part_bytes, at_once = self._parts(size_bytes)
+        self._put(path, iter(blocks), chunk_size=part_bytes, max_concurrency=at_once)
+
+    def memory_bytes(self, size_bytes: int) -> int:
+        """Return how much memory `write_stream` needs for a file of a size."""
+        part_bytes, at_once = self._parts(size_bytes)
+        return min(size_bytes, part_bytes * (at_once + 1)) + BLOCK_BYTES
+
+    def _parts(self, size_bytes: int) -> tuple[int, int]:
+        if self._directory is not None:
+            return BLOCK_BYTES, 1
+        return max(_PART_BYTES, size_bytes // _MOST_PARTS), _PARTS_AT_ONCE
+
+    def _put(self, path: str, content: Any, **options: Any) -> None:
+        _check(path)
+        with _troubles(self.url_of(path)):
+            obstore.put(self._open(make=True), path, content, **options)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files; those that are not there do no harm."""
+        for path in paths:
+            _check(path)
+        with _troubles(self.url), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._open(), list(paths))
+
+    def sync(self) -> None:
+        """See that what was written outlives a power cut; object storages do that by themselves.
+
+        The whole file system at once, since syncing each of 100,000 files takes minutes.
+        """
+        if self._directory is None or not self._directory.is_dir():
+            return
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            if not hasattr(libc, "syncfs"):
+                os.sync()
+            elif libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise store_error(OSError(number, os.strerror(number)), self.url)
+        finally:
+            os.close(descriptor)
+
+    # -- reading
+
+    def read(self, path: str) -> bytes:
+        """Return what a file holds.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        _check(path)
+        with _troubles(self.url_of(path)):
+            return bytes(obstore.get(self._open(), path).bytes())
+
+    def open(self, path: str) -> tuple[int, Iterator[bytes]]:
+        """Return a file's size in bytes, and what it holds, in blocks.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        _check(path)
+        with _troubles(self.url_of(path)):
+            found = obstore.get(self._open(), path)
+            return int(found.meta["size"]), self._blocks(path, found)
+
+    def _blocks(self, path: str, found: Any) -> Iterator[bytes]:
+        with _troubles(self.url_of(path)):
+            for block in found.stream(min_chunk_size=BLOCK_BYTES):
+                yield bytes(block)
+
+    def size(self, path: str) -> int | None:
+        """Return a file's size in bytes; None where there is none."""
+        _check(path)
+        try:
+            with _troubles(self.url_of(path)):
+                return int(obstore.head(self._open(), path)["size"])
+        except FileNotFoundError:
+            return None
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is such a file."""
+        return self.size(path) is not None
+
+    def iter_files(self, directory: str) -> Iterator[Entry]:
+        """Yield all files below a directory, in no order; nothing where there is none."""
+        with _troubles(self.url_of(directory)):
+            try:
+                store = self._open()
+            except FileNotFoundError:
+                return
+            for page in obstore.list(store, prefix=directory, chunk_size=_PAGE_SIZE):
+                for item in page:
+                    yield Entry(item["path"], item["size"], item["last_modified"])
+
+    def list_directories(self, directory: str) -> list[str]:
+        """Return the names of the directories right below a directory, sorted."""
+        return self._list_level(directory, "common_prefixes")
+
+    def list_names(self, directory: str) -> list[str]:
+        """Return the names of the files right below a directory, sorted."""
+        return self._list_level(directory, "objects")
+
+    def _list_level(self, directory: str, kind: str) -> list[str]:
+        with _troubles(self.url_of(directory)):
+            try:
+                found: Any = obstore.list_with_delimiter(self._open(), directory)
+            except FileNotFoundError:
+                return []
+        paths = [item if isinstance(item, str) else item["path"] for item in found[kind]]
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+
+    def url_of(self, path: str) -> str:
+        """Return the whole address of a file, for people."""
+        return f"{self.url}/{path}"
+
+    def local_path(self, path: str) -> Path | None:
+        """Return where a file is on this machine; None for an object storage."""
+        return None if self._directory is None else self._directory / path
+
+    # -- the storage
+
+    def _open(self, *, make: bool = False) -> Any:
+        """Return obstore's store, that of a directory when it is there, or made now."""
+        if self._directory is not None and not hasattr(self, "_store"):
+            if make:
+                self._directory.mkdir(parents=True, exist_ok=True)
+            elif not self._directory.exists():
+                raise FileNotFoundError(self.url)
+            if not self._directory.is_dir():
+                raise NotADirectoryError(20, os.strerror(20), str(self._directory))
+            self._store = LocalStore(self._directory)
+        return self._store
+
+    @contextlib.contextmanager
+    def _locked(self, path: str) -> Iterator[None]:
+        """Keep other processes out, where the storage cannot compare and write by itself."""
+        lock = cast(Path, self.local_path(path)).parent / ".lock"
+        with open(lock, "w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return scheme and rest of a store's address, checked."""
+    if "://" not in text:
+        return "file", os.path.abspath(os.path.expanduser(text))
+    parts = urlsplit(text)
+    if parts.scheme not in _SCHEMES:
+        raise HarborConfigurationError(
+            f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
+            f"URL that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise HarborConfigurationError(
+            f"leave the credentials out of the store's URL ({parts.scheme}://...): a URL ends up "
+            "in logs. Give them by the environment, or by a connection of Airflow"
+        )
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise HarborConfigurationError(
+                f"{text!r} names another machine. Write the URL of a directory with three slashes: "
+                "file:///backup/harbor"
+            )
+        return "file", os.path.abspath(unquote(parts.path))
+    if not parts.netloc:
+        raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
+    path = "/".join(part for part in parts.path.split("/") if part)
+    return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+
+
+def _plain_http(options: dict[str, Any]) -> dict[str, Any]:
+    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3")
+    endpoint = (
+        endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+    )
+    return {"allow_http": True} if str(endpoint).startswith("http://") else {}
+
+
+def _check(path: str) -> None:
+    """Make sure that a path stays below the root."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{path!r} is not a path below the root")
+
+
+@contextlib.contextmanager
+def _troubles(where: str) -> Iterator[None]:
+    """Turn what a storage raises into what this package raises."""
+    try:
+        yield
+    except (AlreadyExistsError, PreconditionError):
+        raise
+    except (BaseError, OSError, NotImplementedError) as err:
+        if isinstance(err, StoreError):
+            raise
+        raise store_error(err, where) from None

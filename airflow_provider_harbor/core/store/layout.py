@@ -1,0 +1,172 @@
+"""The format of a store: what is where. This is format version 1.
+
+Words. A *store* is a directory, or a prefix of an object storage, that keeps the backups of one
+Harbor. A *run* is one attempt to back up everything. The *pool* is all content, each digest once.
+An *inventory* is what a project of Harbor held, and its *contents* say for each manifest of it that
+is in the pool of what it is made. A *result* is how a project ended in a run. A *snapshot* is a run
+that has come to its end.
+
+Layout, `/` below the root of the store:
+
+    store.json                              whose backups these are: written once
+    blobs/<algorithm>/<hex>                 the pool: every manifest, config and layer, once
+    inventories/<project>/<sha256>.jsonl.gz what a project held
+    contents/<project>/<sha256>.jsonl.gz    for each manifest of it: media type, size, blobs
+    snapshots/<run>/projects/<project>.json the result of a project
+    snapshots/<run>/snapshot.json           the run is complete: everything is protected
+    snapshots/<run>/partial.json            the run has ended, and something is not protected
+    restores/<run>/projects/<project>.json  the result of a project that was brought back
+    reports/<run>.json, <run>.html          how a run ended, for programs and for people
+    plans/<run>/<project>.jsonl.gz          what a dry run would have copied
+    latest/<project>.json                   the newest contents of a project: may be lost
+    known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
+    leases/<place>.json                     which run writes, see `leases`: may be lost
+    check.json                              that a check could write: may be lost
+
+`<project>` is Harbor's name of it, `<host>` and `<place>` the address of a registry, or `store`.
+`<run>` begins with the time of the run, so that names sort as nights do. Parts longer than 200
+characters are cut, and end in a hash of the whole.
+
+Shapes. Every JSON file is one object, UTF-8, with `format_version` first. A reader refuses a
+version that is newer than its own, and ignores fields that it does not know. Files that end in
+`.jsonl.gz` have one object a line, the first one with `format_version` and `kind`; they are sorted
+by repository, then digest. Their name is the SHA-256 of what `zcat` shows of them, so that equal
+content is one file, and `zcat FILE | sha256sum` verifies it.
+
+    store.json     {"format_version": 1, "harbor_url": "https://harbor.example.com",
+                    "created": "2026-11-25T01:00:00+00:00"}
+    an inventory   see `harbor.records`
+    contents       {"repository": "library/nginx", "digest": "sha256:...", "media_type": "...",
+                    "size_bytes": 1234, "blobs": [{"digest": "sha256:...", "size_bytes": 99}],
+                    "foreign": ["sha256:..."]}; `foreign` are blobs that the source does not hold
+    result         {"run", "project", "ok", "inventory": {"sha256", "counts", ...}, "contents":
+                    "<sha256>", ...}, see `jobs.results`
+    snapshot.json, partial.json
+                   {"run", "complete", "harbor_url", "destination", "started_at", "ended_at",
+                    "limited_to": ["team-*"],
+                    "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
+                                             "ok": true, "digests": 12, "size_bytes": 3456}}}
+    latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
+
+Writing. A file is visible only when it is whole. Content is hashed on its way, and never becomes
+visible under a name that it is not. Written once, and never changed, are: store.json, the pool,
+inventories, contents. Replaced are: a result and a plan, when the project is run again in the same
+run; the end of a run that is ended again (snapshot.json by another snapshot.json only); pointers,
+leases and caches. Nothing has to be deleted for a backup.
+
+Commit. A result is written after everything that it names, and snapshot.json or partial.json after
+all results. On a local disk the file system is synced before each of them. A run that has neither
+was cut short, and claims nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from airflow_provider_harbor.core.oci.names import parse_digest, parse_project
+
+FORMAT_VERSION = 1
+STORE = "store.json"
+CHECK = "check.json"
+POOL = "blobs"
+SNAPSHOTS = "snapshots"
+RESTORES = "restores"
+
+_LONGEST_PART = 200
+
+
+def run_key(run: str) -> str:
+    """Return a run's name as a part of a path: other characters than A-Z a-z 0-9 . _ - as _.
+
+    Never empty, never hidden, at most 200 characters, and the key of a key is the key itself.
+    """
+    key = re.sub(r"[^A-Za-z0-9._-]", "_", run) or "_"
+    return _shorten("_" + key[1:] if key.startswith(".") else key)
+
+
+def blob(digest: str) -> str:
+    """Return where the content of a digest is.
+
+    Raises:
+        HarborProtocolError: It is no digest.
+    """
+    algorithm, _, encoded = parse_digest(digest).partition(":")
+    return f"{POOL}/{algorithm}/{encoded}"
+
+
+def inventory(project: str, sha256: str) -> str:
+    """Return where an inventory is."""
+    return f"inventories/{_project(project)}/{sha256}.jsonl.gz"
+
+
+def contents(project: str, sha256: str) -> str:
+    """Return where the contents of an inventory are."""
+    return f"contents/{_project(project)}/{sha256}.jsonl.gz"
+
+
+def results(kind: str, run: str) -> str:
+    """Return the directory of a run's results; `kind` is SNAPSHOTS or RESTORES."""
+    return f"{kind}/{run_key(run)}/projects"
+
+
+def result(kind: str, run: str, project: str) -> str:
+    """Return where the result of a project is."""
+    return f"{results(kind, run)}/{_project(project)}.json"
+
+
+def snapshot(run: str) -> str:
+    """Return where the commit of a complete run is."""
+    return f"{SNAPSHOTS}/{run_key(run)}/snapshot.json"
+
+
+def partial(run: str) -> str:
+    """Return where the end of a run is that is not complete."""
+    return f"{SNAPSHOTS}/{run_key(run)}/partial.json"
+
+
+def report(run: str, ending: str) -> str:
+    """Return where a run's report is, as `json` or as `html`."""
+    return f"reports/{run_key(run)}.{ending}"
+
+
+def plans(run: str) -> str:
+    """Return the directory of a dry run's plans."""
+    return f"plans/{run_key(run)}"
+
+
+def plan(run: str, project: str) -> str:
+    """Return where a dry run's plan of a project is."""
+    return f"{plans(run)}/{_project(project)}.jsonl.gz"
+
+
+def latest(project: str) -> str:
+    """Return where the pointer to a project's newest contents is."""
+    return f"latest/{_project(project)}.json"
+
+
+def known(place: str, project: str) -> str:
+    """Return where it is remembered what a registry holds of a project."""
+    return f"known/{place_key(place)}/{_project(project)}.json.gz"
+
+
+def lease(place: str) -> str:
+    """Return where the lease on a place is."""
+    return f"leases/{place_key(place)}.json"
+
+
+def place_key(url: str) -> str:
+    """Return a place's address as a part of a path."""
+    return run_key(url.partition("://")[2] or url)
+
+
+def _project(name: str) -> str:
+    return _shorten(parse_project(name))
+
+
+def _shorten(part: str) -> str:
+    """Return a part of a path so that its name, an ending included, fits into 255 bytes."""
+    if len(part) <= _LONGEST_PART:
+        return part
+    mark = hashlib.sha256(part.encode()).hexdigest()[:16]
+    return f"{part[: _LONGEST_PART - 17]}-{mark}"

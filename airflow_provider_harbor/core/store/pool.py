@@ -1,0 +1,154 @@
+"""The pool of a store: all content, each digest once, named by what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator, Set
+
+from airflow_provider_harbor.core.exceptions import (
+    DamagedContentError,
+    DigestMismatchError,
+    MissingContentError,
+    WrongSizeError,
+)
+from airflow_provider_harbor.core.http.transport import Body
+from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
+
+# What is smaller goes into a file at once, what is larger in parts.
+_SMALL_BYTES = 4 * 1024 * 1024
+# What all threads together keep in memory of what they write: a process has 150 MB in all.
+_IN_FLIGHT_BYTES = 48 * 1024 * 1024
+
+
+class Pool:
+    """Content by its digest. May be shared by threads.
+
+    Args:
+        files: Of the store.
+        marked: Digests that are going to be deleted: they count as absent, and are written again.
+    """
+
+    def __init__(self, files: Files, marked: Set[str] = frozenset()) -> None:
+        self._files = files
+        self._marked = marked
+        self._room = _Room(_IN_FLIGHT_BYTES)
+
+    def has(self, digest: str, size_bytes: int) -> bool:
+        """Tell whether content is there, with the size that it should have."""
+        return digest not in self._marked and self._files.size(layout.blob(digest)) == size_bytes
+
+    def put(self, body: Body, digest: str) -> None:
+        """Write content from a stream; it becomes visible only when it is whole.
+
+        Args:
+            body: What to write; it raises in place of its last block where it is not what the
+                digest says, see `BlobReader`.
+            digest: Its name.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        path, size_bytes = layout.blob(digest), len(body)
+        blocks = iter(lambda: body.read(BLOCK_BYTES), b"")
+        if size_bytes <= _SMALL_BYTES:
+            # Twice: the blocks, and what they are put together to.
+            with self._room.taken(2 * size_bytes):
+                self._files.write(path, b"".join(blocks))
+        else:
+            with self._room.taken(self._files.memory_bytes(size_bytes)):
+                self._files.write_stream(path, blocks, size_bytes)
+
+    def put_bytes(self, content: bytes, digest: str) -> None:
+        """Write content that is in memory.
+
+        Raises:
+            DigestMismatchError: It is something else than the digest says.
+        """
+        if (actual := _digest(content, digest)) != digest:
+            raise DigestMismatchError(
+                expected=digest, actual=actual, size_bytes=len(content), where=self._files.url
+            )
+        self._files.write(layout.blob(digest), content)
+
+    def read(self, digest: str) -> bytes:
+        """Return content, all of it: of manifests only.
+
+        Raises:
+            MissingContentError: It is not there.
+            DamagedContentError: It is something else.
+        """
+        path = layout.blob(digest)
+        try:
+            content = self._files.read(path)
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        if _digest(content, digest) != digest:
+            raise DamagedContentError(digest, self._files.url_of(path))
+        return content
+
+    def open(self, digest: str, size_bytes: int) -> BlobReader:
+        """Open content for reading; it is verified on its way.
+
+        Raises:
+            MissingContentError: It is not there.
+            DamagedContentError: It has another size, or turns out to be something else.
+        """
+        path = layout.blob(digest)
+        try:
+            found_bytes, blocks = self._files.open(path)
+        except FileNotFoundError:
+            raise self._missing(digest) from None
+        where = self._files.url_of(path)
+        if found_bytes != size_bytes:
+            raise DamagedContentError(digest, where)
+        return _PoolReader(blocks, digest, size_bytes, where)
+
+    def _missing(self, digest: str) -> MissingContentError:
+        return MissingContentError(
+            digest,
+            self._files.url,
+            "the file is gone from the store. All nights shared it, so get the artifact from "
+            "Harbor itself, or from a mirror of it",
+        )
+
+
+class _PoolReader(BlobReader):
+    """Content of the pool on its way; what is wrong with it is wrong with the store."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except (DigestMismatchError, WrongSizeError):
+            raise DamagedContentError(self.digest, self.where) from None
+
+
+def _digest(content: bytes, like: str) -> str:
+    """Return the digest of some bytes, by the algorithm of another one."""
+    algorithm = like.split(":", 1)[0]
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+class _Room:
+    """A number of bytes that threads take a part of and give back."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes = self._free_bytes = size_bytes
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, size_bytes: int) -> Iterator[None]:
+        """Wait for room, and hold it; more than there is at all is all there is."""
+        wanted = min(size_bytes, self._size_bytes)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free_bytes >= wanted)
+            self._free_bytes -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free_bytes += wanted
+                self._changed.notify_all()

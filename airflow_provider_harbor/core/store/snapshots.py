@@ -1,0 +1,209 @@
+"""Snapshots and reports in a store: how each run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.harbor.records import first_line
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.documents import (
+    SHAPE_ERRORS,
+    PackedLines,
+    damage,
+    dump,
+    read_object,
+)
+from airflow_provider_harbor.core.store.files import Files
+
+_READERS = 16
+_PLAN_KIND = "harbor-plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectContents:
+    """What a snapshot holds of a project.
+
+    Attributes:
+        inventory: SHA-256 (hex) of the inventory.
+        contents: SHA-256 (hex) of the contents; empty where the content is not in the pool.
+        ok: Whether all of it was protected.
+        digests: Number of digests in the inventory, attestations excluded.
+        size_bytes: Sum over all its images.
+    """
+
+    inventory: str
+    contents: str
+    ok: bool
+    digests: int
+    size_bytes: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProjectContents:
+        """Read one item of a snapshot's `projects`."""
+        return cls(
+            inventory=str(data["inventory"]),
+            contents=str(data["contents"]),
+            ok=bool(data["ok"]),
+            digests=int(data["digests"]),
+            size_bytes=int(data["size_bytes"]),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one item of a snapshot's `projects`."""
+        return {
+            "inventory": self.inventory,
+            "contents": self.contents,
+            "ok": self.ok,
+            "digests": self.digests,
+            "size_bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A run that has come to its end.
+
+    Attributes:
+        key: Name of its directory; sorts as time does.
+        run: Its name, as who ran it knows it.
+        complete: Whether everything was protected.
+        started_at, ended_at: ISO 8601, with a time zone.
+        projects: What it holds of each project that could be listed.
+        limited_to: Names and globs of projects to which the run was limited; empty for all.
+    """
+
+    key: str
+    run: str
+    complete: bool
+    harbor_url: str
+    destination: str
+    started_at: str
+    ended_at: str
+    projects: Mapping[str, ProjectContents]
+    limited_to: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> int:
+        """Number of digests, over all projects."""
+        return sum(project.digests for project in self.projects.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all images, over all projects."""
+        return sum(project.size_bytes for project in self.projects.values())
+
+    @classmethod
+    def from_json(cls, key: str, data: Mapping[str, Any]) -> Snapshot:
+        """Read snapshot.json or partial.json."""
+        return cls(
+            key=key,
+            run=str(data["run"]),
+            complete=bool(data["complete"]),
+            harbor_url=str(data["harbor_url"]),
+            destination=str(data["destination"]),
+            started_at=str(data["started_at"]),
+            ended_at=str(data["ended_at"]),
+            projects={
+                str(name): ProjectContents.from_json(item)
+                for name, item in data["projects"].items()
+            },
+            limited_to=tuple(map(str, data["limited_to"])),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what snapshot.json or partial.json holds."""
+        return {
+            "run": self.run,
+            "complete": self.complete,
+            "harbor_url": self.harbor_url,
+            "destination": self.destination,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "limited_to": list(self.limited_to),
+            "projects": {name: item.to_json() for name, item in sorted(self.projects.items())},
+        }
+
+
+class Snapshots:
+    """The ends of the runs of a store, and their reports. May be shared by threads."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def commit(self, snapshot: Snapshot) -> str:
+        """Write the last file of a run, and return the path of it.
+
+        A run that was complete once stays so: its snapshot.json is not replaced by a partial.json,
+        and its path is returned.
+        """
+        complete, partial = layout.snapshot(snapshot.run), layout.partial(snapshot.run)
+        if not snapshot.complete and self._files.exists(complete):
+            return complete
+        path = complete if snapshot.complete else partial
+        self._files.sync()
+        self._files.write(path, dump(snapshot.to_json()))
+        return path
+
+    def list_keys(self) -> list[str]:
+        """Return the keys of all runs, oldest first; those that were cut short are among them."""
+        return self._files.list_directories(layout.SNAPSHOTS)
+
+    def read(self, key: str) -> Snapshot | None:
+        """Return how a run ended; None where it was cut short.
+
+        Raises:
+            IntegrityError: It cannot be read.
+        """
+        for path in (layout.snapshot(key), layout.partial(key)):
+            if data := read_object(self._files, path):
+                try:
+                    return Snapshot.from_json(key, data)
+                except SHAPE_ERRORS as err:
+                    raise damage(self._files, path, err) from err
+        return None
+
+    def read_all(self) -> Iterator[Snapshot]:
+        """Yield all runs that came to their end, newest first."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="snapshots") as pool:
+            for snapshot in pool.map(self.read, reversed(self.list_keys())):
+                if snapshot is not None:
+                    yield snapshot
+
+    # -- reports and plans
+
+    def write_report(self, run: str, report: Mapping[str, Any], html: str) -> tuple[str, str]:
+        """Keep how a run ended; returns the paths of the JSON and of the page."""
+        paths = layout.report(run, "json"), layout.report(run, "html")
+        self._files.write(paths[1], html.encode(errors="backslashreplace"))
+        self._files.write(paths[0], dump(report))
+        return paths
+
+    def write_plan(self, run: str, project: str) -> PackedLines:
+        """Begin what a dry run would copy of a project; returns what takes its lines."""
+        path = layout.plan(run, project)
+        plan = PackedLines(self._files, lambda sha256: path, replaces=True)
+        plan.add(first_line(_PLAN_KIND))
+        return plan
+
+    # -- the newest contents of each project
+
+    def read_latest(self, project: str) -> tuple[str, str] | None:
+        """Return inventory and contents of a project's newest result that has contents.
+
+        None where there is none, which anything that cannot be read is taken for.
+        """
+        try:
+            data = read_object(self._files, layout.latest(project))
+            return (str(data["inventory"]), str(data["contents"])) if data else None
+        except (HarborConfigurationError, IntegrityError, KeyError):
+            return None
+
+    def write_latest(self, project: str, run: str, inventory: str, contents: str) -> None:
+        """Remember the newest contents of a project, where they are others than before."""
+        if self.read_latest(project) != (inventory, contents):
+            data = {"run": run, "inventory": inventory, "contents": contents}
+            self._files.write(layout.latest(project), dump(data))

@@ -1,0 +1,265 @@
+"""Files of a store: whole or not there, whatever happens, on a disk and on an object storage."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    StoreError,
+    StoreReason,
+    StoreUnreachableError,
+)
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.files import Files
+from tests.s3_server import S3Server
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def files(any_store: BackupStore) -> Files:
+    return any_store.files
+
+
+def files_below(directory: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()
+    )
+
+
+@contextmanager
+def longest_file(size_bytes: int) -> Iterator[None]:
+    """Make the operating system itself refuse to write more, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def blocks_of(content: bytes, size: int = 100_000) -> Iterator[bytes]:
+    for at in range(0, len(content), size):
+        yield content[at : at + size]
+
+
+class TestEveryStorage:
+    def test_what_was_written_is_read(self, files: Files) -> None:
+        files.write("a/b/c.json", b"content")
+        assert files.read("a/b/c.json") == b"content"
+        assert files.size("a/b/c.json") == 7
+        assert files.exists("a/b/c.json")
+
+    def test_a_new_file_replaces_an_old_one_of_another_length(self, files: Files) -> None:
+        files.write("a", b"a long old content")
+        files.write("a", b"new")
+        assert files.read("a") == b"new"
+
+    @pytest.mark.parametrize("size", [0, 1, 100_000, 5 * MIB, 12 * MIB + 1])
+    def test_a_stream_is_read_as_it_was_written(self, files: Files, size: int) -> None:
+        content = os.urandom(size)
+        files.write_stream("a/stream", blocks_of(content), size)
+        size_bytes, blocks = files.open("a/stream")
+        assert (size_bytes, b"".join(blocks)) == (size, content)
+
+    def test_a_stream_that_raises_leaves_the_old_file_only(self, files: Files) -> None:
+        def breaking() -> Iterator[bytes]:
+            yield b"x" * 11 * MIB
+            raise ZeroDivisionError("the source went away")
+
+        files.write("a/file", b"old")
+        with pytest.raises(ZeroDivisionError, match="the source went away"):
+            files.write_stream("a/file", breaking(), 12 * MIB)
+        with pytest.raises(ZeroDivisionError):
+            files.write_stream("a/new", breaking(), 12 * MIB)
+        assert files.read("a/file") == b"old"
+        assert files.list_names("a") == ["file"]
+
+    def test_what_is_not_there_is_told(self, files: Files) -> None:
+        with pytest.raises(FileNotFoundError):
+            files.read("nothing/here")
+        with pytest.raises(FileNotFoundError):
+            files.open("nothing/here")
+        assert files.size("nothing/here") is None
+        assert files.list_names("nothing") == []
+        assert files.list_directories("nothing") == []
+        assert list(files.iter_files("nothing")) == []
+        files.delete(["nothing/here"])
+
+    def test_directories_and_files_are_listed_apart_and_sorted(self, files: Files) -> None:
+        for path in ("d/b.json", "d/a.json", "d/z/1", "d/y/deep/2", "elsewhere/c"):
+            files.write(path, b"12345")
+        assert files.list_names("d") == ["a.json", "b.json"]
+        assert files.list_directories("d") == ["y", "z"]
+        paths = ("d/a.json", "d/b.json", "d/y/deep/2", "d/z/1")
+        found = {(entry.path, entry.size_bytes) for entry in files.iter_files("d")}
+        assert found == {(path, 5) for path in paths}
+
+    def test_more_files_than_one_page_are_listed(self, files: Files) -> None:
+        names = [f"{number:05}" for number in range(1_100)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda name: files.write(f"many/{name}", b""), names))
+        assert files.list_names("many") == names
+        assert {entry.path for entry in files.iter_files("many")} == {f"many/{n}" for n in names}
+
+    def test_of_many_that_create_a_file_one_succeeds(self, files: Files) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda n: files.create("once", str(n).encode()), range(16)))
+        assert won.count(True) == 1
+        assert files.read("once") == str(won.index(True)).encode()
+
+    def test_of_many_that_replace_a_file_one_succeeds(self, files: Files) -> None:
+        files.write("pointer", b"old")
+        with ThreadPoolExecutor(8) as pool:
+            won = list(
+                pool.map(lambda n: files.replace("pointer", b"old", str(n).encode()), range(16))
+            )
+        assert won.count(True) == 1
+        assert files.read("pointer") == str(won.index(True)).encode()
+
+    def test_deleting_twice_is_deleting_once(self, files: Files) -> None:
+        files.write("a", b"")
+        files.write("b", b"")
+        files.delete(["a", "b"])
+        files.delete(["a", "b"])
+        assert not files.exists("a")
+
+    @pytest.mark.parametrize("path", ["../outside", "a/../../outside", "/etc/passwd"])
+    def test_no_path_leads_out(self, files: Files, path: str) -> None:
+        with pytest.raises(ValueError, match="not a path below the root"):
+            files.read(path)
+        with pytest.raises(ValueError, match="not a path below the root"):
+            files.write(path, b"")
+
+
+class TestAddresses:
+    def test_a_path_and_a_file_url_are_the_same_directory(self, root: Path) -> None:
+        Files(root).write("a", b"content")
+        assert Files(root.as_uri()).read("a") == b"content"
+        assert Files(str(root)).url == Files(root.as_uri()).url == root.as_uri()
+
+    def test_reading_makes_no_directory(self, root: Path) -> None:
+        assert Files(root).list_names("") == []
+        assert not root.exists()
+
+    @pytest.mark.parametrize(
+        ("url", "message"),
+        [
+            ("ftp://host/backups", "of the scheme 'ftp'"),
+            ("s3:///prefix", "names no bucket"),
+            ("s3://key:secret@bucket/prefix", "leave the credentials out"),
+            ("s3://bucket/prefix?secret=x", "leave the credentials out"),
+            ("file://host/backups", "three slashes"),
+        ],
+    )
+    def test_what_is_no_address_is_refused_without_repeating_a_secret(
+        self, url: str, message: str
+    ) -> None:
+        with pytest.raises(HarborConfigurationError, match=message) as caught:
+            Files(url)
+        assert "secret" not in str(caught.value)
+
+    def test_the_url_shows_no_credentials(self, s3: S3Server) -> None:
+        files = Files("s3://bucket/prefix/", **s3.options)
+        assert files.url == "s3://bucket/prefix"
+        assert s3.password not in repr(files)
+
+
+class TestTroubles:
+    def test_a_missing_bucket_is_told_from_a_missing_file(self, s3: S3Server) -> None:
+        files = Files("s3://no-such-bucket/x", **s3.options)
+        for work in (lambda: files.read("a"), lambda: files.write("a", b""), files_of(files)):
+            with pytest.raises(StoreError, match="there is no such bucket") as caught:
+                work()
+            assert caught.value.reason is StoreReason.MISSING
+
+    @pytest.mark.parametrize("field", ["access_key_id", "secret_access_key"])
+    def test_wrong_keys_are_told(self, s3: S3Server, field: str) -> None:
+        files = Files(f"s3://{s3.new_bucket()}/x", **{**s3.options, field: "wrong-key"})
+        with pytest.raises(StoreError, match="Check the keys") as caught:
+            files.write("a", b"")
+        assert caught.value.reason is StoreReason.DENIED
+        assert "wrong-key" not in str(caught.value)
+        assert s3.password not in str(caught.value)
+
+    def test_a_server_that_is_not_there_is_told_and_may_pass(
+        self, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_provider_harbor.core.store import files as module
+
+        monkeypatch.setitem(module._RETRIES, "max_retries", 0)
+        files = Files("s3://bucket/x", **{**s3.options, "endpoint": "http://127.0.0.1:1"})
+        with pytest.raises(StoreUnreachableError, match="does not answer"):
+            files.write("a", b"")
+
+    def test_a_full_disk_is_told_and_leaves_the_old_file_only(self, root: Path) -> None:
+        files = Files(root)
+        files.write("a/file", b"old")
+        ignore = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            with longest_file(64 * 1024), pytest.raises(StoreError):
+                files.write("a/file", os.urandom(MIB))
+        finally:
+            signal.signal(signal.SIGXFSZ, ignore)
+        assert files.read("a/file") == b"old"
+        assert files.list_names("a") == ["file"]
+
+    def test_a_file_in_the_place_of_the_directory_is_told(self, root: Path) -> None:
+        root.write_text("not a directory")
+        with pytest.raises(StoreError, match="it is a file, not a directory"):
+            Files(root).write("a", b"")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_directory_that_may_not_be_written_is_told(self, root: Path) -> None:
+        root.mkdir(mode=0o500)
+        with pytest.raises(StoreError, match="Change the directory's owner or mode"):
+            Files(root).write("a", b"")
+
+    def test_a_killed_writer_leaves_the_old_file_and_nothing_visible(self, root: Path) -> None:
+        program = (
+            "import os, signal, sys\n"
+            "from airflow_provider_harbor.core.store.files import Files\n"
+            "def dying():\n"
+            "    yield b'x' * (3 << 20)\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+            "Files(sys.argv[1]).write_stream('a/file', dying(), 4 << 20)\n"
+        )
+        files = Files(root)
+        files.write("a/file", b"old")
+        ended = subprocess.run([sys.executable, "-c", program, str(root)], check=False)
+        assert ended.returncode == -signal.SIGKILL
+        assert len(files_below(root / "a")) == 2, "half of the new one is there, and hidden"
+        assert files.read("a/file") == b"old"
+        assert files.list_names("a") == ["file"]
+        assert [entry.path for entry in files.iter_files("a")] == ["a/file"]
+
+    def test_readers_see_one_of_the_whole_files(self, root: Path) -> None:
+        files = Files(root)
+        contents = [bytes([n]) * 200_000 for n in range(8)]
+        files.write("a/file", contents[0])
+        with ThreadPoolExecutor(8) as pool:
+            writers = [pool.submit(files.write, "a/file", c) for c in contents * 4]
+            seen = {files.read("a/file") for _ in range(100)}
+            for writer in writers:
+                writer.result()
+        assert seen <= set(contents)
+
+
+def files_of(files: Files) -> object:
+    return lambda: files.list_names("a")

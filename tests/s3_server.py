@@ -1,0 +1,109 @@
+"""An S3 server for tests: the program `versitygw` (a Go module), on a port of loopback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_MODULE = "github.com/versity/versitygw/cmd/versitygw"
+_PLACES = (os.environ.get("GOBIN"), Path.home() / "go" / "bin")
+
+
+def require_versitygw() -> str:
+    """Return the path of the program; without it skip the test, or fail where all is required."""
+    for directory in (None, *_PLACES):
+        path = shutil.which("versitygw", path=str(directory) if directory else None)
+        if path:
+            return path
+    reason = f"needs the program versitygw (go install {_MODULE}@latest)"
+    if os.environ.get("HARBOR_TESTS_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class S3Server:
+    """A running server; its buckets are directories below `directory`."""
+
+    user = "backup"
+    password = "s3-secret-of-the-tests"
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.url = url
+        self.directory = directory
+        self._numbers = itertools.count(1)
+
+    def new_bucket(self) -> str:
+        """Make an empty bucket, and return its name."""
+        name = f"bucket-{next(self._numbers)}"
+        (self.directory / name).mkdir()
+        return name
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a process needs to reach it."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.user,
+            "AWS_SECRET_ACCESS_KEY": self.password,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": "us-east-1",
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same, for a store that is opened in this process."""
+        return {
+            "access_key_id": self.user,
+            "secret_access_key": self.password,
+            "endpoint": self.url,
+            "region": "us-east-1",
+        }
+
+
+@contextmanager
+def running_s3_server(directory: Path) -> Iterator[S3Server]:
+    """Start a server, and stop it at the end of the block."""
+    program = require_versitygw()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    server = S3Server(f"http://{address}", directory / "data")
+    server.directory.mkdir()
+    process = subprocess.Popen(
+        [
+            *(program, "--port", address, "--region", "us-east-1", "--quiet"),
+            *("--access", server.user, "--secret", server.password),
+            *("posix", str(server.directory)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=directory,
+    )
+    try:
+        _wait_for(address, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("versitygw did not start") from None
+            time.sleep(0.02)
