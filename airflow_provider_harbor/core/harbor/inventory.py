@@ -26,9 +26,10 @@ from airflow_provider_harbor.core.exceptions import (
     UnexpectedError,
     UnsettledHarborError,
 )
-from airflow_provider_harbor.core.harbor.client import HarborClient, split_repository
+from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.listing import Listing, list_repository, walk_accessories
 from airflow_provider_harbor.core.harbor.models import Artifact, Repository
+from airflow_provider_harbor.core.harbor.paths import split_repository
 from airflow_provider_harbor.core.harbor.records import Gap, Record
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.oci.names import is_repository_name

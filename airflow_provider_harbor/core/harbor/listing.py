@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_harbor.core.exceptions import HarborNotFoundError, HarborRouteError
-from airflow_provider_harbor.core.harbor.client import HarborClient, split_repository
+from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.models import Accessory, Artifact, Tag
+from airflow_provider_harbor.core.harbor.paths import split_repository
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.oci.manifest import Platform
 from airflow_provider_harbor.core.oci.names import is_tag_name
