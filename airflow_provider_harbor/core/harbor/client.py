@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import (
@@ -26,7 +26,7 @@ from airflow_provider_harbor.core.harbor.models import (
     read_permission,
     read_quota_project,
 )
-from airflow_provider_harbor.core.harbor.pages import PagedLists
+from airflow_provider_harbor.core.harbor.pages import PagedLists, one_of
 from airflow_provider_harbor.core.harbor.paths import (
     artifact_path,
     project_path,
@@ -140,6 +140,11 @@ class HarborClient(Client):
         Source: Harbor 2.15.2, `touchRepo`; before, only pulls moved it.
         """
         return self.version >= (2, 15, 2)
+
+    @property
+    def lists_whole_projects(self) -> bool:
+        """Whether the artifacts of a project can be listed without asking each repository."""
+        return self.version >= (2, 12, 0)
 
     def check_paths(self) -> None:
         """Make sure that paths of nested repositories arrive at Harbor as they were sent.
@@ -298,10 +303,15 @@ class HarborClient(Client):
             first=None,  # those that were migrated from Harbor 1 have negative ids
         )
 
-    def recent_repositories(self, project: str) -> list[Repository]:
-        """Return the repositories of a project that changed last, newest first, at most 100."""
-        path = f"{project_path(project)}/repositories"
-        return self._lists.first_page(path, {"sort": "-update_time"}, Repository.from_json)
+    def find_repositories(self, project: str, ids: Collection[int]) -> list[Repository]:
+        """Return the repositories of a project that have these ids: at most as many as fit a page.
+
+        What knows no such filter ignores it, and others come: look at their ids.
+        """
+        params = {"q": f"repository_id={one_of(ids)}", "sort": "repository_id"}
+        return self._lists.first_page(
+            f"{project_path(project)}/repositories", params, Repository.from_json
+        )
 
     def find_repository(self, project: str, repository: str) -> Repository | None:
         """Look one repository up in the list of its project's; None where it is not listed."""
@@ -314,7 +324,9 @@ class HarborClient(Client):
         """Return one repository; `repository` is its name without the project."""
         return self._ask(repository_path(project, repository)).read(Repository.from_json)
 
-    def iter_artifacts(self, project: str, repository: str | None = None) -> Iterator[Artifact]:
+    def iter_artifacts(
+        self, project: str, repository: str | None = None, *, repository_ids: Collection[int] = ()
+    ) -> Iterator[Artifact]:
         """Yield every artifact of a project, or of one repository, by id, with its accessories.
 
         Children of indexes come as artifacts of their own, also those that Harbor's pages hide;
@@ -325,18 +337,20 @@ class HarborClient(Client):
         Args:
             project: Project name.
             repository: Repository name without the project; None for all.
+            repository_ids: Only of these repositories; none for all. Older Harbors, and what knows
+                no such filter, ignore it: look at what comes.
 
         Raises:
             HarborProtocolError: A name is none, or the answer cannot be read. But a repository of
                 an older Harbor whose name is none is left out, since nothing can be asked of it.
 
         Source: swagger.yaml `GET /projects/{project_name_or_id}/artifacts` (Harbor 2.12 and newer;
-        of an older one the repositories are listed one by one), `q=base=*`.
+        of an older one the repositories are listed one by one), `q=base=*`; src/lib/q/builder.go.
         """
         if repository is not None:
             full_name = f"{project}/{repository}"
             path = repository_path(project, repository) + "/artifacts"
-        elif self.version >= (2, 12, 0):
+        elif self.lists_whole_projects:
             full_name = ""
             path = f"{project_path(project)}/artifacts"
         else:
@@ -350,7 +364,9 @@ class HarborClient(Client):
             "id",
             functools.partial(Artifact.from_json, repository=full_name),
             lambda artifact: artifact.artifact_id,
-            filters="base=*",
+            filters=f"base=*,repository_id={one_of(repository_ids)}"
+            if repository_ids
+            else "base=*",
             params=_WITH_ALL,
         )
 
