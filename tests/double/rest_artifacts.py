@@ -179,7 +179,7 @@ def _select(
     state: State, request: Request, page: Page, listing: Listing
 ) -> tuple[list[Artifact], int]:
     """Return the artifacts of a page and the number of all that fit."""
-    keywords = keywords_of(request)
+    keywords = keywords_of(request, state.unknown_keys)
     if keywords.get("base", "*") != "*":
         raise bad_request('the value of "base" query can only be exact match value with "*"')
     ids = _ids(listing, keywords)
@@ -197,7 +197,7 @@ def _select(
         and all(isinstance(bound, int | None) for bound in (span.low, span.high))
     ):
         if wanted.values:
-            ids = _ids_of_repositories(state, listing, keywords, set(wanted.values))
+            ids = _ids_of(state, listing, keywords, wanted)
         return _cut(state, page, ids, span, directions.pop())
     rows = [state.artifacts[number] for number in ids]
     rows = _by_tags_and_labels(rows, keywords)
@@ -210,16 +210,11 @@ def _ids(listing: Listing, keywords: dict[str, Any]) -> list[int]:
     return (listing.everything if "base" in keywords else listing.visible).ids
 
 
-def _ids_of_repositories(
-    state: State, listing: Listing, keywords: dict[str, Any], wanted: set[int]
-) -> list[int]:
-    """Return the sorted ids of a listing that are of some repositories, by those's numbers."""
-    return sorted(
-        number
-        for row in state.repositories.values()
-        if row.id in wanted and listing in (row.listing, row.project.listing)
-        for number in _ids(row.listing, keywords)
-    )
+def _ids_of(state: State, listing: Listing, keywords: dict[str, Any], wanted: OneOf) -> list[int]:
+    """Return the ids of a listing that are of repositories with some numbers, sorted."""
+    rows = [row for row in state.repositories.values() if row.id in wanted.values]
+    listings = [row.listing for row in rows if listing in (row.listing, row.project.listing)]
+    return sorted(number for each in listings for number in _ids(each, keywords))
 
 
 def _cut(

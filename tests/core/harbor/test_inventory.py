@@ -23,7 +23,7 @@ from airflow_provider_harbor.core.harbor.records import (
     read_records,
     write_records,
 )
-from tests.core.harbor.moments import behind_the_listing
+from tests.core.harbor.walks import behind_the_listing
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import (

@@ -11,7 +11,7 @@ from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborS
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import Inventory, take_inventory
 from airflow_provider_harbor.core.harbor.records import Record
-from tests.core.harbor.moments import behind_the_listing
+from tests.core.harbor.walks import behind_the_listing
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, cosign_signature, sbom_for
