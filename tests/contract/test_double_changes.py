@@ -71,6 +71,45 @@ def test_keyset_paging_neither_repeats_nor_hides_what_offsets_would(harbor, admi
     assert newest_first[-1]["digest"] == shifted[0]["digest"]  # seen twice
 
 
+@pytest.mark.parametrize("order", ["sort=id", "sort=digest", ""])
+def test_artifacts_of_a_project_are_filtered_by_a_list_of_repositories(harbor, admin, order):
+    pushed = {
+        name: [harbor.push(f"team/{name}", Image(f"{name} {n}"), f"v{n}").digest for n in range(3)]
+        for name in ("a", "b/c", "d", "e")
+    }
+    harbor.state.repositories["team/d"].id = -4  # as after the migration from Harbor 1
+    harbor.create_project("other")
+    harbor.push("other/app", Image("other"), "v1")
+    ids = {name: row.id for name, row in harbor.state.repositories.items()}
+
+    def listed(q: str) -> tuple[list[str], str | None]:
+        answer = admin.get(f"{API}/projects/team/artifacts?page_size=4&{order}", params={"q": q})
+        assert answer.status_code == 200
+        return [row["repository_name"] for row in answer.json()], answer.headers["X-Total-Count"]
+
+    several = f"{{{ids['team/a']} {ids['team/d']} {ids['other/app']} 99}}"
+    names, total = listed(f"base=*,repository_id={several},id=[0~]")
+    assert (len(names), total) == (4, "6")
+    assert set(names) <= {"team/a", "team/d"}
+    assert listed("repository_id={99}") == ([], "0")
+    assert listed("repository_id={}")[1] == "12"  # no filter, as Harbor takes it
+    path = f"{API}/projects/team/repositories/a/artifacts?{order}"
+    own = admin.get(path, params={"q": f"repository_id={several}"}).json()
+    assert sorted(row["digest"] for row in own) == sorted(pushed["a"])
+    wrong = admin.get(f"{API}/projects/team/artifacts", params={"q": "repository_id={a b}"})
+    assert wrong.status_code == 500
+
+
+def test_repositories_are_filtered_by_a_list_of_their_numbers(harbor, admin):
+    for name in ("a", "b/c", "d"):
+        harbor.push(f"team/{name}", Image(name), "v1")
+    ids = [row.id for row in harbor.state.repositories.values()]
+    q = f"repository_id={{{ids[0]} {ids[2]} 99}}"
+    answer = admin.get(f"{API}/projects/team/repositories", params={"q": q})
+    assert {row["name"] for row in answer.json()} == {"team/a", "team/d"}
+    assert answer.headers["X-Total-Count"] == "2"
+
+
 def test_deleting_an_index_takes_what_only_it_needs(harbor, admin):
     shared = Image("shared")
     index = Index(Image("only here"), attestation_for(shared), shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
@@ -37,7 +37,7 @@ class AllOf:
     values: tuple[Any, ...]
 
 
-def keywords_of(request: Request) -> dict[str, Any]:
+def keywords_of(request: Request, ignored: Collection[str] = ()) -> dict[str, Any]:
     """Return the filters of a request: field to a value or one of the classes above."""
     text = request.query.get("q", "")
     if not text:
@@ -49,7 +49,7 @@ def keywords_of(request: Request) -> dict[str, Any]:
         if not key or not value:
             raise bad_request('the query string must contain "=" and the key/value cannot be empty')
         keywords[key] = _pattern(value)
-    return keywords
+    return {key: value for key, value in keywords.items() if key not in ignored}
 
 
 def _pattern(value: str) -> Any:
@@ -104,6 +104,8 @@ def _test(name: str, operator: str, value: Any) -> Callable[[Any], bool]:
     if isinstance(value, Range):
         return _between(name, value)
     if isinstance(value, OneOf):
+        if not value.values:  # no filter to Harbor
+            return lambda seen: True
         return lambda seen: any(seen == _as(name, seen, each) for each in value.values)
     if isinstance(value, AllOf):
         return lambda seen: True

@@ -14,7 +14,7 @@ from .access import require_login, require_project
 from .immutability import is_immutable
 from .manifests import TAG
 from .model import Accessory, Artifact, Listing, Project, Tag
-from .query import AllOf, Fields, Fuzzy, Range, filtered, keywords_of, ordered, sorts_of
+from .query import AllOf, Fields, Fuzzy, OneOf, Range, filtered, keywords_of, ordered, sorts_of
 from .rest_labels import label_json
 from .rest_projects import checked_project
 from .routes import PREFIX, route
@@ -53,7 +53,7 @@ ACCESSORY_FIELDS: Fields = {
     "creation_time": lambda a: a.creation_time,
 }
 # Where only these are asked for, a page is cut out of the sorted ids instead of found by a walk.
-QUICK_KEYS = {"base", "id"}
+QUICK_KEYS = {"base", "id", "repository_id"}
 BY_ID = ({"id"}, {"push_time"}, {"push_time", "id"})
 
 
@@ -179,26 +179,42 @@ def _select(
     state: State, request: Request, page: Page, listing: Listing
 ) -> tuple[list[Artifact], int]:
     """Return the artifacts of a page and the number of all that fit."""
-    keywords = keywords_of(request)
+    keywords = keywords_of(request, state.unknown_keys)
     if keywords.get("base", "*") != "*":
         raise bad_request('the value of "base" query can only be exact match value with "*"')
-    ids = (listing.everything if "base" in keywords else listing.visible).ids
+    ids = _ids(listing, keywords)
     sorts = sorts_of(request, ARTIFACT_FIELDS) or [("push_time", True), ("id", True)]
     directions = {descending for _, descending in sorts}
     span = keywords.get("id", Range())
+    wanted = keywords.get("repository_id", OneOf(()))
     if (
         set(keywords) <= QUICK_KEYS
+        and isinstance(wanted, OneOf)
+        and all(isinstance(number, int) for number in wanted.values)
         and {name for name, _ in sorts} in BY_ID
         and len(directions) == 1
         and isinstance(span, Range)
         and all(isinstance(bound, int | None) for bound in (span.low, span.high))
     ):
+        if wanted.values:
+            ids = _ids_of(state, listing, keywords, wanted)
         return _cut(state, page, ids, span, directions.pop())
     rows = [state.artifacts[number] for number in ids]
     rows = _by_tags_and_labels(rows, keywords)
     rows = filtered(rows, keywords, ARTIFACT_FIELDS)
     rows = ordered(rows, request, ARTIFACT_FIELDS, [("push_time", True), ("id", True)])
     return rows[page.window], len(rows)
+
+
+def _ids(listing: Listing, keywords: dict[str, Any]) -> list[int]:
+    return (listing.everything if "base" in keywords else listing.visible).ids
+
+
+def _ids_of(state: State, listing: Listing, keywords: dict[str, Any], wanted: OneOf) -> list[int]:
+    """Return the ids of a listing that are of repositories with some numbers, sorted."""
+    rows = [row for row in state.repositories.values() if row.id in wanted.values]
+    listings = [row.listing for row in rows if listing in (row.listing, row.project.listing)]
+    return sorted(number for each in listings for number in _ids(each, keywords))
 
 
 def _cut(

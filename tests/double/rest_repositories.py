@@ -46,7 +46,7 @@ def list_repositories(state: State, request: Request, name: str) -> Response:
     require_project(state, request.caller, project, "repository", "list")
     if project is None:
         raise not_found(f"project {name} not found")
-    return _repositories(request, page, list(project.repositories.values()))
+    return _repositories(state, request, page, list(project.repositories.values()))
 
 
 @route("GET", "/repositories")
@@ -57,11 +57,11 @@ def list_all_repositories(state: State, request: Request) -> Response:
         for project in visible_projects(state, request.caller, listing=False)
         for repository in project.repositories.values()
     ]
-    return _repositories(request, page, rows)
+    return _repositories(state, request, page, rows)
 
 
-def _repositories(request: Request, page: Page, rows: list[Repository]) -> Response:
-    keywords = keywords_of(request)
+def _repositories(state: State, request: Request, page: Page, rows: list[Repository]) -> Response:
+    keywords = keywords_of(request, state.unknown_keys)
     digest = keywords.pop("blob_digest", None)
     if digest is not None:
         rows = [r for r in rows if any(digest in a.blob_digests for a in r.artifacts.values())]

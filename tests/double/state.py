@@ -49,6 +49,8 @@ class State(Artifacts, Settings):
         pulls_wait: Pulls are counted when `flush_pulls` is called; a real Harbor does that every
             ten seconds.
         configuration_is_given: By CONFIG_OVERWRITE_JSON; nobody can change it then.
+        unknown_keys: Filters of artifacts and repositories that it ignores, as Harbor does with
+            those that it does not know.
         external_url: What Harbor says it is, whatever name the client used; by default the URL it
             was started on.
     """
@@ -71,6 +73,7 @@ class State(Artifacts, Settings):
         self.external_url = ""
         self.login_seconds = 0.0
         self.pulls_wait = False
+        self.unknown_keys: set[str] = set()
         self.configuration_is_given = False
         self.login_lock_seconds = 0.0
         self.locked_until: dict[str, float] = {}

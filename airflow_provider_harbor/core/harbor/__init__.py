@@ -3,8 +3,11 @@
 It knows nothing of where a backup goes.
 
     client, pages        the REST API (`/api/v2.0`); its lists, to their end
-    models               what Harbor answers, as values
+    models, paths        what Harbor answers, as values; names as parts of its paths
     check                is Harbor there and healthy, is this the login, does it see all?
-    inventory, listing   everything that a project holds; one repository at one time
+    inventory            everything that a project holds: a walk through its repositories
+    batches, changes     some of them at one time; which of those changed meanwhile
+    listing, settling    one repository; again, until it is quiet
+    gaps                 what could not be listed, and when to give up
     records              the inventory as values and as a file
 """

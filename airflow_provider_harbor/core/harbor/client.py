@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -27,13 +26,18 @@ from airflow_provider_harbor.core.harbor.models import (
     read_permission,
     read_quota_project,
 )
-from airflow_provider_harbor.core.harbor.pages import PagedLists
+from airflow_provider_harbor.core.harbor.pages import PagedLists, one_of
+from airflow_provider_harbor.core.harbor.paths import (
+    artifact_path,
+    project_path,
+    repository_path,
+    split_repository,
+)
 from airflow_provider_harbor.core.http.answers import LIST_BYTES, Answer
 from airflow_provider_harbor.core.http.transport import Client, HttpSession, basic_authorization
 from airflow_provider_harbor.core.oci.names import (
     is_repository_name,
     parse_project,
-    parse_reference,
     parse_repository,
 )
 from airflow_provider_harbor.core.texts import one_line
@@ -47,21 +51,6 @@ _WITH_ALL = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
 _MAX_PAGE_SIZE = 100
 # A project that nobody has.
 _NO_PROJECT = "harbor-backup-looks-for-proxies"
-
-
-def split_repository(full_name: str) -> tuple[str, str]:
-    """Return project and repository of a full name, which its first slash divides."""
-    project, _, repository = full_name.partition("/")
-    return project, repository
-
-
-def _escape(repository: str) -> str:
-    """Escape a repository's name for a path of the REST API.
-
-    Twice, since a proxy in front of Harbor undoes one escape before it routes; the dashboards'
-    own requests do the same. Source: swagger.yaml, repositoryName; goharbor/harbor#12224.
-    """
-    return quote(quote(repository, safe=""), safe="")
 
 
 class HarborClient(Client):
@@ -151,6 +140,11 @@ class HarborClient(Client):
         Source: Harbor 2.15.2, `touchRepo`; before, only pulls moved it.
         """
         return self.version >= (2, 15, 2)
+
+    @property
+    def lists_whole_projects(self) -> bool:
+        """Whether the artifacts of a project can be listed without asking each repository."""
+        return self.version >= (2, 12, 0)
 
     def check_paths(self) -> None:
         """Make sure that paths of nested repositories arrive at Harbor as they were sent.
@@ -252,7 +246,7 @@ class HarborClient(Client):
             HarborNotFoundError: There is none (said to administrators only).
             HarborAuthError: There is none, or the login may not see it.
         """
-        return self._ask(_project_path(name), headers=_BY_NAME).read(Project.from_json)
+        return self._ask(project_path(name), headers=_BY_NAME).read(Project.from_json)
 
     def has_project(self, name: str) -> bool:
         """Tell whether a project exists, even one that the login may not read."""
@@ -295,37 +289,44 @@ class HarborClient(Client):
 
     def get_summary(self, project: str) -> Mapping[str, Any]:
         """Return `repo_count`, and `quota` (bytes) where the login may see it."""
-        return self._ask(f"{_project_path(project)}/summary", headers=_BY_NAME).read(read_object)
+        return self._ask(f"{project_path(project)}/summary", headers=_BY_NAME).read(read_object)
 
     # -- repositories and artifacts
 
     def iter_repositories(self, project: str) -> Iterator[Repository]:
         """Yield every repository of a project, by id, empty ones included."""
         yield from self._lists.iter_keyset(
-            f"{_project_path(project)}/repositories",
+            f"{project_path(project)}/repositories",
             "repository_id",
             Repository.from_json,
             lambda r: r.repository_id,
             first=None,  # those that were migrated from Harbor 1 have negative ids
         )
 
-    def recent_repositories(self, project: str) -> list[Repository]:
-        """Return the repositories of a project that changed last, newest first, at most 100."""
-        path = f"{_project_path(project)}/repositories"
-        return self._lists.first_page(path, {"sort": "-update_time"}, Repository.from_json)
+    def find_repositories(self, project: str, ids: Collection[int]) -> list[Repository]:
+        """Return the repositories of a project that have these ids: at most as many as fit a page.
+
+        What knows no such filter ignores it, and others come: look at their ids.
+        """
+        params = {"q": f"repository_id={one_of(ids)}", "sort": "repository_id"}
+        return self._lists.first_page(
+            f"{project_path(project)}/repositories", params, Repository.from_json
+        )
 
     def find_repository(self, project: str, repository: str) -> Repository | None:
         """Look one repository up in the list of its project's; None where it is not listed."""
         full_name = parse_repository(f"{project}/{repository}")
-        path = f"{_project_path(project)}/repositories"
+        path = f"{project_path(project)}/repositories"
         found = self._lists.first_page(path, {"q": f"name={full_name}"}, Repository.from_json)
         return next((item for item in found if item.name == full_name), None)
 
     def get_repository(self, project: str, repository: str) -> Repository:
         """Return one repository; `repository` is its name without the project."""
-        return self._ask(_repository_path(project, repository)).read(Repository.from_json)
+        return self._ask(repository_path(project, repository)).read(Repository.from_json)
 
-    def iter_artifacts(self, project: str, repository: str | None = None) -> Iterator[Artifact]:
+    def iter_artifacts(
+        self, project: str, repository: str | None = None, *, repository_ids: Collection[int] = ()
+    ) -> Iterator[Artifact]:
         """Yield every artifact of a project, or of one repository, by id, with its accessories.
 
         Children of indexes come as artifacts of their own, also those that Harbor's pages hide;
@@ -336,20 +337,22 @@ class HarborClient(Client):
         Args:
             project: Project name.
             repository: Repository name without the project; None for all.
+            repository_ids: Only of these repositories; none for all. Older Harbors, and what knows
+                no such filter, ignore it: look at what comes.
 
         Raises:
             HarborProtocolError: A name is none, or the answer cannot be read. But a repository of
                 an older Harbor whose name is none is left out, since nothing can be asked of it.
 
         Source: swagger.yaml `GET /projects/{project_name_or_id}/artifacts` (Harbor 2.12 and newer;
-        of an older one the repositories are listed one by one), `q=base=*`.
+        of an older one the repositories are listed one by one), `q=base=*`; src/lib/q/builder.go.
         """
         if repository is not None:
             full_name = f"{project}/{repository}"
-            path = _repository_path(project, repository) + "/artifacts"
-        elif self.version >= (2, 12, 0):
+            path = repository_path(project, repository) + "/artifacts"
+        elif self.lists_whole_projects:
             full_name = ""
-            path = f"{_project_path(project)}/artifacts"
+            path = f"{project_path(project)}/artifacts"
         else:
             for known in list(self.iter_repositories(project)):
                 name = split_repository(known.name)[1]
@@ -361,7 +364,9 @@ class HarborClient(Client):
             "id",
             functools.partial(Artifact.from_json, repository=full_name),
             lambda artifact: artifact.artifact_id,
-            filters="base=*",
+            filters=f"base=*,repository_id={one_of(repository_ids)}"
+            if repository_ids
+            else "base=*",
             params=_WITH_ALL,
         )
 
@@ -372,13 +377,13 @@ class HarborClient(Client):
             repository: Full name, the project in front.
             reference: Digest or tag.
         """
-        answer = self._ask(_artifact_path(repository, reference), params=_WITH_ALL)
+        answer = self._ask(artifact_path(repository, reference), params=_WITH_ALL)
         return answer.read(lambda data: Artifact.from_json(data, repository))
 
     def iter_accessories(self, repository: str, digest: str) -> Iterator[Accessory]:
         """Yield the accessories of one artifact; `repository` is the full name."""
         yield from self._lists.iter_numbered(
-            f"{_artifact_path(repository, digest)}/accessories",
+            f"{artifact_path(repository, digest)}/accessories",
             {"sort": "id"},
             lambda item: Accessory.from_json(item, digest),
         )
@@ -392,17 +397,3 @@ class HarborClient(Client):
 
     def _ask(self, path: str, **kwargs: Any) -> Answer:
         return self._send("GET", path, limit_bytes=LIST_BYTES, **kwargs)
-
-
-def _project_path(project: str) -> str:
-    return f"/projects/{quote(parse_project(project), safe='')}"
-
-
-def _repository_path(project: str, repository: str) -> str:
-    return f"{_project_path(project)}/repositories/{_escape(parse_repository(repository))}"
-
-
-def _artifact_path(repository: str, reference: str) -> str:
-    """Return the path of an artifact; the repository's name is the full one."""
-    path = _repository_path(*split_repository(repository))
-    return f"{path}/artifacts/{quote(parse_reference(reference), safe=':')}"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_harbor.core.exceptions import HarborNotFoundError, HarborRouteError
-from airflow_provider_harbor.core.harbor.client import HarborClient, split_repository
+from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.models import Accessory, Artifact, Tag
+from airflow_provider_harbor.core.harbor.paths import split_repository
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.oci.manifest import Platform
 from airflow_provider_harbor.core.oci.names import is_tag_name
@@ -101,17 +102,25 @@ class Listing:
 
 
 def list_repository(client: HarborClient, name: str) -> Listing:
-    """List one repository with its accessories.
+    """List one repository with its accessories; nothing of one that is gone.
 
     Args:
         client: The login.
         name: Full name of the repository.
 
     Raises:
-        HarborRouteError: A 404 came that does not say that an accessory is gone.
+        HarborRouteError: A 404 came that does not say that the repository, or an accessory, is
+            gone.
     """
-    artifacts = {a.digest: a for a in client.iter_artifacts(*split_repository(name))}
-    listing = Listing(artifacts)
+    listing = Listing()
+    try:
+        for artifact in client.iter_artifacts(*split_repository(name)):
+            listing.artifacts[artifact.digest] = artifact
+    except HarborNotFoundError as err:
+        # Most Harbors list nothing of a repository that is not there; some say that it is not.
+        if not err.names(name):
+            raise HarborRouteError(err) from err
+        return Listing()
     walk_accessories(client, name, listing)
     return listing
 

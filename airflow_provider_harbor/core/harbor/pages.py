@@ -6,7 +6,7 @@ or has no end, can be told from a whole one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import UnsettledHarborError
@@ -19,6 +19,14 @@ T = TypeVar("T")
 _MOST_ITEMS = 10_000_000
 # So much may be pushed while a list is read; what grows more has no end.
 _PUSHED_MEANWHILE = 100_000
+
+
+def one_of(ids: Iterable[int]) -> str:
+    """Return what `q` wants of a field that is any of some numbers: `{1 2 3}`.
+
+    Source: Harbor src/lib/q/builder.go, parseOrList.
+    """
+    return f"{{{' '.join(map(str, ids))}}}"
 
 
 class PagedLists:

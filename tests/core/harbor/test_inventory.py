@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.harbor.records import (
     read_records,
     write_records,
 )
+from tests.core.harbor.walks import behind_the_listing
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import (
@@ -35,9 +36,6 @@ from tests.double.content import (
     sbom_for,
 )
 from tests.double.server import ROBOT_SECRET
-
-# What is asked behind the listing of the artifacts: how many each repository has.
-COUNTS = r"/projects/p/repositories\?.*sort=repository_id"
 
 
 def by_digest(records: list[Record]) -> dict[str, Record]:
@@ -168,7 +166,7 @@ def test_what_is_pushed_while_the_project_is_listed_is_found(
 ) -> None:
     harbor.push("p/app", Image("first"), "1")
     late = Image("late")
-    harbor.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", late, "2")))
+    behind_the_listing(harbor, lambda d: d.push("p/app", late, "2"))
     assert late.digest in by_digest(list_whole(login(harbor), project))
 
 
@@ -177,9 +175,7 @@ def test_what_is_deleted_while_the_project_is_listed_is_gone(
 ) -> None:
     first = harbor.push("p/app", Image("first"), "1")
     second = harbor.push("p/app", Image("second"), "2")
-    harbor.faults.add(
-        Fault(path=COUNTS, callback=lambda d: d.state.delete_artifact("p/app", first.digest))
-    )
+    behind_the_listing(harbor, lambda d: d.state.delete_artifact("p/app", first.digest))
     assert set(by_digest(list_whole(login(harbor), project))) == {second.digest}
 
 

@@ -11,11 +11,11 @@ from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborS
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import Inventory, take_inventory
 from airflow_provider_harbor.core.harbor.records import Record
+from tests.core.harbor.walks import behind_the_listing
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, cosign_signature, sbom_for
 
-COUNTS = r"/projects/p/repositories\?.*sort=repository_id"
 JSON = "application/json"
 
 
@@ -103,25 +103,20 @@ def test_what_is_pushed_while_signatures_are_looked_at_is_found(harbor: HarborDo
 def test_a_repository_that_appears_between_the_two_lists_is_found(harbor: HarborDouble) -> None:
     harbor.push("p/app", Image("app"), "1.0")
     late = Image("late")
-    harbor.faults.add(Fault(path=COUNTS, callback=lambda double: double.push("p/new", late, "1")))
+    behind_the_listing(harbor, lambda double: double.push("p/new", late, "1"))
     assert {r.repository for r in list_whole(login(harbor), "p")} == {"p/app", "p/new"}
 
 
 def test_a_repository_that_appears_in_an_empty_project_is_found(harbor: HarborDouble) -> None:
     late = Image("late")
-    harbor.faults.add(Fault(path=COUNTS, callback=lambda double: double.push("p/new", late, "1")))
+    behind_the_listing(harbor, lambda double: double.push("p/new", late, "1"))
     assert [r.digest for r in list_whole(login(harbor), "p")] == [late.digest]
 
 
 def test_a_repository_that_is_deleted_while_it_is_listed_is_gone(harbor: HarborDouble) -> None:
     harbor.push("p/old", Image("old"), "1.0")
     kept = harbor.push("p/kept", Image("kept"), "1.0")
-    harbor.faults.add(
-        Fault(
-            path=COUNTS,
-            callback=lambda d: d.state.forget_repository(d.state.repositories["p/old"]),
-        )
-    )
+    behind_the_listing(harbor, lambda d: d.state.forget_repository(d.state.repositories["p/old"]))
     assert [r.digest for r in list_whole(login(harbor), "p")] == [kept.digest]
 
 
@@ -147,7 +142,7 @@ def test_a_repository_that_settles_in_the_last_round_only_is_whole(newest: Harbo
             callback=lambda d: d.push("p/app", Image(f"{pushes.hits}"), f"t{pushes.hits}"),
         )
     )
-    newest.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", Image("x"), "x")))
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("x"), "x"))
     waits: list[float] = []
     inventory = take_inventory(login(newest), "p", sleep=waits.append)
     assert not inventory.gaps
@@ -168,7 +163,7 @@ def test_a_repository_that_never_settles_is_said_and_its_last_listing_kept(
             callback=lambda d: d.push("p/app", Image(f"{pushes.hits}"), f"t{pushes.hits}"),
         )
     )
-    newest.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", Image("x"), "x")))
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("x"), "x"))
     inventory = list_patiently(login(newest), "p")
     (gap,) = inventory.gaps
     assert (gap.repository, gap.reason) == ("p/app", "unsettled")
@@ -201,17 +196,22 @@ def test_a_quiet_project_costs_one_look_at_its_repositories_more(newest: HarborD
     assert newest.requests.total() == 3
 
 
-def test_a_repository_that_is_older_than_the_newest_hundred_is_seen_to_change(
+def test_a_repository_of_the_last_batch_is_seen_to_change_by_its_time_alone(
     newest: HarborDouble,
 ) -> None:
     old = newest.push("p/old", Image("old"), "1")
     for number in range(4):
         newest.push(f"p/new{number}", Image(f"{number}"), "1")
     later = Image("later")
-    # Its page is read by then, and the count of its artifacts does not change.
-    newest.faults.add(
-        Fault(path=COUNTS, callback=lambda d: d.push("p/old", later, "1")),
-    )
+    old_one = newest.state.artifact("p/old", "1")
+
+    def move_the_tag(double: HarborDouble) -> None:
+        double.push("p/old", later, "1")
+        double.state.delete_artifact("p/old", old_one.digest)
+
+    # Three pages of repositories, and one look back at each of two batches: its own is listed by
+    # then. The count of its artifacts does not change.
+    behind_the_listing(newest, move_the_tag, skip=5)
     tags = {
         (r.repository, tag.name): r.digest
         for r in list_whole(small_pages(newest), "p")
@@ -251,7 +251,7 @@ def test_a_404_that_is_not_harbors_word_about_a_repository_is_a_gap(
 ) -> None:
     image = newest.push("p/team/app", Image("app"), "1.0")
     newest.faults.add(Fault(path=r"/repositories/team%252Fapp", status=404, body=body, times=None))
-    newest.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/team/app", image, "2.0")))
+    behind_the_listing(newest, lambda d: d.push("p/team/app", image, "2.0"))
     inventory = list_patiently(login(newest), "p")
     assert [gap.repository for gap in inventory.gaps] == ["p/team/app"]
     assert [r.digest for r in inventory.records] == [image.digest]
@@ -290,7 +290,7 @@ def test_a_repository_that_harbor_denies_but_lists_is_not_gone(newest: HarborDou
             times=None,
         )
     )
-    newest.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", Image("b"), "2")))
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
     assert len(list_whole(login(newest), "p")) == 2
 
 
@@ -306,20 +306,12 @@ def test_no_other_repositorys_404_passes_for_this_ones(newest: HarborDouble) -> 
             times=None,
         )
     )
-    newest.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", Image("b"), "2")))
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
     (gap,) = list_patiently(login(newest), "p").gaps
     assert "does not say that the thing is gone" in gap.message
 
 
 # -- one repository does not stop the others
-
-
-def push_behind_the_listing(harbor: HarborDouble, repository: str) -> None:
-    # Before 2.12 the repositories are listed first, too.
-    skip = 0 if harbor.state.version_numbers >= (2, 12) else 1
-    harbor.faults.add(
-        Fault(path=COUNTS, skip=skip, callback=lambda d: d.push(repository, Image("late"), "late"))
-    )
 
 
 def one_is_bad(inventory: Inventory, good: int = 3) -> None:
@@ -339,7 +331,7 @@ def test_one_repository_whose_count_disagrees_is_one_gap(harbor: HarborDouble) -
     harbor.faults.add(
         Fault(path="/repositories/bad$", status=200, body=body, content_type=JSON, times=None)
     )
-    push_behind_the_listing(harbor, "p/bad")
+    behind_the_listing(harbor, lambda d: d.push("p/bad", Image("late"), "late"))
     one_is_bad(list_patiently(login(harbor), "p"))
 
 
@@ -456,7 +448,7 @@ def test_an_sbom_of_a_signature_is_listed_at_each_depth_after_a_change(
     image = harbor.push("p/app", Image("app"), "1.0")
     sbom = harbor.push("p/app", sbom_for(image))
     nested = harbor.push("p/app", cosign_signature(sbom), *cosign_signature(sbom).default_tags)
-    harbor.faults.add(Fault(path=COUNTS, callback=lambda d: d.push("p/app", Image("b"), "2")))
+    behind_the_listing(harbor, lambda d: d.push("p/app", Image("b"), "2"))
     digests = {r.digest for r in list_whole(login(harbor), "p")}
     assert {image.digest, sbom.digest, nested.digest} < digests
     assert len(digests) == 4

@@ -1,0 +1,159 @@
+"""The repositories of a project, and the batches in which they are listed.
+
+A project may hold more than fits into memory, so no more than a batch of it is there at one time:
+some repositories whose artifacts are asked for together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.gaps import Gaps
+from airflow_provider_harbor.core.harbor.listing import Listing
+from airflow_provider_harbor.core.harbor.models import Artifact, Repository
+
+log = logging.getLogger(__name__)
+
+# So many artifacts, as Harbor counts them, are listed together: some MB, and ten pages. A
+# repository that has more is a batch of its own.
+_MOST_ARTIFACTS = 1000
+# So many ids are in one query, which is part of the URL: 2 kB at most.
+_MOST_REPOSITORIES = 100
+
+
+class IgnoredFilterError(HarborProtocolError):
+    """Artifacts came of repositories that were not asked for."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some repositories of a project, which are listed together.
+
+    Attributes:
+        project: Name of the project.
+        repositories: What Harbor last said of them, by name.
+        is_project: Whether they are all repositories of the project. What comes into being while
+            they are listed belongs to them then; of several batches it is left to the next walk.
+        listings: What is known of each, by name.
+        changed: Those that changed, or may have, since their listing began.
+        is_by_path: Whether each was listed by its own path.
+    """
+
+    project: str
+    repositories: dict[str, Repository]
+    is_project: bool
+    listings: dict[str, Listing] = field(init=False)
+    changed: set[str] = field(default_factory=set)
+    is_by_path: bool = False
+
+    def __post_init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was listed."""
+        self.listings = {name: Listing() for name in self.repositories}
+
+    def take(self, artifact: Artifact) -> None:
+        """Add an artifact to what is known."""
+        listing = self.listings.setdefault(artifact.repository, Listing())
+        listing.artifacts[artifact.digest] = artifact
+
+    def iter_artifacts(self, client: HarborClient) -> Iterator[Artifact]:
+        """Yield the artifacts of these repositories by id, as `HarborClient.iter_artifacts`.
+
+        Raises:
+            IgnoredFilterError: Others came, too.
+        """
+        ids = [repository.repository_id for repository in self.repositories.values()]
+        chosen = () if self.is_project else ids
+        for artifact in client.iter_artifacts(self.project, repository_ids=chosen):
+            if chosen and artifact.repository not in self.listings:
+                raise IgnoredFilterError(
+                    f"asked for artifacts of {len(chosen)} repositories of {self.project}, what "
+                    "answers for Harbor lists those of others, too"
+                )
+            yield artifact
+
+
+class Repositories:
+    """The repositories of a project as Harbor last said them, until they are listed.
+
+    Args:
+        client: The login.
+        project: Name of the project.
+        gaps: Where repositories go whose names are none.
+    """
+
+    def __init__(self, client: HarborClient, project: str, gaps: Gaps) -> None:
+        self._client = client
+        self._project = project
+        self._gaps = gaps
+        self._can_filter = True
+        self._most = min(_MOST_REPOSITORIES, client.page_size)
+        self._waiting = self._read()
+        self._names = deque(sorted(self._waiting))
+
+    def iter_batches(self) -> Iterator[Batch]:
+        """Yield batches, in the order of the repositories' names; an empty one of an empty project.
+
+        The caller lists a batch, and reads it again, before it takes the next one.
+        """
+        yield self._next(is_first=True)
+        while self._names:
+            yield self._next()
+
+    def _next(self, *, is_first: bool = False) -> Batch:
+        chosen: dict[str, Repository] = {}
+        number = 0
+        while self._names and len(chosen) < self._most:
+            number += self._waiting[self._names[0]].artifact_count
+            if chosen and number > _MOST_ARTIFACTS:
+                break
+            name = self._names.popleft()
+            chosen[name] = self._waiting.pop(name)
+        return Batch(self._project, chosen, is_project=is_first and not self._names)
+
+    def read_again(self, batch: Batch) -> None:
+        """Ask Harbor once more for the repositories of a batch: those that are gone are not in it.
+
+        One request. What fits in it besides are the repositories that come next, so that they need
+        not count as changed for what happened before they are listed.
+        """
+        known = self._read() if batch.is_project else self._read_some(batch)
+        for name in self._waiting.keys() & known.keys():
+            self._waiting[name] = known[name]
+        if not batch.is_project:
+            known = {name: known[name] for name in batch.repositories if name in known}
+        batch.repositories = known
+        for name in known:
+            batch.listings.setdefault(name, Listing())
+
+    def _read(self) -> dict[str, Repository]:
+        return {
+            repository.name: repository
+            for repository in self._client.iter_repositories(self._project)
+            if self._gaps.is_ours(repository.name)
+        }
+
+    def _read_some(self, batch: Batch) -> dict[str, Repository]:
+        if self._can_filter:
+            room = self._client.page_size - len(batch.repositories)
+            names = islice(self._names, room)
+            chosen = [*batch.repositories.values(), *map(self._waiting.__getitem__, names)]
+            ids = {repository.repository_id for repository in chosen}
+            try:
+                found = self._client.find_repositories(self._project, ids)
+            except HarborBackupError as err:
+                # Where it is not the filter, the next request ends in the same.
+                log.warning("%s. Asking for all repositories of %s", err, self._project)
+            else:
+                if all(repository.repository_id in ids for repository in found):
+                    return {repository.name: repository for repository in found}
+            self._can_filter = False
+        return self._read()
