@@ -24,13 +24,15 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Asset, Param, conf, task_group
 
+from airflow_provider_harbor.operators.backup import (
+    HarborCopyOperator,
+    HarborInventoryOperator,
+    HarborSnapshotOperator,
+)
 from airflow_provider_harbor.operators.harbor import (
     RETRY_POLICY,
-    HarborCopyOperator,
     HarborHealthCheckOperator,
-    HarborInventoryOperator,
     HarborListProjectsOperator,
-    HarborSnapshotOperator,
 )
 
 SOURCE = "harbor_default"  # the connection of the Harbor to back up

@@ -1,4 +1,4 @@
-"""What the operators share: units of projects, and one project's failure that stops no other."""
+"""What the operators share: units of projects, one failure that stops no other, places."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timezone
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.copy.failures import PASSING_REASONS
 from airflow_provider_harbor.core.copy.outcome import Status
+from airflow_provider_harbor.core.copy.places import Place
+from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     BackupInterruptedError,
     HarborBackupError,
+    HarborConfigurationError,
     is_passing,
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.hooks.harbor import HarborHook
 
 T = TypeVar("T")
 
@@ -126,6 +131,31 @@ def raise_if_incomplete(result: ProjectResult) -> None:
 def describe(result: ProjectResult) -> str:
     """Return how a project ended as a line for the log."""
     return f"{result.project}: {result.outcome}" + ("" if result.copy else "; nothing copied")
+
+
+@contextmanager
+def open_place(conn_id: str | None, store: BackupStore) -> Iterator[Place]:
+    """Open where the content goes: a registry, or without a connection the store.
+
+    :param conn_id: The connection of the registry, or None.
+    :param store: The store.
+    """
+    if not conn_id:
+        yield StorePlace(store)
+        return
+    with closing(HarborHook(conn_id).get_place()) as place:
+        yield place
+
+
+def url_of(conn_id: str) -> str:
+    """Return where a connection leads, for a report that is written whatever is wrong with it.
+
+    :param conn_id: The connection of a registry.
+    """
+    try:
+        return HarborHook(conn_id).url
+    except HarborConfigurationError:
+        return f"connection {conn_id!r}"
 
 
 def run_name(context: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -25,13 +26,15 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.operators.backup import (
+    HarborCopyOperator,
+    HarborInventoryOperator,
+    HarborSnapshotOperator,
+)
 from airflow_provider_harbor.operators.harbor import (
     RETRY_POLICY,
-    HarborCopyOperator,
     HarborHealthCheckOperator,
-    HarborInventoryOperator,
     HarborListProjectsOperator,
-    HarborSnapshotOperator,
 )
 from tests.double import Fault, HarborDouble, Image, multi_arch
 
@@ -111,11 +114,15 @@ def snapshot(store: BackupStore, units: Any, **more: Any) -> HarborSnapshotOpera
     )
 
 
+def check(store: BackupStore, **more: Any) -> HarborHealthCheckOperator:
+    return HarborHealthCheckOperator(task_id="check", store=store.url, **more)
+
+
 # -- check
 
 
-def test_check_returns_what_it_found(filled: HarborDouble, task: Task) -> None:
-    found = task.execute(HarborHealthCheckOperator(task_id="check"))
+def test_check_returns_what_it_found(filled: HarborDouble, store: BackupStore, task: Task) -> None:
+    found = task.execute(check(store))
 
     assert found["url"] == filled.url
     assert found["harbor_version"] == filled.state.version
@@ -124,48 +131,58 @@ def test_check_returns_what_it_found(filled: HarborDouble, task: Task) -> None:
 
 
 def test_check_looks_at_the_destination_too(
-    filled: HarborDouble, other_harbor: HarborDouble, task: Task
+    filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
 ) -> None:
-    operator = HarborHealthCheckOperator(task_id="check", destination_conn_id="there")
+    operator = check(store, destination_conn_id="there")
 
     assert task.execute(operator)["destination"] == {"url": other_harbor.url, "kind": "Harbor"}
     with pytest.raises(HarborConfigurationError, match="no connection 'nowhere'"):
-        task.execute(HarborHealthCheckOperator(task_id="check", destination_conn_id="nowhere"))
+        task.execute(check(store, destination_conn_id="nowhere"))
 
 
-def test_a_harbor_is_no_destination_of_itself(filled: HarborDouble, task: Task) -> None:
-    operator = HarborHealthCheckOperator(task_id="check", destination_conn_id="harbor_default")
+def test_a_harbor_is_no_destination_of_itself(
+    filled: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    operator = check(store, destination_conn_id="harbor_default")
     with pytest.raises(HarborConfigurationError, match="are the same registry"):
         task.execute(operator)
 
 
-def test_check_of_a_wrong_login(filled: HarborDouble, connect: Connect, task: Task) -> None:
+def test_check_of_a_wrong_login(
+    filled: HarborDouble, connect: Connect, store: BackupStore, task: Task
+) -> None:
     connect("harbor_default", filled, password="Wrong12345")
     with pytest.raises(HarborAuthError, match="admin"):
-        task.execute(HarborHealthCheckOperator(task_id="check"))
+        task.execute(check(store))
 
 
 def test_check_of_a_wrong_login_at_the_destination(
-    filled: HarborDouble, other_harbor: HarborDouble, connect: Connect, task: Task
+    filled: HarborDouble,
+    other_harbor: HarborDouble,
+    connect: Connect,
+    store: BackupStore,
+    task: Task,
 ) -> None:
     connect("there", other_harbor, password="Wrong12345")
     with pytest.raises(HarborAuthError):
-        task.execute(HarborHealthCheckOperator(task_id="check", destination_conn_id="there"))
+        task.execute(check(store, destination_conn_id="there"))
 
 
-def test_check_of_an_expired_robot(filled: HarborDouble, connect: Connect, task: Task) -> None:
+def test_check_of_an_expired_robot(
+    filled: HarborDouble, connect: Connect, store: BackupStore, task: Task
+) -> None:
     robot = filled.create_robot("backup", expires_at=1_600_000_000)
     connect("harbor_default", filled, login=robot, password="Robot-12345")
     with pytest.raises(HarborAuthError, match="has not expired"):
-        task.execute(HarborHealthCheckOperator(task_id="check"))
+        task.execute(check(store))
 
 
-def test_check_of_an_unhealthy_harbor(filled: HarborDouble, task: Task) -> None:
+def test_check_of_an_unhealthy_harbor(filled: HarborDouble, store: BackupStore, task: Task) -> None:
     filled.state.set_unhealthy("database", "too many connections")
     with pytest.raises(UnhealthyHarborError, match="database: too many connections"):
-        task.execute(HarborHealthCheckOperator(task_id="check"))
+        task.execute(check(store))
 
-    lenient = HarborHealthCheckOperator(task_id="check", require_healthy=False)
+    lenient = check(store, require_healthy=False)
     assert task.execute(lenient)["is_healthy"] is False
 
 
@@ -355,8 +372,9 @@ def test_dry_run_copies_nothing(
     assert result["dry_run"]
     assert result["copy"] is None
     assert "team-b" not in other_harbor.state.project_names
-    (plan,) = (tmp_path / "store/plans").rglob("team-b.json")
-    assert json.loads(plan.read_text())["to_copy"] == 5
+    (plan,) = (tmp_path / "store/plans").rglob("team-b.jsonl.gz")
+    assert len(gzip.decompress(plan.read_bytes()).splitlines()) == 1 + 5
+    assert result["plan"]["to_copy"] == 5
 
     with pytest.raises(AirflowSkipException, match="Dry run"):
         task.execute(snapshot(store, [unit("team-b")], plan_only=True))
@@ -433,7 +451,7 @@ def test_snapshot_of_a_whole_run(
     filled: HarborDouble, store: BackupStore, task: Task, tmp_path: Path
 ) -> None:
     units = task.execute(HarborListProjectsOperator(task_id="projects"))
-    status = task.execute(HarborHealthCheckOperator(task_id="check"))
+    status = task.execute(check(store))
     for each in units:
         refs = task.execute(inventory(store, *each["projects"]))
         task.execute(copy(store, refs, *each["projects"]))
@@ -442,8 +460,9 @@ def test_snapshot_of_a_whole_run(
     assert summary["complete"] is True
     assert summary["counts"]["artifacts"] == 2
     assert task.events[WHOLE].extra == summary
-    (document,) = (tmp_path / "store/snapshots").glob("*/snapshot.json")
-    assert json.loads(document.read_text())["harbor_version"] == filled.state.version
+    assert store.snapshots.read(NAME).complete
+    (report,) = (tmp_path / "store/reports").glob("*.json")
+    assert json.loads(report.read_text())["harbor_version"] == filled.state.version
 
 
 def test_snapshot_of_a_run_that_lacks_a_project(
@@ -460,7 +479,7 @@ def test_snapshot_of_a_run_that_lacks_a_project(
     refs = task.execute(inventory(store, "team-b"))
     task.execute(copy(store, refs, "team-b"))
     assert task.execute(snapshot(store, [unit("team-a"), unit("team-b")]))["complete"]
-    assert not list((tmp_path / "store/snapshots").glob("*/partial.json"))
+    assert store.snapshots.read(NAME).complete
 
 
 def test_snapshot_where_the_projects_could_not_be_listed(

@@ -12,4 +12,5 @@ It knows nothing of registries, nor of how content gets there.
     leases           which run may write
     documents        JSON files, and packed files of lines
     files, troubles  a directory or an object storage: the only modules that know `obstore`
+    aws              its options, out of a session of boto3
 """

@@ -187,7 +187,9 @@ class TestComplete:
     def test_not_when_nothing_was_asked_for(self) -> None:
         made = report()
         assert not made.complete
-        assert made.failures() == ["no project was to be backed up; check the project filters"]
+        assert made.failures() == [
+            "there was no project to do anything for; check the project filters"
+        ]
 
     def test_never_after_a_dry_run(self) -> None:
         made = report(result(copy=None, dry_run=True), dry_run=True)
