@@ -8,10 +8,9 @@ _INTEGRATION = "Harbor"
 _PACKAGE = "airflow_provider_harbor"
 
 
-def _modules(kind: str) -> list[dict[str, Any]]:
-    return [
-        {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{kind}.harbor"]},
-    ]
+def _modules(kind: str, *names: str) -> list[dict[str, Any]]:
+    modules = [f"{_PACKAGE}.{kind}.{name}" for name in names]
+    return [{"integration-name": _INTEGRATION, "python-modules": modules}]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -27,10 +26,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": _modules("hooks"),
-        "operators": _modules("operators"),
-        "sensors": _modules("sensors"),
-        "triggers": _modules("triggers"),
+        "hooks": _modules("hooks", "harbor"),
+        "operators": _modules("operators", "harbor", "backup", "restore"),
+        "sensors": _modules("sensors", "harbor"),
+        "triggers": _modules("triggers", "harbor"),
         "connection-types": [_CONNECTION_TYPE],
         "config": _CONFIG,
     }

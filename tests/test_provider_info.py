@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -32,6 +34,23 @@ def test_every_module_named_is_there() -> None:
         for entry in info[kind]:
             for name in entry["python-modules"]:
                 assert importlib.import_module(name).__name__ == name
+
+
+def test_every_module_with_operators_is_named() -> None:
+    from airflow.sdk import BaseOperator
+
+    import airflow_provider_harbor.operators as package
+
+    (named,) = get_provider_info()["operators"]
+    there = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    assert set(named["python-modules"]) == {
+        name
+        for name in there
+        if any(
+            inspect.isclass(value) and issubclass(value, BaseOperator)
+            for value in vars(importlib.import_module(name)).values()
+        )
+    }
 
 
 def test_provider_is_valid_and_found_by_airflow() -> None:

@@ -96,9 +96,10 @@ def test_nightly_form(nightly: Any) -> None:
     form = {name: nightly.params.get_param(name) for name in nightly.params}
 
     assert {name: param.schema["type"] for name, param in form.items()} == {
+        "source": "string",
         "projects": ["null", "array"],
         "exclude": ["null", "array"],
-        "destination": "string",
+        "mirror": ["null", "string"],
         "dry_run": "boolean",
         "workers": "integer",
         "store": "string",
@@ -111,7 +112,7 @@ def test_nightly_form(nightly: Any) -> None:
     ("name", "value"),
     [
         ("projects", "team-a"),
-        ("destination", ""),
+        ("source", ""),
         ("dry_run", "yes"),
         ("workers", 0),
         ("workers", "8"),

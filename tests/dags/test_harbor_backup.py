@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.dags.conftest import Run
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
 
@@ -28,7 +29,7 @@ def filled(harbor: HarborDouble, other_harbor: HarborDouble, connect: Any) -> Ha
     harbor.push("team-a/app", cosign_signature(app))
     harbor.push("team-b/web", multi_arch("web"), "v2")
     connect("harbor_default", harbor)
-    connect("harbor_destination", other_harbor)
+    connect("there", other_harbor)
     return harbor
 
 
@@ -57,7 +58,7 @@ def test_everything_is_copied(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert run.state == "success"
     assert set(run.states.values()) == {"success"}
@@ -66,7 +67,11 @@ def test_everything_is_copied(
     for task in ("backup.inventory", "backup.copy"):
         assert tuple(run.names[task, index] for index in range(3)) == NAMES
     (event,) = run.asset_events
-    assert (event["run"], event["complete"]) == (run.run_id, True)
+    # What the run is called in the store, and by who restores from it.
+    (snapshot,) = BackupStore(tmp_path).snapshots.read_all()
+    assert event["run"] == snapshot.run
+    assert snapshot.run.endswith(f".harbor_backup.{run.run_id}")
+    assert event["complete"] is True
     assert event["counts"]["artifacts"] == 3
     # References and counts only.
     assert all(len(json.dumps(value)) < 2000 for value in run.xcoms.values())
@@ -95,7 +100,7 @@ def test_one_project_cannot_be_listed(
 ) -> None:
     fault = Fault(path="/projects/team-a/(artifacts|repositories)", status=403, times=None)
     filled.faults.add(fault)
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert run.state == "failed"
     # Permanent: failed at the first try, and shown by its name.
@@ -105,14 +110,17 @@ def test_one_project_cannot_be_listed(
     assert fault.hits == 1
     assert committed(tmp_path) == ["partial.json"]
     assert run.asset_events == []
-    (partial,) = tmp_path.glob("snapshots/*/partial.json")
-    results = {r["project"]: r for r in json.loads(partial.read_text())["projects"]}
+    (report,) = tmp_path.glob("reports/*.json")
+    results = {r["project"]: r for r in json.loads(report.read_text())["projects"]}
     assert {name: result["ok"] for name, result in results.items()} == {
         "library": True,
         "team-a": False,
         "team-b": True,
     }
     assert "team-a" in results["team-a"]["error"]
+    (snapshot,) = BackupStore(tmp_path).snapshots.read_all()
+    assert not snapshot.complete
+    assert {name for name, held in snapshot.projects.items()} == {"library", "team-b"}
     assert {repository for repository, _, _ in held(other_harbor)} == {"library/base", "team-b/web"}
 
 
@@ -122,7 +130,7 @@ def test_one_artifact_cannot_be_copied(
     lost = next(iter(Image("app").blobs))
     filled.state.lose_blob(lost)
     filled.push("team-a/other", Image("other"), "v1")
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert failed(run) == {("backup.copy", 1), ("snapshot", -1)}
     assert set(run.tries.values()) == {1}
@@ -142,7 +150,7 @@ def test_what_may_pass_is_tried_again(
             path="/projects/team-a/repositories", status=503, times=6, headers={"Retry-After": "0"}
         )
     )
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert run.state == "success"
     assert run.tries["backup.inventory", 1] == 2
@@ -158,7 +166,7 @@ def reported_error(store: Path) -> str:
 
 def test_harbor_is_not_there(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:
     filled.faults.add(Fault(path="/ping", status=404, times=None))
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert run.state == "failed"
     assert failed(run) == {("check", -1), ("snapshot", -1)}
@@ -184,7 +192,7 @@ def test_form_values_are_heeded(
         store=str(tmp_path),
         projects=["team-*"],
         exclude=["team-b"],
-        destination="elsewhere",
+        mirror="elsewhere",
         workers=2,
     )
 
@@ -197,12 +205,12 @@ def test_dry_run(
     run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path
 ) -> None:
     before = held(other_harbor)
-    run = run_dag("harbor_backup", store=str(tmp_path), dry_run=True)
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there", dry_run=True)
 
     assert run.state == "success"
     assert run.states["snapshot", -1] == "skipped"
     assert held(other_harbor) == before == set()
-    assert len(list(tmp_path.glob("plans/*/*.json"))) == 3
+    assert len(list(tmp_path.glob("plans/*/*.jsonl.gz"))) == 3
     assert len(list(tmp_path.glob("inventories/*/*"))) == 3
     assert committed(tmp_path) == []
     assert run.asset_events == []
@@ -217,7 +225,7 @@ def test_more_projects_than_airflow_maps(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
     filled.faults.add(Fault(path="/projects/library/artifacts", status=403, times=None))
-    run = run_dag("harbor_backup", store=str(tmp_path))
+    run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert run.names["backup.copy", 0] == "library to team-a (2)"
     assert failed(run) == {("backup.inventory", 0), ("backup.copy", 0), ("snapshot", -1)}
