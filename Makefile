@@ -1,4 +1,4 @@
-# make demo   the whole nightly run on a Harbor double, in a real Airflow    make ui   the same, and stay
+# make demo   a night, an accident and a restore, in a real Airflow    make ui   the same, and stay
 # make test   the test suite        make lint   ruff and mypy                make lock renew the pinned versions
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +18,7 @@ $(READY): requirements.lock setup.cfg
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## run the nightly backup of a sample Harbor in a real Airflow, and show the result
+demo: $(READY) ## a night, an accident and a restore of a sample Harbor, in a real Airflow
 	@$(BIN)/python -m tests.demo
 
 ui: $(READY) ## the same, then leave Airflow's UI and the sample Harbor running until Ctrl-C

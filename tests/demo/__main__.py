@@ -25,8 +25,8 @@ from .screen import Screen  # noqa: E402
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.demo",
-        description="Run the nightly backup of a sample Harbor in a real Airflow, and show what "
-        "came of it. Everything is on this machine and ends with this program.",
+        description="Back up a sample Harbor in a real Airflow, delete a part of it, restore "
+        "that, and show what came of it. All is on this machine and ends with this program.",
     )
     parser.add_argument(
         "--stay", action="store_true", help="leave Airflow and Harbor running until Ctrl-C"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,17 +13,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_harbor.core.human import human_duration
+from airflow_provider_harbor.core.human import human_count, human_duration
 from tests.airflow_server import ROOT, AirflowServer
 
 from .interruption import Interrupted, Interruption
-from .progress import DAG_ID, RunProgress
-from .registries import Registry, empty_registry, sample_harbor
-from .results import Results, prove, shown
+from .progress import BackupProgress, RestoreProgress, RunProgress
+from .results import Results, prove_restored, prove_stored, shown
+from .sample import Harbor, Holding, sample_harbor
 from .screen import Screen
 
-# The connections that the DAG uses by default.
-SOURCE, DESTINATION = "harbor_default", "harbor_destination"
+# The connection that the DAGs use by default.
+CONNECTION = "harbor_default"
+# What somebody deletes by mistake: the largest repository of a project, and one with signatures.
+LOST = ("shop/checkout", "base/python")
 _LOG_LINES = 15
 _POLL_SECONDS = 0.7
 _LONGEST_RUN_SECONDS = 600
@@ -39,7 +40,7 @@ class BusyError(DemoError):
 
 
 class Demo:
-    """Starts all parts, runs the backup, and shows what came of it.
+    """Starts all parts, lets a night, an accident and a restore happen, and shows what came of it.
 
     Args:
         screen: Where to show it.
@@ -59,39 +60,44 @@ class Demo:
 
     def run(self) -> None:
         """Do all of it; whatever happens, nothing that was started is left behind."""
-        self._screen.title("The nightly backup of a sample Harbor")
+        self._screen.title("A night, an accident and a restore of a sample Harbor")
         with ExitStack() as stack:
             stack.enter_context(_emptied(self._directory))
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harbor-demo-")))
-            source = stack.enter_context(sample_harbor())
-            destination = stack.enter_context(empty_registry(scratch))
+            harbor = stack.enter_context(sample_harbor())
             self._screen.fields(
                 [
-                    ("Harbor", f"{source.url}  {source.what}"),
-                    ("destination", f"{destination.url}  {destination.what}"),
+                    ("Harbor", f"{harbor.url}  {harbor.what}"),
+                    ("store", f"{shown(self._store)}  a directory, empty"),
                 ]
             )
-            airflow = self._airflow(source, destination)
+            airflow = self._airflow(harbor)
             self._screen.line("  Airflow is starting (about 20 seconds) ...")
             stack.enter_context(airflow)
             self._screen.fields([("Airflow", f"{airflow.url}  {self._airflow_words()}")])
             if self._stay:
-                self._store_connections(airflow, source, destination)
-            self._back_up(airflow, source, destination)
+                self._store_connection(airflow, harbor)
+            before = self._back_up(airflow, harbor)
+            self._lose(harbor, before)
+            self._restore(airflow, harbor, before)
+            after = human_duration(time.monotonic() - self._began)
+            self._screen.line()
+            self._screen.good(f"Done in {after}.")
             if self._stay:
-                self._wait(airflow, source, destination)
+                self._wait(airflow, harbor)
 
-    def _airflow(self, source: Registry, destination: Registry) -> AirflowServer:
-        environment = {"AIRFLOW__HARBOR__STORE": str(self._directory / "store")}
+    @property
+    def _store(self) -> Path:
+        return self._directory / "store"
+
+    def _airflow(self, harbor: Harbor) -> AirflowServer:
+        environment = {"AIRFLOW__HARBOR__STORE": str(self._store)}
         if not self._stay:
-            # Connections in the environment are those of whoever starts Airflow: they are in no
-            # database, need no one to enter them, and end with the process. For the UI they are
-            # stored instead: it shows, tests and edits only what is in the database, and a
+            # A connection in the environment is that of whoever starts Airflow: it is in no
+            # database, needs no one to enter it, and ends with the process. For the UI it is
+            # stored instead: that shows, tests and edits only what is in the database, and a
             # variable of the same name would win over what is edited there.
-            environment |= {
-                f"AIRFLOW_CONN_{SOURCE.upper()}": source.connection_variable(),
-                f"AIRFLOW_CONN_{DESTINATION.upper()}": destination.connection_variable(),
-            }
+            variable = f"AIRFLOW_CONN_{CONNECTION.upper()}"
+            environment[variable] = harbor.connection_variable()
         return AirflowServer(
             ROOT / "dags",
             environment=environment,
@@ -103,44 +109,63 @@ class Demo:
         after = human_duration(time.monotonic() - self._began)
         return f"Airflow {version('apache-airflow')} on SQLite, after {after}"
 
-    def _store_connections(
-        self, airflow: AirflowServer, source: Registry, destination: Registry
-    ) -> None:
-        for conn_id, registry in ((SOURCE, source), (DESTINATION, destination)):
-            body = {
-                "connection_id": conn_id,
-                "description": registry.name,
-                **{name: value or None for name, value in registry.connection().items()},
-            }
-            airflow.api.call("POST", "/connections", json=body)
+    def _store_connection(self, airflow: AirflowServer, harbor: Harbor) -> None:
+        fields = {name: value or None for name, value in harbor.connection().items()}
+        body = {"connection_id": CONNECTION, "description": "The sample Harbor", **fields}
+        airflow.api.call("POST", "/connections", json=body)
 
-    def _back_up(self, airflow: AirflowServer, source: Registry, destination: Registry) -> None:
-        api = airflow.api
-        api.wait_for_dag(DAG_ID)
+    # -- what happens
+
+    def _back_up(self, airflow: AirflowServer, harbor: Harbor) -> Holding:
+        """Let the night pass; returns what Harbor holds then."""
+        run = self._run(airflow, BackupProgress, {})
+        Results(self._store, run.dag_id, run.run_id).show_backup(self._screen)
+        self._screen.line()
+        held = harbor.look()
+        prove_stored(self._screen, self._store, held, self._interruption.check)
+        return held
+
+    def _lose(self, harbor: Harbor, before: Holding) -> None:
+        self._screen.line()
+        self._screen.title("The accident: somebody deletes repositories in Harbor")
+        harbor.delete(LOST)
+        left = harbor.look()
+        if lost := [key for key in before if key[0] in LOST and key in left]:
+            raise DemoError(f"{lost[0]} was not deleted")
+        for name in LOST:
+            digests = sum(key[0] == name for key in before)
+            self._screen.line(f"  {name}: {human_count(digests, 'digest')} gone")
+
+    def _restore(self, airflow: AirflowServer, harbor: Harbor, before: Holding) -> None:
+        # What one fills into the form.
+        form = {"snapshot": "latest", "projects": sorted({n.split("/")[0] for n in LOST})}
+        run = self._run(airflow, RestoreProgress, form)
+        Results(self._store, run.dag_id, run.run_id).show_restore(self._screen)
+        self._screen.line()
+        prove_restored(self._screen, before, harbor.look())
+
+    def _run(
+        self, airflow: AirflowServer, kind: type[RunProgress], form: dict[str, Any]
+    ) -> RunProgress:
+        """Trigger a DAG, and show it until it has ended."""
+        airflow.api.wait_for_dag(kind.dag_id)
         # A short id makes short paths; Airflow's own ones work as well.
-        run_id = api.trigger(DAG_ID, run_id=f"demo_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}")
+        wanted = f"demo_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
+        run = kind(airflow.api, airflow.api.trigger(kind.dag_id, run_id=wanted, conf=form))
         self._screen.line()
-        self._screen.title(f"{DAG_ID}, run {run_id}")
-        triggered = time.monotonic()
-        self._watch(airflow, run_id)
-        results = Results(self._directory / "store", run_id)
-        self._screen.line()
-        results.show(self._screen)
-        self._screen.line()
-        prove(self._screen, results.records(), source, destination, self._interruption.check)
-        now = time.monotonic()
-        self._screen.line()
-        self._screen.good(
-            f"Done in {human_duration(now - self._began)}, "
-            f"{human_duration(now - triggered)} of it the run and the proof."
+        values = ", ".join(
+            f"{name} {' '.join(value) if isinstance(value, list) else value}"
+            for name, value in form.items()
         )
+        self._screen.title(f"{run.dag_id}{', with ' + values if form else ''}")
+        self._watch(airflow, run)
+        return run
 
-    def _watch(self, airflow: AirflowServer, run_id: str) -> None:
+    def _watch(self, airflow: AirflowServer, progress: RunProgress) -> None:
         """Show a run until it has ended; raises `DemoError` unless it ended well."""
-        progress = RunProgress(airflow.api, run_id)
         deadline = time.monotonic() + _LONGEST_RUN_SECONDS
         while True:
-            state = airflow.api.get_run(DAG_ID, run_id)["state"]
+            state = airflow.api.get_run(progress.dag_id, progress.run_id)["state"]
             self._screen.rows(progress.rows())
             # Nothing should fail here, so nobody has to wait until it is tried again.
             failed = progress.failed()
@@ -152,27 +177,29 @@ class Demo:
             self._interruption.pause(_POLL_SECONDS)
         self._screen.keep()
         if state != "success":
-            self._show_logs(airflow, run_id, failed)
-            raise DemoError(f"the run {run_id} failed")
+            self._show_logs(airflow, progress, failed)
+            raise DemoError(f"the run {progress.run_id} of {progress.dag_id} failed")
 
-    def _show_logs(self, airflow: AirflowServer, run_id: str, failed: list[dict[str, Any]]) -> None:
+    def _show_logs(
+        self, airflow: AirflowServer, run: RunProgress, failed: list[dict[str, Any]]
+    ) -> None:
         for instance in failed[:3]:
             name = f"{instance['task_id']} {instance['rendered_map_index'] or ''}".strip()
             self._screen.line()
             self._screen.bad(f"The log of {name} ends with:")
-            for line in airflow.api.get_log(DAG_ID, run_id, instance)[-_LOG_LINES:]:
+            for line in airflow.api.get_log(run.dag_id, run.run_id, instance)[-_LOG_LINES:]:
                 self._screen.line(f"  {line}")
 
-    def _wait(self, airflow: AirflowServer, source: Registry, destination: Registry) -> None:
+    def _wait(self, airflow: AirflowServer, harbor: Harbor) -> None:
         self._screen.line()
         self._screen.title("Still running, until Ctrl-C")
         self._screen.fields(
             [
-                ("Airflow", f"{airflow.url}/dags/{DAG_ID}"),
+                ("Airflow", f"{airflow.url}/dags"),
                 ("", "no login: everyone on this machine is an administrator of it"),
-                ("", f"connections {SOURCE} and {DESTINATION}, with a Test button"),
-                ("Harbor", f"{source.url}  user {source.user}, password {source.password}"),
-                ("destination", f"{destination.url}/v2/_catalog"),
+                ("", f"connection {CONNECTION}, with a Test button"),
+                ("Harbor", f"{harbor.url}  user {harbor.user}, password {harbor.password}"),
+                ("store", str(shown(self._store))),
             ]
         )
         try:

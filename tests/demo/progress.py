@@ -1,7 +1,8 @@
-"""What is known of a run of `harbor_backup` while it runs, by Airflow's REST API."""
+"""What is known of a run while it runs, by Airflow's REST API."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,31 +12,29 @@ from tests.airflow_server import AirflowApi
 
 from .screen import Row
 
-DAG_ID = "harbor_backup"
+BACKUP, RESTORE = "harbor_backup", "harbor_restore"
 Instance = Mapping[str, Any]
+Instances = Mapping[tuple[str, int], Instance]
 
 
-class RunProgress:
+class RunProgress(ABC):
     """Looks at one run again and again."""
+
+    dag_id: str
 
     def __init__(self, api: AirflowApi, run_id: str) -> None:
         self._api = api
-        self._run_id = run_id
+        self.run_id = run_id
         self._returned: dict[tuple[str, int], Any] = {}
         self._found: list[dict[str, Any]] = []
 
     def rows(self) -> list[Row]:
         """Return what is being done, in the order of the flow: a row for each project."""
-        self._found = self._api.get_task_instances(DAG_ID, self._run_id)
-        instances = {(i["task_id"], i["map_index"]): i for i in self._found}
-        projects = instances.get(("projects", -1))
-        units = self._result(projects) or []
-        return [
-            _row("check", instances.get(("check", -1)), "Harbor and the destination answer"),
-            _row("projects", projects, human_count(len(units), "project")),
-            *(self._project(unit["name"], i, instances) for i, unit in enumerate(units)),
-            _row("snapshot", instances.get(("snapshot", -1)), "report and snapshot are written"),
-        ]
+        self._found = self._api.get_task_instances(self.dag_id, self.run_id)
+        return self._rows({(i["task_id"], i["map_index"]): i for i in self._found})
+
+    @abstractmethod
+    def _rows(self, instances: Instances) -> list[Row]: ...
 
     def failed(self) -> list[dict[str, Any]]:
         """Return the task instances that failed themselves, in the order they ended."""
@@ -43,7 +42,32 @@ class RunProgress:
         failed = [instance for instance in self._found if instance["state"] in states]
         return sorted(failed, key=lambda instance: str(instance["end_date"]))
 
-    def _project(self, name: str, index: int, instances: Mapping[Any, Instance]) -> Row:
+    def _result(self, instance: Instance | None) -> Any:
+        """Return what a task returned; asked for once."""
+        if instance is None or instance["state"] != "success":
+            return None
+        key = (instance["task_id"], instance["map_index"])
+        if key not in self._returned:
+            self._returned[key] = self._api.get_xcom(self.dag_id, self.run_id, *key)
+        return self._returned[key]
+
+
+class BackupProgress(RunProgress):
+    """A run of `harbor_backup`."""
+
+    dag_id = BACKUP
+
+    def _rows(self, instances: Instances) -> list[Row]:
+        projects = instances.get(("projects", -1))
+        units = self._result(projects) or []
+        return [
+            _row("check", instances.get(("check", -1)), "Harbor answers, the store can be written"),
+            _row("projects", projects, human_count(len(units), "project")),
+            *(self._project(unit["name"], i, instances) for i, unit in enumerate(units)),
+            _row("snapshot", instances.get(("snapshot", -1)), "report and snapshot are written"),
+        ]
+
+    def _project(self, name: str, index: int, instances: Instances) -> Row:
         inventory = instances.get(("backup.inventory", index))
         copy = instances.get(("backup.copy", index))
         listed = ""
@@ -62,14 +86,25 @@ class RunProgress:
             return Row(name, "running", "listing")
         return Row(name, "waiting", "")
 
-    def _result(self, instance: Instance | None) -> Any:
-        """Return what a task returned; asked for once."""
-        if instance is None or instance["state"] != "success":
-            return None
-        key = (instance["task_id"], instance["map_index"])
-        if key not in self._returned:
-            self._returned[key] = self._api.get_xcom(DAG_ID, self._run_id, *key)
-        return self._returned[key]
+
+class RestoreProgress(RunProgress):
+    """A run of `harbor_restore`."""
+
+    dag_id = RESTORE
+
+    def _rows(self, instances: Instances) -> list[Row]:
+        choose = instances.get(("choose", -1))
+        units = self._result(choose) or []
+        return [
+            _row("choose", choose, f"the night, and {human_count(len(units), 'project')} of it"),
+            *(self._project(unit["name"], i, instances) for i, unit in enumerate(units)),
+            _row("report", instances.get(("report", -1)), "the report is written"),
+        ]
+
+    def _project(self, name: str, index: int, instances: Instances) -> Row:
+        instance = instances.get(("restore", index))
+        results = self._result(instance)
+        return _row(name, instance, _copied(results) if results else "")
 
 
 def _row(name: str, instance: Instance | None, text: str) -> Row:
@@ -101,4 +136,6 @@ def _copied(results: list[dict[str, Any]]) -> str:
     }
     parts = [f"{totals['copied']} copied ({human_size(totals['bytes_copied'])})"]
     parts += [f"{totals[name]} {name}" for name in ("present", "skipped") if totals[name]]
-    return ", ".join([*parts, human_count(totals["tags_set"], "tag") + " set"])
+    if totals["tags_set"]:
+        parts.append(f"{human_count(totals['tags_set'], 'tag')} set")
+    return ", ".join(parts)

@@ -1,58 +1,40 @@
-"""What the demo shows at its end: what the run reports, and a proof that does not believe it."""
+"""What the demo shows of a run: what it reports, and a proof that does not believe it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.records import Record
-from airflow_provider_harbor.core.human import human_size
-from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.inventories import InventoryRef
+from airflow_provider_harbor.core.human import human_count, human_size
 
-from .registries import Registry
+from .sample import Holding
 from .screen import Screen
 
 
 class ProofError(Exception):
-    """The destination does not hold what the report says."""
+    """Something is not as the report says."""
 
 
 class Results:
-    """The results of one run, as they are in the store.
+    """The report of one run, as it is in the store.
 
     Args:
-        directory: The store's.
-        run_id: Of the Airflow run.
+        store: The store's directory.
+        dag_id, run_id: Of the Airflow run.
     """
 
-    def __init__(self, directory: Path, run_id: str) -> None:
-        self._directory = directory
-        self._key = BackupStore.run_key(run_id)
-        self.page = directory / "reports" / f"{self._key}.html"
+    def __init__(self, store: Path, dag_id: str, run_id: str) -> None:
+        self._store = store
+        (self.page,) = (store / "reports").glob(f"*.{dag_id}.{run_id}.html")
+        self.name = self.page.stem
         self._report: dict[str, Any] = json.loads(self.page.with_suffix(".json").read_bytes())
 
-    def records(self) -> list[Record]:
-        """Return the inventories of all projects."""
-        store = BackupStore(self._directory)
-        return [
-            record
-            for project in self._report["projects"]
-            for record in store.iter_inventory(InventoryRef.from_json(project["inventory"]))
-        ]
-
-    def show(self, screen: Screen) -> None:
-        report, counts = self._report, self._report["counts"]
-        sent = human_size(report["bytes_copied"])
-        rest = [f"{report[name]:,} {name}" for name in ("present", "skipped", "failed")]
-        inventories = self._directory / "inventories" / "<project>" / f"{self._key}.jsonl.gz"
-        snapshot = self._directory / "snapshots" / self._key / "snapshot.json"
-        if not report["complete"]:
-            raise ProofError(report["summary"])
+    def show_backup(self, screen: Screen) -> None:
+        report, counts = self._begin(screen), self._report["counts"]
         screen.good(f"Everything is protected: all {len(report['projects'])} projects")
         screen.line()
         screen.fields(
@@ -63,61 +45,73 @@ class Results:
                 ("accessories", f"{counts['accessories']:,} (signatures, SBOMs)"),
                 ("tags", f"{counts['tags']:,}"),
                 ("bytes", f"{human_size(counts['size_bytes'])} (shared layers counted each time)"),
-                ("copied", f"{report['copied']:,} digests; {', '.join(rest)}"),
-                ("sent", f"{sent} in {report['blobs_copied']:,} blobs (shared layers sent once)"),
-                ("inventory", str(shown(inventories))),
-                ("snapshot", str(shown(snapshot))),
+                ("copied", f"{report['copied']:,} digests; {self._rest()}"),
+                ("sent", f"{self._sent()} (shared layers sent once)"),
+                ("snapshot", f"{shown(self._store / 'snapshots' / self.name)}/snapshot.json"),
                 ("report", str(shown(self.page))),
             ]
         )
 
-
-def prove(
-    screen: Screen,
-    records: list[Record],
-    source: Registry,
-    destination: Registry,
-    check: Callable[[], object],
-) -> None:
-    """Ask both registries for an artifact, and the destination for everything.
-
-    Raises:
-        ProofError: Something differs, or is missing.
-    """
-    chosen = max(records, key=lambda r: (len(r.tags) > 0, len(r.children), len(r.tags)))
-    tag = chosen.tags[-1].name
-    screen.title(f"Proof: {chosen.repository}:{tag}, read from both")
-    with source.client() as here, destination.client() as there:
-        ours = here.get_manifest(chosen.repository, tag)
-        theirs = there.get_manifest(chosen.repository, tag)
-        equal = ours.content == theirs.content and theirs.digest == chosen.digest
+    def show_restore(self, screen: Screen) -> None:
+        report = self._begin(screen)
+        screen.good(f"Everything is restored: {human_count(len(report['projects']), 'project')}")
+        screen.line()
         screen.fields(
             [
-                ("inventory", chosen.digest),
-                ("Harbor", ours.digest),
-                ("destination", f"{theirs.digest}  {'equal' if equal else 'DIFFERENT'}"),
+                ("snapshot", report["snapshot"]),
+                ("copied", f"{report['copied']:,} digests; {self._rest()}"),
+                ("sent", self._sent()),
+                ("report", str(shown(self.page))),
             ]
         )
-        if not equal:
-            raise ProofError(f"{chosen.repository}:{tag} is not the same at the destination")
-        asked = [(r, r.digest) for r in records]
-        asked += [(r, name.name) for r in records for name in r.tags]
 
-        def is_there(item: tuple[Record, str]) -> bool:
-            check()
-            record, reference = item
-            return there.find_manifest(record.repository, reference) == record.digest
+    def _begin(self, screen: Screen) -> dict[str, Any]:
+        if not self._report["complete"]:
+            raise ProofError(self._report["summary"])
+        screen.line()
+        return self._report
 
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(is_there, asked))
-    if missing := [i for i, yes in zip(asked, found, strict=True) if not yes]:
-        record, reference = missing[0]
-        raise ProofError(
-            f"{len(missing)} of {len(asked)} digests and tags are not at the destination, such as "
-            f"{reference} of {record.repository}"
-        )
-    tags = len(asked) - len(records)
-    screen.line(f"  All {len(records):,} digests and {tags:,} tags of the inventory are there.")
+    def _rest(self) -> str:
+        rest = ("present", "skipped", "failed")
+        return ", ".join(f"{self._report[name]:,} {name}" for name in rest)
+
+    def _sent(self) -> str:
+        sent = human_size(self._report["bytes_copied"])
+        return f"{sent} in {human_count(self._report['blobs_copied'], 'blob')}"
+
+
+def prove_stored(screen: Screen, store: Path, held: Holding, check: Callable[[], object]) -> None:
+    """Read and hash the whole pool, and look in it for all that Harbor lists.
+
+    Raises:
+        ProofError: A file is not what its name says, or a digest is not there.
+    """
+    screen.title("Proof: the store, read by other means than the backup's")
+    files = sorted((store / "blobs/sha256").iterdir())
+    for path in files:
+        check()
+        if hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+            raise ProofError(f"{path} is not what its name says")
+    size = human_size(sum(path.stat().st_size for path in files))
+    screen.line(f"  All {len(files):,} files of the pool ({size}) have the SHA-256 of their names.")
+    there = {f"sha256:{path.name}" for path in files}
+    if missing := [digest for _, digest in held if digest not in there]:
+        raise ProofError(f"{len(missing)} digests are not in the store, such as {missing[0]}")
+    screen.line(f"  All {len(held):,} digests that Harbor lists now are among them.")
+
+
+def prove_restored(screen: Screen, before: Holding, after: Holding) -> None:
+    """Compare what Harbor lists with what it listed before the accident.
+
+    Raises:
+        ProofError: Something differs.
+    """
+    screen.title("Proof: what Harbor lists, compared with before the accident")
+    if different := {key for key, _ in before.items() ^ after.items()}:
+        repository, digest = min(different)
+        raise ProofError(f"{len(different)} differ, such as {repository}@{digest}")
+    tags = sum(map(len, after.values()))
+    screen.line(f"  All {len(after):,} digests and {tags:,} tags are as they were.")
 
 
 def shown(path: Path) -> Path:
