@@ -11,7 +11,9 @@ import pytest
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.double import HarborDouble, Image, cosign_signature, multi_arch
 from tests.double.content import Content
 
@@ -59,7 +61,7 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     api, source = site.api, site.source
     source.state.lose_blob(next(iter(images["lost"].blobs)))
     api.wait_for_dag(DAG_ID)
-    run_id = api.trigger(DAG_ID)
+    run_id = api.trigger(DAG_ID, {"mirror": "harbor_destination", "projects": PROJECTS})
 
     assert api.wait_for_run(DAG_ID, run_id)["state"] == "failed"
 
@@ -74,7 +76,7 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     }
     assert names_of(before, "backup.inventory") == PROJECTS
     assert names_of(before, "backup.copy") == PROJECTS
-    assert files_of(site, run_id) == {"partial.json"}
+    assert not snapshot_of(site, run_id).complete
     assert copied_digests(site.destination) == copied_digests(source) - {
         ("green/two", images["lost"].digest)
     }
@@ -106,7 +108,7 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     for key in after.keys() - ran_again:
         assert when(after[key]) == when(before[key])
     assert names_of(after, "backup.copy") == PROJECTS
-    assert files_of(site, run_id) == {"snapshot.json"}
+    assert snapshot_of(site, run_id).complete
     assert json.loads(report_of(site, run_id).read_bytes())["complete"] is True
     assert asset_events(site, run_id) == ["harbor_backup"]
     assert copied_digests(site.destination) == copied_digests(source)
@@ -148,13 +150,13 @@ def asset_events(site: Site, run_id: str) -> list[str]:
     return [event["name"] for event in events["asset_events"]]
 
 
-def files_of(site: Site, run_id: str) -> set[str]:
-    directory = site.store / "snapshots" / BackupStore.run_key(run_id)
-    return {entry.name for entry in directory.iterdir() if entry.is_file()}
+def snapshot_of(site: Site, run_id: str) -> Snapshot:
+    (found,) = [s for s in BackupStore(site.store).snapshots.read_all() if run_id in s.run]
+    return found
 
 
 def report_of(site: Site, run_id: str) -> Path:
-    return site.store / "reports" / f"{BackupStore.run_key(run_id)}.json"
+    return site.store / layout.report(snapshot_of(site, run_id).run, "json")
 
 
 def copied_digests(harbor: HarborDouble) -> set[tuple[str, str]]:
