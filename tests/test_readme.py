@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_harbor.core.cli import main as cli
-from tests.double import HarborDouble
+from airflow_provider_harbor.core.oci.registry import RegistryClient
+from tests.double import HarborDouble, Image, multi_arch
+from tests.double.content import DOCKER_MANIFEST, Content
+from tests.registry_server import PlainRegistry, require_program
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -47,37 +51,57 @@ def source() -> Iterator[HarborDouble]:
 
 
 @pytest.fixture
-def destination() -> Iterator[HarborDouble]:
-    with HarborDouble() as harbor:
-        yield harbor
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run the command, with a login on each side."""
+
+    def run(
+        *arguments: object, source: tuple[str, str] = ("", ""), target: tuple[str, str] = ("", "")
+    ) -> int:
+        for side, (user, password) in (("SOURCE", source), ("DESTINATION", target)):
+            monkeypatch.setenv(f"HARBOR_BACKUP_{side}_USER", user)
+            monkeypatch.setenv(f"HARBOR_BACKUP_{side}_PASSWORD", password)
+        return cli.main([*map(str, arguments), "--quiet"])
+
+    return run
 
 
-def back_up(
-    source: HarborDouble,
-    destination: HarborDouble,
-    logins: tuple[tuple[str, str], tuple[str, str]],
-    state: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> int:
-    for side, (user, password) in zip(("SOURCE", "DESTINATION"), logins, strict=True):
-        monkeypatch.setenv(f"HARBOR_BACKUP_{side}_USER", user)
-        monkeypatch.setenv(f"HARBOR_BACKUP_{side}_PASSWORD", password)
-    arguments = ["copy", source.url, destination.url, "--state", str(state), "--quiet"]
-    return cli.main(arguments)
-
-
-def test_its_robots_may_do_all_that_a_backup_needs(
-    source: HarborDouble,
-    destination: HarborDouble,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_its_robots_may_do_all_that_is_needed(
+    source: HarborDouble, other_harbor: HarborDouble, tmp_path: Path, run: Callable[..., int]
 ) -> None:
-    destination.state.configuration["project_creation_restriction"] = "adminonly"
+    other_harbor.state.configuration["project_creation_restriction"] = "adminonly"
     mine = create(source, system=rows("system"), project=rows("project"))
     system = [row for row in rows("system") if row["resource"] != "robot"] + [CREATE]
-    theirs = create(destination, system=system, project=[*rows("project"), PUSH])
-    for _ in range(2):  # the second run lists the destination
-        assert back_up(source, destination, (mine, theirs), tmp_path, monkeypatch) == 0
+    theirs = create(other_harbor, system=system, project=[*rows("project"), PUSH])
+    store = tmp_path / "store"
+    assert run("backup", source.url, store, source=mine) == 0
+    assert run("restore", store, other_harbor.url, target=theirs) == 0
+    for _ in range(2):  # the second run lists the mirror
+        to_mirror = ("backup", source.url, tmp_path / "lists", "--to", other_harbor.url)
+        assert run(*to_mirror, source=mine, target=theirs) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [Image("docker", media_type=DOCKER_MANIFEST), multi_arch("oci")],
+    ids=["image", "index"],
+)
+def test_its_recipe_gets_an_image_out_of_the_store_without_this_program(
+    content: Content, harbor: HarborDouble, tmp_path: Path, run: Callable[..., int]
+) -> None:
+    for program in ("jq", "skopeo"):
+        require_program(program)
+    harbor.push("library/nginx", content, "1.27")
+    store = tmp_path / "store"
+    assert run("backup", harbor.url, store, source=(harbor.user, harbor.password)) == 0
+    (recipe,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "registry").mkdir()
+    with PlainRegistry(tmp_path / "registry") as registry:
+        recipe = recipe.replace("/backup/harbor", str(store))
+        recipe = recipe.replace("registry.example.com", registry.url.removeprefix("http://"))
+        recipe = recipe.replace("skopeo copy", "skopeo --insecure-policy copy --dest-tls-verify=0")
+        subprocess.run(["bash", "-eu", "-c", recipe], check=True, cwd=tmp_path)
+        with RegistryClient(registry.url) as client:
+            assert client.get_manifest("library/nginx", "1.27").digest == content.digest
 
 
 def test_its_table_names_the_permissions_of_its_command() -> None:
