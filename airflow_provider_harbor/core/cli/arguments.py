@@ -87,6 +87,17 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="directory or URL of the backup store")
 
 
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add how many lines are shown; `--json` has all."""
+    parser.add_argument(
+        "--limit",
+        type=_number,
+        default=100,
+        metavar="N",
+        help="show at most so many lines (default: 100); --json has all",
+    )
+
+
 def add_project_filters(parser: argparse.ArgumentParser) -> None:
     """Add what limits a command to some projects of Harbor."""
     parser.add_argument(
@@ -166,6 +177,12 @@ def connection(
 def _workers(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.cli.tables import short_digest, table
 from airflow_provider_harbor.core.harbor.records import Record, count_records
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import LATEST, Choice, find_snapshot
@@ -21,7 +21,6 @@ _EXAMPLES = """\
   harbor-backup ls /backup/harbor library
   harbor-backup ls /backup/harbor library/nginx --snapshot 2026-11-25
 """
-_SHOWN_DIGEST = len("sha256:") + 12
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -147,7 +146,7 @@ def _row(record: Record) -> tuple[str, ...]:
     what = f" {record.platform}" if record.platform else ""
     return (
         ", ".join(tag.name for tag in record.tags) or "-",
-        record.digest[:_SHOWN_DIGEST],
+        short_digest(record.digest),
         f"{record.role}{what}",
         human_size(record.size_bytes),
         (record.push_time or "")[:16].replace("T", " "),

@@ -1,4 +1,4 @@
-"""Tables for a terminal: aligned columns, and nothing else."""
+"""Tables for a terminal, and what is cut short in them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: str = 
         ).rstrip()
         for row in cells
     )
+
+
+def more(total: int, shown: int) -> list[str]:
+    """Return a line that says how much is not shown; none where all is."""
+    return [f"... and {total - shown:,} more (--limit, --json)"] if total > shown else []
+
+
+def short_digest(digest: str) -> str:
+    """Return the beginning of a digest, as much as tells it from others: `sha256:0123456789ab`."""
+    algorithm, colon, encoded = digest.partition(":")
+    return f"{algorithm}{colon}{encoded[:12]}"

@@ -4,6 +4,9 @@ backup                 list, copy, conclude
 memory                 what is remembered of a registry that is copied to
 restore                bring back what a snapshot holds
 choosing               which snapshot, and what of it
+search                 in which nights something is
+comparing              what differs between two nights
+usage                  how much room a store takes
 results                how a project ended
 report, report_page    how a run ended, as values and as a page
 """
