@@ -111,6 +111,10 @@ def test_an_artifact_that_failed_is_copied_on_the_next_night(
     destination = reach(plain_registry)
     report = backup.run(destination)
     assert [f.digest for f in failed(report)] == [image.digest]
+    known = backup.store.read_known(plain_registry.url, "p").held["p/app"]
+    assert image.digest not in known.digests
+    assert known.tags.keys() == {"2.0"}
+    assert known.asked is None
     report = backup.run(destination)
     assert (report.complete, report.copied, report.present) == (True, 1, 1)
     assert destination.registry.find_manifest("p/app", "1.0") == image.digest
@@ -137,6 +141,21 @@ def test_untagged_artifacts_alone_are_sent_again_to_a_registry_that_was_wiped(
     plain_registry.wipe()
     assert backup.run(destination).copied == 1
     assert destination.registry.find_manifest("p/app", image.digest)
+
+
+@pytest.mark.parametrize("day", [4, 5])
+def test_untagged_artifacts_that_one_repository_lost_are_sent_again(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup, day: int
+) -> None:
+    """Whichever of the two it is that is looked at that night."""
+    harbor.push("p/kept", Image("kept"))
+    image = harbor.push("p/lost", Image("lost"))
+    destination = reach(plain_registry, now=lambda: datetime(2026, 5, day, tzinfo=timezone.utc))
+    assert backup.run(destination).complete
+    url = f"{plain_registry.url}/v2/p/lost/manifests/{image.digest}"
+    requests.delete(url, timeout=10).raise_for_status()
+    assert backup.run(destination).copied == 1
+    assert destination.registry.find_manifest("p/lost", image.digest)
 
 
 def test_untagged_artifacts_alone_are_not_sent_again_with_a_new_store(
@@ -175,9 +194,11 @@ def test_a_manifest_that_needs_only_tags_and_has_vanished_is_sent_again(
     assert destination.registry.find_manifest("p/app", image.digest)
 
 
+@pytest.mark.parametrize("breaks", [0, 1])
 def test_a_blob_that_is_there_by_head_and_unknown_by_put_is_sent(
-    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, breaks: int
 ) -> None:
+    """Also where the connection breaks while it is sent: what it says is not believed again."""
     other_harbor.create_project("p")
     other_harbor.push("p/app", Image("there"), "0")
     image = harbor.push("p/app", Image("app"), "1.0")
@@ -188,8 +209,10 @@ def test_a_blob_that_is_there_by_head_and_unknown_by_put_is_sent(
                 path=f"/blobs/{digest}",
                 status=200,
                 headers={"Docker-Content-Digest": digest, "Content-Length": str(len(blob))},
+                times=None,
             )
         )
+    other_harbor.faults.add(Fault(method="PUT", path="/blobs/", reset=True, times=breaks))
     assert backup.run(reach(other_harbor)).complete
     there = registry_login(other_harbor).get_manifest("p/app", "1.0")
     assert there.digest == image.digest
@@ -303,10 +326,12 @@ def test_an_older_run_that_is_cleared_still_copies_what_is_missing(
     backup.run(destination)
     harbor.state.storage.put_blob("p/app", blob, lost.blobs[blob])
     (ref,) = (r.inventory for r in first.projects if r.project == "p")
-    result = backup.copy(destination, "night-1", ref)
-    assert result.ok
-    assert destination.registry.find_manifest("p/app", "1.0") == lost.digest
-    assert destination.registry.find_manifest("p/app", "latest") == new.digest
+    # Twice, since what the first time copied must not make it the newest.
+    for _ in range(2):
+        result = backup.copy(destination, "night-1", ref)
+        assert result.ok
+        assert destination.registry.find_manifest("p/app", "1.0") == lost.digest
+        assert destination.registry.find_manifest("p/app", "latest") == new.digest
 
 
 def test_two_harbors_that_open_one_empty_store_do_not_share_it(
@@ -580,6 +605,17 @@ def test_a_layer_that_breaks_at_its_beginning_once_is_not_lost(
     assert backup.run(reach(other_harbor)).complete
 
 
+def test_a_layer_of_which_something_came_once_is_not_lost(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    path = f"/blobs/{max(image.blobs)}"
+    harbor.faults.add(Fault(path=path, times=1, truncate_after_bytes=1))
+    harbor.faults.add(Fault(path=path, times=None, truncate_after_bytes=0))
+    (finding,) = failed(backup.run(reach(other_harbor)))
+    assert finding.reason == "connection"
+
+
 def test_a_layer_that_breaks_in_the_middle_is_a_broken_connection(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
 ) -> None:
@@ -606,6 +642,16 @@ def test_two_harbors_with_one_external_url_are_told_apart_by_their_projects(
 ) -> None:
     harbor.state.external_url = other_harbor.state.external_url = "https://reg.mydomain.com"
     destination = reach(other_harbor)
+    with pytest.raises(HarborConfigurationError):
+        destination.require_other(login(harbor))  # both have nothing but their library
+    for double in (harbor, other_harbor):
+        double.state.external_url = ""  # so they do not say who they are
+    reach(other_harbor).require_other(login(harbor))
+    harbor.state.external_url = other_harbor.state.external_url = "https://reg.mydomain.com"
+    harbor.create_project("here-only")
+    other_harbor.create_project("there-only")
+    with pytest.raises(HarborConfigurationError):
+        destination.require_other(login(harbor))
     other_harbor.create_project("p")
     destination.require_other(login(harbor))
 
