@@ -131,6 +131,48 @@ def test_artifacts_that_fail_now_and_then_stop_nothing(
     assert report.copied == 7
 
 
+def test_a_layer_that_answers_200_and_sends_nothing_is_lost_content(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    sbom = harbor.push("p/app", sbom_for(image))
+    lost = max(image.blobs)
+    harbor.faults.add(Fault(path=f"/blobs/{lost}", times=None, truncate_after_bytes=0))
+    report = backup.run(reach(other_harbor))
+    (finding,) = failed(report)
+    assert (finding.digest, finding.reason) == (image.digest, "missing-blob")
+    assert lost in finding.message
+    assert registry_login(other_harbor).get_manifest("p/app", sbom.digest)
+
+
+def test_a_layer_that_breaks_at_its_beginning_once_is_not_lost(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    harbor.faults.add(Fault(path=f"/blobs/{max(image.blobs)}", times=2, truncate_after_bytes=0))
+    assert backup.run(reach(other_harbor)).complete
+
+
+def test_a_layer_of_which_something_came_once_is_not_lost(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    path = f"/blobs/{max(image.blobs)}"
+    harbor.faults.add(Fault(path=path, times=1, truncate_after_bytes=1))
+    harbor.faults.add(Fault(path=path, times=None, truncate_after_bytes=0))
+    (finding,) = failed(backup.run(reach(other_harbor)))
+    assert finding.reason == "connection"
+
+
+def test_a_layer_that_breaks_in_the_middle_is_a_broken_connection(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    harbor.faults.add(Fault(path=f"/blobs/{max(image.blobs)}", times=None, truncate_after_bytes=1))
+    (finding,) = failed(backup.run(reach(other_harbor)))
+    assert finding.reason == "connection"
+
+
 # -- lists of referrers, at a registry that keeps none itself
 
 

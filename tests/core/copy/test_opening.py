@@ -78,3 +78,35 @@ def test_a_certificate_is_verified_with_the_file_that_was_given(tmp_path: Path, 
         assert opened.kind == kind
         assert not set(opened.registry.iter_tags("library/nothing"))
         opened.close()
+
+
+# -- one Harbor under two names
+
+
+def test_a_harbor_under_another_name_is_no_backup_of_itself(harbor: HarborDouble) -> None:
+    alias = harbor.url.replace("127.0.0.1", "localhost")
+    destination = HarborPlace(
+        type(login(harbor))(alias, harbor.user, harbor.password), RegistryClient(alias)
+    )
+    with pytest.raises(HarborConfigurationError, match="the same Harbor"):
+        destination.require_other(login(harbor))
+
+
+def test_two_harbors_with_one_external_url_are_told_apart_by_their_projects(
+    harbor: HarborDouble, other_harbor: HarborDouble
+) -> None:
+    harbor.create_project("p")
+    harbor.state.external_url = other_harbor.state.external_url = "https://reg.mydomain.com"
+    destination = reach(other_harbor)
+    with pytest.raises(HarborConfigurationError):
+        destination.require_other(login(harbor))  # both have nothing but their library
+    for double in (harbor, other_harbor):
+        double.state.external_url = ""  # so they do not say who they are
+    reach(other_harbor).require_other(login(harbor))
+    harbor.state.external_url = other_harbor.state.external_url = "https://reg.mydomain.com"
+    harbor.create_project("here-only")
+    other_harbor.create_project("there-only")
+    with pytest.raises(HarborConfigurationError):
+        destination.require_other(login(harbor))
+    other_harbor.create_project("p")
+    destination.require_other(login(harbor))

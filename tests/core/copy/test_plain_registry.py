@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
 from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.oci.registry import referrers_tag
 from tests.core.rig import Backup, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Image, Index, sbom_for
@@ -138,3 +139,26 @@ def test_one_manifest_without_a_tag_is_asked_for_each_night(
     assert backup.run(plain).complete
     heads = [path for method, path, _ in other_harbor.requests.log if method == "HEAD"]
     assert heads == [f"/v2/p/app/manifests/{untagged.digest}"]
+
+
+def test_passing_errors_while_referrers_are_asked_for_are_not_taken_for_absence(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, plain: PlainRegistryPlace
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    harbor.push("p/app", sbom_for(image))
+    assert backup.run(plain).complete
+    for cached in (backup.store_path / "known").rglob("*.gz"):
+        cached.unlink()
+    other_harbor.faults.add(Fault(path="/referrers/", times=None, status=503))
+    report = backup.run(plain)
+    assert not report.complete
+    assert "503" in report.failures()[0]
+
+
+def test_a_registry_that_lists_referrers_itself_gets_no_tag_for_them(
+    harbor: HarborDouble, backup: Backup, plain: PlainRegistryPlace
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    harbor.push("p/app", sbom_for(image))
+    assert backup.run(plain).complete
+    assert referrers_tag(image.digest) not in set(plain.registry.iter_tags("p/app"))
