@@ -139,8 +139,6 @@ class BlobCopier:
     def _copy(self, repository: str, blob: Descriptor, is_new: bool, force: bool) -> str:
         if not force:
             home = self._homes.find(blob.digest)
-            if home == repository:
-                return "present"
             if home and self._destination.take_over(repository, blob.digest, home):
                 return "mounted"
             may_be_there = not is_new or self._destination.shares_content

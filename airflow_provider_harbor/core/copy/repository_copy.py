@@ -229,14 +229,12 @@ class RepositoryCopy:
 
     def _wait_for_needed(self, step: Step) -> None:
         for digest in step.after:
-            future = self._futures.get(digest)
-            error = future.result() if future else None
+            error = self._futures[digest].result()
             if error is not None:
                 raise NotTriedError(f"it needs {digest}, which failed: {error}") from error
         for digest in step.behind:
             # A signature is copied also where its subject is lost: one day that may be found.
-            if future := self._futures.get(digest):
-                future.result()
+            self._futures[digest].result()
 
     def _find_there(self, step: Step) -> Manifest | None:
         """Return a manifest that the destination has; None where it has gone from there."""

@@ -55,7 +55,8 @@ class Memory:
 
     def add(self, outcome: RepositoryOutcome) -> None:
         """Note what the place holds now."""
-        self._after[outcome.repository] = outcome.held
+        if self._place.keeps_tags:  # of a store it would be all that the project holds
+            self._after[outcome.repository] = outcome.held
 
     def finish(self) -> None:
         """Remember it; nothing is written where nothing has changed."""

@@ -280,8 +280,10 @@ class Files:
     def _locked(self, path: str) -> Iterator[None]:
         """Keep other processes out, where the storage cannot compare and write by itself."""
         lock = cast(Path, self.local_path(path)).parent / ".lock"
-        with open(lock, "w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as opened:
+            with _troubles(self.url_of(path)):
+                stream = opened.enter_context(open(lock, "w"))
+                fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
 

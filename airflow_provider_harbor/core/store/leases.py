@@ -71,7 +71,7 @@ class Holder:
         """Whether somebody else may have the lease."""
         if self.released or now - self.renewed_at > STALE_SECONDS:
             return True
-        return bool(self.process) and _has_died(self.process)
+        return _has_died(self.process)
 
 
 class Lease:
@@ -289,7 +289,7 @@ def _process(pid: int | None = None) -> str:
 
 
 def _has_died(process: str) -> bool:
-    """Tell whether a process of this machine is no more; False for one of another machine."""
+    """Tell whether a process of this machine is no more; False for one of another, or for none."""
     own = _process().split(" ")
     theirs = process.split(" ")
     if len(own) != 4 or len(theirs) != 4 or own[:2] != theirs[:2]:
