@@ -44,8 +44,8 @@ _WITHHELD = {
     TagRule.KEEP_NEWER: (
         Status.SKIPPED,
         "newer-tag",
-        "a newer run has moved {} at the destination, and this run's inventory is older: not moved "
-        "back",
+        "{} names something else at the destination, where a newer inventory was copied since: not "
+        "moved back",
     ),
     TagRule.KEEP_OTHER: (
         Status.FAILED,

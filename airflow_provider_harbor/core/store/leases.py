@@ -255,7 +255,7 @@ def _dump(holder: Holder) -> bytes:
 def _holder_of(content: bytes) -> Holder | None:
     try:
         data = json.loads(content)
-        return Holder(
+        holder = Holder(
             run=str(data["run"]),
             host=str(data["host"]),
             process=str(data["process"]),
@@ -263,8 +263,10 @@ def _holder_of(content: bytes) -> Holder | None:
             renewed_at=float(data["renewed_at"]),
             released=bool(data["released"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+        _moment(holder.since), _moment(holder.renewed_at)  # numbers that are no times: damaged
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return None
+    return holder
 
 
 def _process(pid: int | None = None) -> str:

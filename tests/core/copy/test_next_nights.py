@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborServerError,
     LeaseError,
 )
+from airflow_provider_harbor.core.jobs.backup import inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.registry import RegistryClient
@@ -243,15 +245,16 @@ def test_a_record_is_as_old_as_the_last_time_that_everything_was_asked_for(
     assert asked() == {at + timedelta(days=8)}
 
 
-def test_an_unchanged_night_writes_no_record(
+def test_an_unchanged_night_changes_nothing_of_a_record_but_its_time(
     harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
 ) -> None:
     fill_small(harbor)
     backup.run(reach(plain_registry))
-    records = sorted((backup.store_path / "known").rglob("*.gz"))
-    before = [path.stat().st_mtime_ns for path in records]
+    before = backup.store.read_known(plain_registry.url, "alpha")
     assert backup.run(reach(plain_registry)).complete
-    assert [path.stat().st_mtime_ns for path in records] == before
+    after = backup.store.read_known(plain_registry.url, "alpha")
+    assert after.listed_at > before.listed_at
+    assert replace(after, run=before.run, listed_at=before.listed_at) == before
 
 
 # -- two runs
@@ -308,6 +311,43 @@ def test_an_older_run_that_is_cleared_moves_no_tag_back(
     (finding,) = result.iter_findings(Status.SKIPPED)
     assert finding.reason == "newer-tag"
     assert "latest" in finding.message
+
+
+def test_an_older_run_moves_no_tag_back_that_a_newer_one_found_right(
+    harbor: HarborDouble, target: HarborDouble | PlainRegistry, backup: Backup
+) -> None:
+    destination = reach(target)
+    right = harbor.push("p/app", Image("right"), "latest")
+    backup.run(destination)
+    other = harbor.push("p/app", Image("other"), "latest")
+    ref = inventory_project(backup.client, backup.store, "not-copied", "p")
+    harbor.push("p/app", right, "latest")
+    harbor.state.delete_artifact("p/app", other.digest)
+    report = backup.run(destination)
+    assert report.complete
+    assert not report.copied
+    harbor.push("p/app", other)
+    result = backup.copy(destination, "not-copied", ref)
+    assert destination.registry.find_manifest("p/app", "latest") == right.digest
+    assert destination.registry.find_manifest("p/app", other.digest)
+    assert [f.reason for f in result.iter_findings(Status.SKIPPED)] == ["newer-tag"]
+
+
+def test_a_run_whose_clock_was_wrong_keeps_no_later_one_from_moving_tags(
+    harbor: HarborDouble, target: HarborDouble | PlainRegistry, backup: Backup
+) -> None:
+    destination = reach(target)
+    harbor.push("p/app", Image("one"), "latest")
+    ref = inventory_project(backup.client, backup.store, "night-0", "p")
+    ahead = datetime.now(timezone.utc) + timedelta(days=365)
+    with backup.lease(destination, "night-0"):
+        assert backup.copy(destination, "night-0", replace(ref, listed_at=ahead.isoformat())).ok
+    for number in range(2):
+        new = harbor.push("p/app", Image(f"new {number}"), "latest")
+        report = backup.run(destination)
+        assert report.complete
+        assert not report.findings(Status.SKIPPED)
+        assert destination.registry.find_manifest("p/app", "latest") == new.digest
 
 
 def test_an_older_run_that_is_cleared_still_copies_what_is_missing(

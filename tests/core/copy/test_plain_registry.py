@@ -9,11 +9,13 @@ import pytest
 
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
+from airflow_provider_harbor.core.exceptions import HarborServerError
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.oci.registry import referrers_tag
-from tests.core.rig import Backup, registry_login
+from tests.core.rig import Backup, reach, registry_login
 from tests.double import Fault, HarborDouble
-from tests.double.content import Image, Index, sbom_for
+from tests.double.content import Image, Index, cosign_signature, referrer, sbom_for
+from tests.registry_server import PlainRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +141,36 @@ def test_one_manifest_without_a_tag_is_asked_for_each_night(
     assert backup.run(plain).complete
     heads = [path for method, path, _ in other_harbor.requests.log if method == "HEAD"]
     assert heads == [f"/v2/p/app/manifests/{untagged.digest}"]
+
+
+def test_a_signature_with_a_tag_and_a_subject_is_listed_when_that_failed_the_night_before(
+    harbor: HarborDouble,
+    plain_registry: PlainRegistry,
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    harbor.push("p/app", cosign_signature(image), *cosign_signature(image).default_tags)
+    kind = "application/vnd.dev.cosign.artifact.sig.v1+json"
+    tag = f"{referrers_tag(image.digest)}.att"
+    signature = harbor.push("p/app", referrer(image, artifact_type=kind), tag)
+    destination = reach(plain_registry)
+
+    def refuse(*_: object) -> None:
+        raise HarborServerError(status=503, url=destination.url)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(destination, "list_referrers", refuse)
+        assert [f.digest for f in failed(backup.run(destination))] == [signature.digest]
+    report = backup.run(destination)
+    assert (report.complete, report.copied) == (True, 1)
+    listed = destination.registry.iter_referrers("p/app", image.digest)
+    assert [referrer.digest for referrer in listed] == [signature.digest]
+    # What is on its list, or belongs on none, is present.
+    for cached in (backup.store_path / "known").rglob("*.gz"):
+        cached.unlink()
+    report = backup.run(destination)
+    assert (report.complete, report.copied, report.present) == (True, 0, 3)
 
 
 def test_passing_errors_while_referrers_are_asked_for_are_not_taken_for_absence(

@@ -508,6 +508,16 @@ class TestLatest:
         assert local.snapshots.read_latest("library") is None
 
 
+GOOD_HELD = {"asked": "2025-11-25T01:00:00+00:00", "digests": [digest(1)], "tags": {}}
+GOOD_KNOWN = {
+    "format_version": 1,
+    "place": REGISTRY,
+    "run": "night-2",
+    "listed_at": "2025-11-25T01:00:00.000000+00:00",
+    "repositories": {"a": GOOD_HELD},
+}
+
+
 class TestKnown:
     KNOWN = Known(
         held={
@@ -561,6 +571,22 @@ class TestKnown:
                         "repositories": {"a": {"asked": "soon", "digests": [], "tags": {}}},
                     }
                 ).encode()
+            ),
+            *(
+                gzip.compress(json.dumps({**GOOD_KNOWN, **damage}).encode())
+                for damage in (
+                    {"listed_at": 5},
+                    {"listed_at": None},
+                    {"listed_at": "9"},
+                    {"listed_at": "2025-11-25T01:00:00"},
+                    {"run": 5},
+                    {"repositories": {"a": {**GOOD_HELD, "asked": "2025-11-25T01:00:00"}}},
+                    {"repositories": {"a": {**GOOD_HELD, "asked": 5}}},
+                    {"repositories": {"a": {**GOOD_HELD, "digests": "abc"}}},
+                    {"repositories": {"a": {**GOOD_HELD, "digests": [1]}}},
+                    {"repositories": {"a": {**GOOD_HELD, "tags": {"1.0": 5}}}},
+                    {"repositories": {"a": {**GOOD_HELD, "tags": ["ab"]}}},
+                )
             ),
         ],
     )

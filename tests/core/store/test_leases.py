@@ -171,7 +171,26 @@ def test_of_many_that_want_it_at_once_one_gets_it(lease: Callable[[str], Lease])
         assert sum(pool.map(race, range(8))) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"no json", b"[]", b'{"run": "night-1"}'])
+def written_lease(**changes: Any) -> bytes:
+    times = {"since": 1_700_000_000.0, "renewed_at": 1_700_000_000.0}
+    lease = {"run": "night-1", "host": "", "process": "", **times, "released": False}
+    return json.dumps({"format_version": 1, **lease, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b'{"run": "night-1"}',
+        written_lease(renewed_at=1e300),
+        written_lease(renewed_at=float("nan")),
+        written_lease(since=1e300),
+        written_lease(since=float("nan")),
+        written_lease(since=float("inf")),
+    ],
+)
 def test_a_damaged_lease_is_nobodys(
     files: Files, lease: Callable[[str], Lease], content: bytes
 ) -> None:
