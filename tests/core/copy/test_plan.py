@@ -155,6 +155,18 @@ def test_repositories_are_asked_for_some_at_a_time_and_a_large_one_alone() -> No
     assert [len(names) for names in view.asked] == [64, 6, 1, 30]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "asked"), [((600, 400, 1), [2, 1]), ((600, 401), [1, 1]), ((1001, 1), [1, 1])]
+)
+def test_a_thousand_records_are_asked_for_together_and_no_more(
+    sizes: tuple[int, ...], asked: list[int]
+) -> None:
+    groups = [(f"p/{n}", [record(DIGESTS[0])] * size) for n, size in enumerate(sizes)]
+    view = _Recording()
+    assert len([plan for chunk in iter_plans(groups, view) for plan in chunk]) == len(sizes)
+    assert [len(names) for names in view.asked] == asked
+
+
 def record(digest: str, *tags: str, **fields: object) -> Record:
     values = {"project": "p", "repository": "p/a", "role": Role.ARTIFACT, **fields}
     return Record(digest=digest, tags=tuple(Tag(name=t) for t in tags), **values)  # type: ignore[arg-type]
