@@ -122,7 +122,8 @@ def test_everything_arrives_and_is_asked_for_once(
     records = to_place.records(report)
     assert report.complete, report.failures()
     assert report.copied == len(records) == 31
-    assert set(asked_for(harbor).values()) == {1}
+    # Each project of a mirror is copied by itself, maybe on a machine of its own.
+    assert max(asked_for(harbor).values()) == (1 if isinstance(place, StorePlace) else 2)
     assert_holds(place, records, to_place)
 
 
