@@ -145,6 +145,15 @@ class BlobCopier:
             if may_be_there and self._destination.has_blob(repository, blob):
                 return "present"
         try:
+            return self._send_if_held(repository, blob, force)
+        except MissingContentError:
+            if not blob.is_foreign_layer:
+                raise
+            log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
+            return "foreign"
+
+    def _send_if_held(self, repository: str, blob: Descriptor, force: bool) -> str:
+        try:
             return self._send_somehow(repository, blob, force)
         except HarborAuthError as err:
             # The token was good for opening the upload, so it ended, or was forgotten, since: a
@@ -181,15 +190,9 @@ class BlobCopier:
             raise MissingContentError(blob.digest, repository) from err
 
     def _send(self, repository: str, blob: Descriptor) -> str:
-        try:
-            with self._source.open_blob(repository, blob) as reader:
-                counting = _CountingReader(reader, self._on_block)
-                self._destination.put_blob(repository, blob, counting)
-        except MissingContentError:
-            if not blob.is_foreign_layer:
-                raise
-            log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
-            return "foreign"
+        with self._source.open_blob(repository, blob) as reader:
+            counting = _CountingReader(reader, self._on_block)
+            self._destination.put_blob(repository, blob, counting)
         return "copied"
 
     def _on_block(self, number: int) -> None:
