@@ -348,6 +348,8 @@ class _ProjectRestore:
     def run(self, lease: Lease | None, workers: int, progress: Progress | None) -> CopyReport:
         """Bring it back."""
         tally = Tally()
+        if not self.counts.records:  # a project that was empty is to be there again, too
+            self._place.prepare(self._target)
         with Transfer(
             self._source or StorePlace(self._restore.store),
             self._place,
