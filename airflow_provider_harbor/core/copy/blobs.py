@@ -117,8 +117,8 @@ class BlobCopier:
         Args:
             repository: Full name, the same at both ends.
             blob: What to copy.
-            is_new: Whether the destination has no such repository yet, so that nothing can be there
-                and nothing is asked.
+            is_new: Whether nothing can be in the destination's repository, so that nothing is
+                asked.
             force: Send it even if the destination says that it has it.
 
         Returns:

@@ -102,7 +102,8 @@ class PlainRegistryPlace(RegistryPlace):
                 )
             find = self.registry.find_manifest
             known_tags = {tag: find(repository, tag) or "" for tag in sorted(tags & listed)}
-        return Held(digests=digests, tags=known_tags, asked=asked)
+        is_new = not (is_known or listed or digests)
+        return Held(digests=digests, tags=known_tags, asked=asked, is_new=is_new)
 
     def _is_due(self, repository: str, asked: datetime, now: datetime) -> bool:
         """Tell whether it is time to ask for everything in a repository."""

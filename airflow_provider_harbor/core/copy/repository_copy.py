@@ -253,7 +253,7 @@ class RepositoryCopy:
     def _copy_blobs(self, manifest: Manifest, *, force: bool = False) -> list[str]:
         """Copy all blobs of a manifest; returns those that nobody need hold, and that are lost."""
         copier = self._tools.blobs
-        is_new = not self.plan.held.digests
+        is_new = self.plan.held.is_new
         futures = []
         for blob in manifest.blobs:
             with self._lock:
@@ -392,6 +392,7 @@ class RepositoryCopy:
             digests=held.digests.union(step.record.digest for step in done),
             tags={**held.tags, **{tag: s.record.digest for s in done for tag in s.tags}},
             contents={r.digest: contents[r.digest] for r in wanted if r.digest in contents},
+            is_new=False,
         )
         return after.unsure() if self._errors else after
 

@@ -31,6 +31,8 @@ class Held:
             where it turned out not to hold.
         error: Why it could not be asked for; nothing is known then.
         contents: What its manifests are made of, where the place is a store.
+        is_new: Whether nothing of it can be there, not even blobs that a run sent which was killed
+            before it sent a manifest.
     """
 
     digests: frozenset[str] = frozenset()
@@ -38,6 +40,7 @@ class Held:
     asked: datetime | None = None
     error: HarborBackupError | None = None
     contents: Mapping[str, Content] = field(default_factory=dict)
+    is_new: bool = False
 
     def unsure(self) -> Held:
         """Return the same, but that it is to be asked for again."""
