@@ -174,7 +174,8 @@ class Files:
         """
         if self._directory is None or not self._directory.is_dir():
             return
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        with _troubles(self.url):
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             libc = ctypes.CDLL(None, use_errno=True)
             if not hasattr(libc, "syncfs"):

@@ -316,8 +316,8 @@ class TestPowerCuts:
             ended_at="",
             projects={},
         )
-        store.snapshots.commit(snapshot)
-        assert seen[1:] == [["blobs/sha256/1", path]]
+        last = store.snapshots.commit(snapshot)
+        assert seen[1:] == [["blobs/sha256/1", path], sorted(["blobs/sha256/1", path, last])]
 
     def test_a_disk_that_cannot_be_synced_is_told(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
