@@ -48,6 +48,8 @@ def tell_result(console: Console, place: str, name: str, result: ProjectResult) 
     if counts.attestations:  # they are copied too, so that the sum is right
         held += f" and {human_count(counts.attestations, 'attestation')}"
     console.line(f"{place} {name}: {held}; {result.outcome}")
+    if result.error:
+        console.error(f"{place} FAILED {name}: {result.error}")
     _tell_failures(console, place, [f"repository {gap}" for gap in result.gaps], "repository")
     findings = [str(finding) for finding in result.iter_findings(Status.FAILED)]
     _tell_failures(console, place, findings, "artifact")

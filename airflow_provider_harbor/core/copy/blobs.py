@@ -117,8 +117,8 @@ class BlobCopier:
         Args:
             repository: Full name, the same at both ends.
             blob: What to copy.
-            is_new: Whether the destination has no such repository yet, so that nothing can be there
-                and nothing is asked.
+            is_new: Whether nothing can be in the destination's repository, so that nothing is
+                asked.
             force: Send it even if the destination says that it has it.
 
         Returns:
@@ -139,13 +139,20 @@ class BlobCopier:
     def _copy(self, repository: str, blob: Descriptor, is_new: bool, force: bool) -> str:
         if not force:
             home = self._homes.find(blob.digest)
-            if home == repository:
-                return "present"
             if home and self._destination.take_over(repository, blob.digest, home):
                 return "mounted"
             may_be_there = not is_new or self._destination.shares_content
             if may_be_there and self._destination.has_blob(repository, blob):
                 return "present"
+        try:
+            return self._send_if_held(repository, blob, force)
+        except MissingContentError:
+            if not blob.is_foreign_layer:
+                raise
+            log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
+            return "foreign"
+
+    def _send_if_held(self, repository: str, blob: Descriptor, force: bool) -> str:
         try:
             return self._send_somehow(repository, blob, force)
         except HarborAuthError as err:
@@ -183,15 +190,9 @@ class BlobCopier:
             raise MissingContentError(blob.digest, repository) from err
 
     def _send(self, repository: str, blob: Descriptor) -> str:
-        try:
-            with self._source.open_blob(repository, blob) as reader:
-                counting = _CountingReader(reader, self._on_block)
-                self._destination.put_blob(repository, blob, counting)
-        except MissingContentError:
-            if not blob.is_foreign_layer:
-                raise
-            log.warning("%s: foreign layer %s is not in the source", repository, blob.digest)
-            return "foreign"
+        with self._source.open_blob(repository, blob) as reader:
+            counting = _CountingReader(reader, self._on_block)
+            self._destination.put_blob(repository, blob, counting)
         return "copied"
 
     def _on_block(self, number: int) -> None:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
 from airflow_provider_harbor.core.copy.registry_places import HarborPlace, RegistryPlace
-from airflow_provider_harbor.core.exceptions import (
-    HarborConnectionError,
-    HarborProtocolError,
-    HarborStatusError,
-)
+from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborStatusError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 
@@ -33,8 +29,6 @@ def open_registry(
     client = HarborClient(url, user, password, verify=verify, timeout_seconds=timeout_seconds)
     try:
         client.ping()
-    except HarborConnectionError:
-        raise
     except (HarborProtocolError, HarborStatusError):
         # No Harbor. Whether it is a registry at all is told by its own API.
         registry.ping()

@@ -14,6 +14,7 @@ from airflow_provider_harbor.core.copy.registry_places import RegistryPlace
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborStatusError,
+    IntegrityError,
     UnexpectedError,
     is_passing,
 )
@@ -101,7 +102,8 @@ class PlainRegistryPlace(RegistryPlace):
                 )
             find = self.registry.find_manifest
             known_tags = {tag: find(repository, tag) or "" for tag in sorted(tags & listed)}
-        return Held(digests=digests, tags=known_tags, asked=asked)
+        is_new = not (is_known or listed or digests)
+        return Held(digests=digests, tags=known_tags, asked=asked, is_new=is_new)
 
     def _is_due(self, repository: str, asked: datetime, now: datetime) -> bool:
         """Tell whether it is time to ask for everything in a repository."""
@@ -125,8 +127,9 @@ class PlainRegistryPlace(RegistryPlace):
         if not self.registry.find_manifest(repository, record.digest):
             return False
         by_tag = referrers_tag(record.subject) if record.subject else ""
-        # cosign's own tags name the subject; a list that the source has under its tag is copied.
-        if not by_tag or by_tag in tags or any(t.name.startswith(by_tag) for t in record.tags):
+        if not by_tag or by_tag in tags:  # a list that the source has under its tag is copied
+            return True
+        if any(tag.name.startswith(by_tag) for tag in record.tags) and not self._refers(record):
             return True
         listed = self.registry.iter_referrers(repository, record.subject)
         try:
@@ -135,6 +138,14 @@ class PlainRegistryPlace(RegistryPlace):
             if is_passing(err):
                 raise
             return False  # a registry that knows no such list
+
+    def _refers(self, record: Record) -> bool:
+        """Tell whether a manifest itself names its subject: most of cosign's do by their tag."""
+        try:
+            manifest = self.find_manifest(record)
+        except IntegrityError:
+            return True  # it is pushed again if it is on no list, and else is as good as others
+        return manifest is not None and bool(manifest.subject)
 
 
 class _AskingView(View):

@@ -148,7 +148,7 @@ class HarborPlace(RegistryPlace):
     def look_at(self, project: str, remembered: Mapping[str, Held], *, workers: int) -> View:
         """List the project."""
         if not self.client.has_project(project):
-            return HeldView({})
+            return HeldView({}, unlisted=Held(is_new=True))
         walk = InventoryWalk(self.client, project, sleep=self._sleep)
         try:
             held = {name: Held.of_records(records) for name, records in walk}
@@ -200,14 +200,21 @@ class HarborPlace(RegistryPlace):
 
 
 class HeldView(View):
-    """What is known of all repositories of a project before any is asked for."""
+    """What is known of all repositories of a project before any is asked for.
 
-    def __init__(self, held: Mapping[str, Held]) -> None:
+    Args:
+        held: By repository.
+        unlisted: What is known of all others. A Harbor lists a repository from its first manifest
+            on, so that blobs can be there already.
+    """
+
+    def __init__(self, held: Mapping[str, Held], *, unlisted: Held | None = None) -> None:
         self._held = held
+        self._unlisted = unlisted or Held()
 
     def find(self, groups: Sequence[Group]) -> Mapping[str, Held]:
         """Return what is known of the repositories of some groups."""
-        return {name: self._held.get(name, Held()) for name, _ in groups}
+        return {name: self._held.get(name, self._unlisted) for name, _ in groups}
 
     def find_other(self, is_wanted: Callable[[str, str], bool]) -> str:
         """Return an artifact of the project that is not wanted; empty where none is known."""

@@ -44,8 +44,8 @@ _WITHHELD = {
     TagRule.KEEP_NEWER: (
         Status.SKIPPED,
         "newer-tag",
-        "a newer run has moved {} at the destination, and this run's inventory is older: not moved "
-        "back",
+        "{} names something else at the destination, where a newer inventory was copied since: not "
+        "moved back",
     ),
     TagRule.KEEP_OTHER: (
         Status.FAILED,
@@ -229,14 +229,12 @@ class RepositoryCopy:
 
     def _wait_for_needed(self, step: Step) -> None:
         for digest in step.after:
-            future = self._futures.get(digest)
-            error = future.result() if future else None
+            error = self._futures[digest].result()
             if error is not None:
                 raise NotTriedError(f"it needs {digest}, which failed: {error}") from error
         for digest in step.behind:
             # A signature is copied also where its subject is lost: one day that may be found.
-            if future := self._futures.get(digest):
-                future.result()
+            self._futures[digest].result()
 
     def _find_there(self, step: Step) -> Manifest | None:
         """Return a manifest that the destination has; None where it has gone from there."""
@@ -255,7 +253,7 @@ class RepositoryCopy:
     def _copy_blobs(self, manifest: Manifest, *, force: bool = False) -> list[str]:
         """Copy all blobs of a manifest; returns those that nobody need hold, and that are lost."""
         copier = self._tools.blobs
-        is_new = not self.plan.held.digests
+        is_new = self.plan.held.is_new
         futures = []
         for blob in manifest.blobs:
             with self._lock:
@@ -394,6 +392,7 @@ class RepositoryCopy:
             digests=held.digests.union(step.record.digest for step in done),
             tags={**held.tags, **{tag: s.record.digest for s in done for tag in s.tags}},
             contents={r.digest: contents[r.digest] for r in wanted if r.digest in contents},
+            is_new=False,
         )
         return after.unsure() if self._errors else after
 

@@ -21,6 +21,7 @@ HIDDEN = "***"
 _LONG = 6
 # From the first of several backslashes on, so that a text of nothing else does not take for ever.
 _ESCAPED_CODE = re.compile(r"(?<!\\)\\+u([0-9a-fA-F]{4})")
+_ESCAPED_BYTE = re.compile(r"(?<!\\)\\+x([0-9a-fA-F]{2})")
 _ESCAPED_SIGN = re.compile(r"(?<!\\)\\+([\"/\\])")
 # What a name, a tag or a digest can have in it by chance, and what those look like.
 _PLAIN = re.compile(r"[a-z0-9._-]*")
@@ -40,7 +41,10 @@ class Secrets:
         _, _, self._password = _decoded(authorization).partition(":")
         # The longest first, since one may be a part of another.
         self._sent = sorted(filter(None, {sent, *others}), key=len, reverse=True)
-        self._all = [*self._sent, *filter(None, [self._password])]
+        # Forms have `+` for a space, and some read each byte of a login as a character.
+        bytewise = self._password.encode().decode("latin-1")
+        forms = {self._password, self._password.replace(" ", "+"), bytewise}
+        self._all = [*self._sent, *sorted(filter(None, forms), key=len, reverse=True)]
 
     def hide(self, text: str) -> str:
         """Return a text without them, also where they are escaped for JSON, HTML or a URL."""
@@ -88,12 +92,22 @@ def _decoded(authorization: str | None) -> str:
 
 
 def _hide(secrets: Sequence[str], text: str) -> str:
+    """Take secrets out at each step of undoing escapes: a password may look like one itself."""
     text = _without(secrets, text)
-    plain = unquote(_unescaped(text))
+    for order in _ORDERS:
+        plain = text
+        for decode in order:
+            decoded = decode(plain)
+            plain = decoded if decoded == plain else _without(secrets, decoded)
+            if plain != decoded:
+                text = plain
+    return text
+
+
+def _without_html(text: str) -> str:
     with suppress(ValueError):  # of a code with thousands of digits
-        plain = html.unescape(plain)
-    hidden = _without(secrets, plain)
-    return text if hidden == plain else hidden
+        return html.unescape(text)
+    return text
 
 
 def _without(secrets: Sequence[str], text: str) -> str:
@@ -107,6 +121,13 @@ def _without(secrets: Sequence[str], text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Undo the escapes of JSON, also of JSON within JSON."""
-    text = _ESCAPED_CODE.sub(lambda found: chr(int(found[1], 16)), text)
+    """Undo the escapes of JSON, also of JSON within JSON, and of bytes."""
+    for code in (_ESCAPED_CODE, _ESCAPED_BYTE):
+        text = code.sub(lambda found: chr(int(found[1], 16)), text)
     return _ESCAPED_SIGN.sub(r"\1", text)
+
+
+_ORDERS = (
+    (_unescaped, unquote, unquote, _without_html),
+    (_without_html, _unescaped, unquote, unquote),
+)

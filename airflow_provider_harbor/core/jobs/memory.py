@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 from airflow_provider_harbor.core.copy.outcome import RepositoryOutcome
 from airflow_provider_harbor.core.copy.places import Place
@@ -11,6 +12,9 @@ from airflow_provider_harbor.core.copy.plan import RepositoryPlan, TagRule
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.known import Held, Known
+
+# The clocks of workers differ by no more than that; what was listed later than now was not.
+_CLOCKS_DIFFER_BY = timedelta(hours=1)
 
 
 class Memory:
@@ -26,7 +30,8 @@ class Memory:
         self._run = run
         self._ref = ref
         # A store has no tags that could be moved back, and its contents say what it holds.
-        self._written = store.read_known(place.url, ref.project) if place.keeps_tags else Known()
+        known = store.read_known(place.url, ref.project) if place.keeps_tags else Known()
+        self._written = _without_time_to_come(known)
         self._before = self._written
         self._after: dict[str, Held] = {}
 
@@ -48,24 +53,29 @@ class Memory:
         changing = {plan.repository: plan.held.unsure() for plan in plans if plan.steps}
         if changing and self._place.keeps_tags:
             held = {**self._written.held, **self._worth(changing)}
-            known = replace(self._written, held=held)
-            if known.listed_at <= self._ref.listed_at:
-                known = replace(known, run=self._run, listed_at=self._ref.listed_at)
-            self._write(known)
+            self._write(self._noted(held))
 
     def add(self, outcome: RepositoryOutcome) -> None:
         """Note what the place holds now."""
-        self._after[outcome.repository] = outcome.held
+        if self._place.keeps_tags:  # of a store it would be all that the project holds
+            self._after[outcome.repository] = outcome.held
 
     def finish(self) -> None:
-        """Remember it; nothing is written where nothing has changed."""
+        """Remember it, and that it was this run that found it so."""
         if not self._place.keeps_tags:
             return
         # What could not be asked for is as it was.
         asked = {name: held for name, held in self._after.items() if not held.error}
         unknown = self._after.keys() - asked.keys()
         as_before = {n: held for n, held in self._before.held.items() if n in unknown}
-        self._write(replace(self._written, held={**self._worth(asked), **as_before}))
+        self._write(self._noted({**self._worth(asked), **as_before}))
+
+    def _noted(self, held: Mapping[str, Held]) -> Known:
+        """Return what is to be remembered, and of which inventory it is the newest."""
+        known = replace(self._written, held=held)
+        if known.listed_at <= self._ref.listed_at:
+            known = replace(known, run=self._run, listed_at=self._ref.listed_at)
+        return known
 
     def _worth(self, held: Mapping[str, Held]) -> dict[str, Held]:
         worth = {name: self._place.worth_remembering(item) for name, item in held.items()}
@@ -75,3 +85,16 @@ class Memory:
         if known != self._written:
             self._store.write_known(self._place.url, self._ref.project, known)
             self._written = known
+
+
+def _without_time_to_come(known: Known) -> Known:
+    """Return the same, but that no inventory is known whose time cannot be right.
+
+    A clock that was ahead for one night would else keep all others from moving tags until then.
+    """
+    if not known.listed_at:
+        return known
+    latest = datetime.now(timezone.utc) + _CLOCKS_DIFFER_BY
+    if datetime.fromisoformat(known.listed_at) <= latest:
+        return known
+    return replace(known, run="", listed_at="")

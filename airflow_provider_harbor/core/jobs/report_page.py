@@ -41,7 +41,7 @@ _REASONS = {
     "invalid": "Not accepted by the destination",
     "missing-blob": "Listed by Harbor, but its content is lost",
     "missing-manifest": "Listed by Harbor, but its manifest is lost",
-    "newer-tag": "A tag that a newer run has moved",
+    "newer-tag": "A tag that was left as a newer run has it",
     "not-tried": "Not tried, since something before it failed",
     "policy": "A policy stands in the way",
     "policy-at-source": "A policy of the source stands in the way",

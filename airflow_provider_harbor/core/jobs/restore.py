@@ -6,8 +6,9 @@ already is not sent, and a tag that names something else is left alone unless it
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
@@ -22,6 +23,7 @@ from airflow_provider_harbor.core.copy.plan import (
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
     HarborConfigurationError,
     IntegrityError,
     MissingContentError,
@@ -29,17 +31,20 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.records import Counts, Record, count_records
-from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.choosing import Choice, Seen
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content, InventoryRef
+from airflow_provider_harbor.core.store.known import Known
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
 log = logging.getLogger(__name__)
+
+_SHOWN_TAGS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +176,14 @@ def restore_project(
     try:
         one.counts = counts if counts is not None else _counts(restore, project, Seen())
         one.look(workers)
-        plan = one.plan_only() if dry_run else None
-        copy = None if dry_run else one.run(lease, workers, progress)
+        if dry_run:
+            plan, error = one.plan_only()
+            return result(plan=plan, error=error)
+        copy = one.run(lease, workers, progress)
     except Exception as err:
         result(error=describe(err))
         raise
-    return result(copy=copy, plan=plan)
+    return result(copy=copy)
 
 
 def finish_restore(
@@ -235,6 +242,7 @@ class _ProjectRestore:
         self._place = place
         self._source = source
         self._is_prepared = False
+        self._known = Known()
         self.entry: ProjectContents = restore.snapshot.projects[project]
         self.counts = Counts()
         self.target_url = f"{place.url} {self._target}"
@@ -255,7 +263,10 @@ class _ProjectRestore:
                 )
             if entry.contents:
                 store.inventories.verify_contents(self._project, entry.contents)
-        self._view = self._place.look_at(self._target, {}, workers=workers)
+        self._known = store.read_known(self._place.url, self._target)
+        # Whatever is remembered is asked for: what somebody ruined there is to be brought back.
+        remembered = self._known.unsure().held
+        self._view = self._place.look_at(self._target, remembered, workers=workers)
         if self._target != self._project and not self._restore.overwrites:
             self._require_nothing_else(self._view)
 
@@ -338,16 +349,24 @@ class _ProjectRestore:
 
     # -- doing it
 
-    def plan_only(self) -> PlanCounts:
-        """Return what it would come to."""
+    def plan_only(self) -> tuple[PlanCounts, str]:
+        """Return what it would come to, and what would not be restored, in words."""
         counts = PlanCounts()
+        excluded: list[tuple[Record, HarborBackupError]] = []
+        others: list[str] = []
         for plans in self._iter_plans():
-            counts = sum((plan.counts for plan in plans), counts)
-        return counts
+            for plan in plans:
+                counts += plan.counts
+                excluded += plan.excluded
+                tags = itertools.chain.from_iterable(plan.withheld.values())
+                others += [f"{plan.repository}:{tag}" for tag in tags]
+        return counts, ". ".join(filter(None, (_lacking(excluded), _in_conflict(others))))
 
     def run(self, lease: Lease | None, workers: int, progress: Progress | None) -> CopyReport:
         """Bring it back."""
         tally = Tally()
+        if not self.counts.records:  # a project that was empty is to be there again, too
+            self._place.prepare(self._target)
         with Transfer(
             self._source or StorePlace(self._restore.store),
             self._place,
@@ -362,15 +381,41 @@ class _ProjectRestore:
 
     def _begin_plans(self) -> Iterator[RepositoryPlan]:
         for plans in self._iter_plans():
-            if not self._is_prepared and any(plan.steps for plan in plans):
-                self._begin_writing()
-                self._is_prepared = True
+            changing = [plan for plan in plans if plan.steps]
+            if changing:
+                self._mark(changing)
+                if not self._is_prepared:
+                    self._place.prepare(self._target)
+                    self._is_prepared = True
             yield from plans
 
-    def _begin_writing(self) -> None:
-        """Make the project, and let no backup believe what it knew of this place."""
-        store = self._restore.store
-        known = store.read_known(self._place.url, self._target)
-        if known.held:
-            store.write_known(self._place.url, self._target, known.unsure())
-        self._place.prepare(self._target)
+    def _mark(self, plans: Sequence[RepositoryPlan]) -> None:
+        """Let nobody believe what was known of this place, whatever becomes of this restore."""
+        before = self._known
+        worth = {plan.repository: self._place.worth_remembering(plan.held) for plan in plans}
+        marked = {name: held.unsure() for name, held in worth.items() if held}
+        self._known = replace(before, held={**marked, **before.unsure().held})
+        if self._known == before:
+            return
+        try:
+            self._restore.store.write_known(self._place.url, self._target, self._known)
+        except StoreError as err:
+            log.warning("The store does not remember what is restored: %s", err)
+
+
+def _lacking(excluded: Sequence[tuple[Record, HarborBackupError]]) -> str:
+    if not excluded:
+        return ""
+    record, error = excluded[0]
+    name = f"{record.repository}@{record.digest}"
+    return f"{human_count(len(excluded), 'digest')} cannot be restored, {name} for one: {error}"
+
+
+def _in_conflict(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN_TAGS} more" if len(names) > _SHOWN_TAGS else ""
+    return (
+        f"{human_count(len(names), 'tag')} would be left alone, since there they name something "
+        f"else: {', '.join(names[:_SHOWN_TAGS])}{more}. To have them moved, allow overwriting"
+    )

@@ -174,7 +174,8 @@ class Files:
         """
         if self._directory is None or not self._directory.is_dir():
             return
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        with _troubles(self.url):
+            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             libc = ctypes.CDLL(None, use_errno=True)
             if not hasattr(libc, "syncfs"):
@@ -280,8 +281,10 @@ class Files:
     def _locked(self, path: str) -> Iterator[None]:
         """Keep other processes out, where the storage cannot compare and write by itself."""
         lock = cast(Path, self.local_path(path)).parent / ".lock"
-        with open(lock, "w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as opened:
+            with _troubles(self.url_of(path)):
+                stream = opened.enter_context(open(lock, "w"))
+                fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
 

@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, Any, cast
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError
@@ -31,6 +31,8 @@ class Held:
             where it turned out not to hold.
         error: Why it could not be asked for; nothing is known then.
         contents: What its manifests are made of, where the place is a store.
+        is_new: Whether nothing of it can be there, not even blobs that a run sent which was killed
+            before it sent a manifest.
     """
 
     digests: frozenset[str] = frozenset()
@@ -38,6 +40,7 @@ class Held:
     asked: datetime | None = None
     error: HarborBackupError | None = None
     contents: Mapping[str, Content] = field(default_factory=dict)
+    is_new: bool = False
 
     def unsure(self) -> Held:
         """Return the same, but that it is to be asked for again."""
@@ -85,8 +88,8 @@ def read_known(files: Files, place: str, project: str) -> Known:
             return Known()
         return Known(
             held={name: _read_held(item) for name, item in data["repositories"].items()},
-            run=data["run"],
-            listed_at=data["listed_at"],
+            run=_text(data["run"]),
+            listed_at=_moment(data["listed_at"]),
         )
     except (FileNotFoundError, gzip.BadGzipFile, EOFError, zlib.error, *SHAPE_ERRORS):
         return Known()
@@ -109,11 +112,27 @@ def write_known(files: Files, place: str, project: str, known: Known) -> str:
 
 
 def _read_held(data: Mapping[str, Any]) -> Held:
+    if not isinstance(data["digests"], list) or not isinstance(data["tags"], dict):
+        raise TypeError("digests are no list, or tags no object")
     return Held(
-        digests=frozenset(data["digests"]),
-        tags=dict(data["tags"]),
-        asked=datetime.fromisoformat(data["asked"]) if data["asked"] else None,
+        digests=frozenset(map(_text, data["digests"])),
+        tags={tag: _text(digest) for tag, digest in data["tags"].items()},
+        asked=datetime.fromisoformat(_moment(data["asked"])) if data["asked"] else None,
     )
+
+
+def _text(data: object) -> str:
+    if not isinstance(data, str):
+        raise TypeError(f"{data!r} is no text")
+    return data
+
+
+def _moment(data: object) -> str:
+    """Return a time in words that can be compared with another one; it may be empty."""
+    moment = _text(data)
+    if moment and datetime.fromisoformat(moment).utcoffset() != timedelta(0):
+        raise ValueError(f"{moment} is not in UTC")
+    return moment
 
 
 def _held(held: Held) -> dict[str, Any]:

@@ -55,8 +55,8 @@ run; the end of a run that is ended again (snapshot.json by another snapshot.jso
 leases and caches. Nothing has to be deleted for a backup.
 
 Commit. A result is written after everything that it names, and snapshot.json or partial.json after
-all results. On a local disk the file system is synced before each of them. A run that has neither
-was cut short, and claims nothing.
+all results. On a local disk the file system is synced before each of them, and after the last. A
+run that has neither was cut short, and claims nothing.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Holder:
         """Whether somebody else may have the lease."""
         if self.released or now - self.renewed_at > STALE_SECONDS:
             return True
-        return bool(self.process) and _has_died(self.process)
+        return _has_died(self.process)
 
 
 class Lease:
@@ -255,7 +255,7 @@ def _dump(holder: Holder) -> bytes:
 def _holder_of(content: bytes) -> Holder | None:
     try:
         data = json.loads(content)
-        return Holder(
+        holder = Holder(
             run=str(data["run"]),
             host=str(data["host"]),
             process=str(data["process"]),
@@ -263,8 +263,10 @@ def _holder_of(content: bytes) -> Holder | None:
             renewed_at=float(data["renewed_at"]),
             released=bool(data["released"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+        _moment(holder.since), _moment(holder.renewed_at)  # numbers that are no times: damaged
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return None
+    return holder
 
 
 def _process(pid: int | None = None) -> str:
@@ -289,7 +291,7 @@ def _process(pid: int | None = None) -> str:
 
 
 def _has_died(process: str) -> bool:
-    """Tell whether a process of this machine is no more; False for one of another machine."""
+    """Tell whether a process of this machine is no more; False for one of another, or for none."""
     own = _process().split(" ")
     theirs = process.split(" ")
     if len(own) != 4 or len(theirs) != 4 or own[:2] != theirs[:2]:

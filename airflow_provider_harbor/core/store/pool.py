@@ -42,18 +42,19 @@ class Pool:
         return digest not in self._marked and self._files.size(layout.blob(digest)) == size_bytes
 
     def put(self, body: Body, digest: str) -> None:
-        """Write content from a stream; it becomes visible only when it is whole.
+        """Write content from a stream; it becomes visible only when it is whole and right.
 
         Args:
-            body: What to write; it raises in place of its last block where it is not what the
-                digest says, see `BlobReader`.
+            body: What to write.
             digest: Its name.
 
         Raises:
+            DigestMismatchError: It is something else than the digest says, or has another length
+                than it says itself.
             StoreError: It cannot be written.
         """
         path, size_bytes = layout.blob(digest), len(body)
-        blocks = iter(lambda: body.read(BLOCK_BYTES), b"")
+        blocks = self._verified(iter(lambda: body.read(BLOCK_BYTES), b""), digest, size_bytes)
         if size_bytes <= _SMALL_BYTES:
             # Twice: the blocks, and what they are put together to.
             with self._room.taken(2 * size_bytes):
@@ -61,6 +62,23 @@ class Pool:
         else:
             with self._room.taken(self._files.memory_bytes(size_bytes)):
                 self._files.write_stream(path, blocks, size_bytes)
+
+    def _verified(self, blocks: Iterator[bytes], digest: str, size_bytes: int) -> Iterator[bytes]:
+        """Yield blocks, and raise in place of an end that is not the right one.
+
+        Most streams verify themselves; but that a name in the pool is true must not depend on it.
+        """
+        passed = hashlib.new(digest.split(":", 1)[0])
+        passed_bytes = 0
+        for block in blocks:
+            passed.update(block)
+            passed_bytes += len(block)
+            yield block
+        actual = f"{passed.name}:{passed.hexdigest()}"
+        if actual != digest or passed_bytes != size_bytes:
+            raise DigestMismatchError(
+                expected=digest, actual=actual, size_bytes=passed_bytes, where=self._files.url
+            )
 
     def put_bytes(self, content: bytes, digest: str) -> None:
         """Write content that is in memory.

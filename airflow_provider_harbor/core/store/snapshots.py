@@ -146,6 +146,7 @@ class Snapshots:
         path = complete if snapshot.complete else partial
         self._files.sync()
         self._files.write(path, dump(snapshot.to_json()))
+        self._files.sync()  # a run that says that it is complete is so after a power cut, too
         return path
 
     def list_keys(self) -> list[str]:

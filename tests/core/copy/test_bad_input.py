@@ -174,6 +174,8 @@ def test_a_project_that_cannot_be_created_is_named(
     report = backup.run(reach(other_harbor))
     assert_partial(backup, report)
     assert report.unprotected == ("alpha", "beta")
+    # Said once of each project, and not of each artifact.
+    assert [line.split(": ")[0] for line in report.failures()] == ["project alpha", "project beta"]
     assert all("read only" in line for line in report.failures())
 
 

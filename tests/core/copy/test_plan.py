@@ -155,6 +155,18 @@ def test_repositories_are_asked_for_some_at_a_time_and_a_large_one_alone() -> No
     assert [len(names) for names in view.asked] == [64, 6, 1, 30]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "asked"), [((600, 400, 1), [2, 1]), ((600, 401), [1, 1]), ((1001, 1), [1, 1])]
+)
+def test_a_thousand_records_are_asked_for_together_and_no_more(
+    sizes: tuple[int, ...], asked: list[int]
+) -> None:
+    groups = [(f"p/{n}", [record(DIGESTS[0])] * size) for n, size in enumerate(sizes)]
+    view = _Recording()
+    assert len([plan for chunk in iter_plans(groups, view) for plan in chunk]) == len(sizes)
+    assert [len(names) for names in view.asked] == asked
+
+
 def record(digest: str, *tags: str, **fields: object) -> Record:
     values = {"project": "p", "repository": "p/a", "role": Role.ARTIFACT, **fields}
     return Record(digest=digest, tags=tuple(Tag(name=t) for t in tags), **values)  # type: ignore[arg-type]
@@ -228,3 +240,84 @@ def test_a_dry_run_says_how_much_there_is_to_do() -> None:
     )
     assert plan.counts == PlanCounts(to_copy=1, to_tag=1, present=1, most_bytes=10)
     assert plan.steps[0].to_json()["digest"] == DIGESTS[0]
+
+
+def test_what_an_index_names_and_nobody_listed_is_no_circle() -> None:
+    """A child that is lost, or is behind a gap: what is there of the others is copied."""
+    index = record(DIGESTS[0], "1.0", children=(DIGESTS[1], DIGESTS[5]))
+    child = record(DIGESTS[1])
+    signature = record(DIGESTS[2], subject=DIGESTS[6], role=Role.ACCESSORY)
+    plan = plan_repository("p/a", [index, child, signature], Held())
+    assert not plan.excluded
+    order = [step.record.digest for step in plan.steps]
+    assert sorted(order) == sorted(DIGESTS[:3])
+    assert order.index(DIGESTS[1]) < order.index(DIGESTS[0])
+    assert {step.record.digest: step.after for step in plan.steps} == {
+        DIGESTS[0]: (DIGESTS[1],),
+        DIGESTS[1]: (),
+        DIGESTS[2]: (),
+    }
+    assert not any(step.behind for step in plan.steps)
+
+
+def test_a_step_waits_for_nothing_that_is_there() -> None:
+    """A child that only gets a tag, which may be refused, must not keep its index waiting."""
+    child = record(DIGESTS[0], "new tag")
+    subject = record(DIGESTS[1], "another new tag")
+    index = record(DIGESTS[2], "1.0", children=(DIGESTS[0],), subject=DIGESTS[1])
+    held = Held(digests=frozenset(DIGESTS[:2]))
+    steps = {
+        step.record.digest: step
+        for step in plan_repository("p/a", [child, subject, index], held).steps
+    }
+    assert len(steps) == 3
+    assert (steps[DIGESTS[2]].after, steps[DIGESTS[2]].behind) == ((), ())
+    assert steps[DIGESTS[1]].tags_last
+
+
+def test_tags_wait_for_no_signature_that_is_there() -> None:
+    image = record(DIGESTS[0], "1.0")
+    signature = record(DIGESTS[1], role=Role.ACCESSORY, subject=DIGESTS[0])
+    held = Held(digests=frozenset([DIGESTS[1]]))
+    (step,) = plan_repository("p/a", [image, signature], held).steps
+    assert (step.record, step.tags_last) == (image, False)
+
+
+def test_what_a_dry_run_shows_of_a_step() -> None:
+    index = record(DIGESTS[0], "1.0", "latest", size_bytes=50, children=(DIGESTS[1],))
+    child = record(DIGESTS[1], size_bytes=40, role=Role.CHILD)
+    plan = plan_repository("p/a", [index, child], Held())
+    assert plan.counts.to_json() == {"to_copy": 2, "to_tag": 0, "present": 0, "most_bytes": 40}
+    assert [step.to_json() for step in plan.steps] == [
+        {
+            "repository": "p/a",
+            "digest": DIGESTS[1],
+            "role": "child",
+            "needs_content": True,
+            "tags": [],
+        },
+        {
+            "repository": "p/a",
+            "digest": DIGESTS[0],
+            "role": "artifact",
+            "needs_content": True,
+            "tags": ["1.0", "latest"],
+        },
+    ]
+
+
+def test_a_tag_that_is_right_is_not_set_again() -> None:
+    """Where it is immutable that would be refused."""
+    held = Held(digests=frozenset(DIGESTS[:1]), tags={"v1": DIGESTS[0]})
+    (step,) = plan_repository("p/a", [record(DIGESTS[0], "v1", "v2")], held).steps
+    assert (step.needs_content, step.tags) == (False, ("v2",))
+    plan = plan_repository("p/a", [record(DIGESTS[0], "v1")], held)
+    assert (plan.steps, [r.digest for r in plan.present]) == ((), [DIGESTS[0]])
+
+
+def test_an_index_that_refers_to_something_comes_behind_that_and_its_children() -> None:
+    first, *others = sorted(DIGESTS[:4])
+    index = record(first, children=tuple(others[:2]), subject=others[2], role=Role.ACCESSORY)
+    steps = plan_repository("p/a", [index, *map(record, others)], Held()).steps
+    assert [step.record.digest for step in steps] == [*others, first]
+    assert (steps[-1].after, steps[-1].behind) == (tuple(others[:2]), (others[2],))

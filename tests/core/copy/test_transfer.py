@@ -78,6 +78,7 @@ def test_everything_arrives_byte_for_byte_with_the_right_tags(
     records = backup.records(report)
     assert report.complete, report.failures()
     assert report.copied == len(records) == 19
+    assert sum(r.copy.tags_set for r in report.projects if r.copy) == report.counts.tags
     assert_holds(destination.registry, records, backup.registry)
     for repository in {record.repository for record in records}:
         wanted = {t.name for r in records if r.repository == repository for t in r.tags}
@@ -163,7 +164,17 @@ def test_each_digest_is_fetched_once_and_sent_once(
         image = Image(f"image {number}", layers=[*shared, 100])
         for repository in ("a", "b", "c"):
             harbor.push(f"p/{repository}{number % 2}", image, f"v{number}")
-    assert backup.run(reach(other_harbor), workers=8).complete
+    report = backup.run(reach(other_harbor), workers=8)
+    assert report.complete
+    (copied,) = (r.copy for r in report.projects if r.copy and r.project == "p")
+    # Six repositories have eight blobs each; the twelve of one image only are in three of them.
+    assert (copied.blobs_copied, copied.blobs_mounted, copied.blobs_present) == (14, 34, 0)
+    stored = other_harbor.state.storage.blobs
+    manifests = {record.digest for record in backup.records(report)}
+    sizes = [blob.size for digest, blob in stored.items() if digest not in manifests]
+    assert copied.bytes_copied == sum(sizes)
+    assert 0 < copied.seconds < 60
+    assert other_harbor.requests["manifest.get"] == other_harbor.requests["manifest.head"] == 0
     gets = Counter(
         path.split("/")[-1]
         for method, path, _ in harbor.requests.log
@@ -464,6 +475,7 @@ def test_without_its_record_a_plain_registry_is_asked_for_each_manifest(
         Fault(method="GET", path="/blobs/", times=2, corrupt=True),
         Fault(method="GET", path="/manifests/", times=2, status=502, body="<html>"),
         Fault(method="GET", path="/manifests/", times=2, truncate_after_bytes=20),
+        Fault(method="GET", path="/manifests/", times=1, corrupt=True),
         Fault(method="GET", path="/service/token", times=2, status=503),
         Fault(method="GET", path="/artifacts", times=2, status=504, body="<html>"),
     ],
@@ -553,7 +565,7 @@ def test_workers_must_be_at_least_one(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
 ) -> None:
     fill_small(harbor)
-    with pytest.raises(ValueError, match="workers"):
+    with pytest.raises(ValueError, match="workers is 0"):
         backup.run(reach(other_harbor), workers=0)
 
 

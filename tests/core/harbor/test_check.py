@@ -12,12 +12,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     HarborProtocolError,
     HarborSightError,
+    HarborStatusError,
     UnhealthyHarborError,
 )
 from airflow_provider_harbor.core.harbor.check import check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from tests.core.rig import login
 from tests.double import Fault, HarborDouble
+from tests.double.content import Image
 from tests.double.server import READS, ROBOT_SECRET
 
 
@@ -46,10 +48,15 @@ def backup_robot(
 
 def test_an_administrator_learns_what_there_is(harbor: HarborDouble) -> None:
     harbor.create_project("p")
+    harbor.push("p/app", Image("app", layers=[1000]), "1.0")
     status = check_harbor(login(harbor))
     assert status.harbor_version.startswith("v2.15.2")
     assert (status.is_healthy, status.is_robot, status.is_read_only) == (True, False, False)
     assert status.project_count == 2
+    assert status.repository_count == 1
+    assert status.storage_bytes
+    assert status.storage_bytes > 1000
+    assert status.to_json()["project_count"] == 2
     assert set(status.components.values()) == {"healthy"}
 
 
@@ -57,6 +64,15 @@ def test_a_robot_passes_the_check_without_counts(harbor: HarborDouble) -> None:
     status = check_harbor(backup_robot(harbor, "*"))
     assert status.is_robot
     assert status.project_count is None
+
+
+def test_a_user_who_is_no_administrator_is_shown_no_counts(harbor: HarborDouble) -> None:
+    """Harbor says 0 of everything to such a user."""
+    harbor.create_user("dev", "Dev-Passw0rd")
+    status = check_harbor(login(harbor, "dev", "Dev-Passw0rd"))
+    assert not status.is_robot
+    counts = (status.project_count, status.repository_count, status.storage_bytes)
+    assert counts == (None, None, None)
 
 
 def test_a_wrong_password_is_not_mistaken_for_an_empty_harbor(harbor: HarborDouble) -> None:
@@ -155,6 +171,16 @@ def test_a_mistyped_glob_is_an_error_that_shows_the_projects(harbor: HarborDoubl
     harbor.create_project("team-a")
     with pytest.raises(HarborConfigurationError, match=r"'taem-\*'.*library, team-a"):
         list_projects(login(harbor), ["team-*", "taem-*"])
+
+
+@pytest.mark.parametrize(("number", "is_cut"), [(10, False), (11, True)])
+def test_only_the_first_projects_are_shown(harbor: HarborDouble, number: int, is_cut: bool) -> None:
+    for each in range(number - 1):
+        harbor.create_project(f"a{each:02}")
+    with pytest.raises(HarborConfigurationError) as caught:
+        list_projects(login(harbor), ["nothing"])
+    assert ("a00, a01" in str(caught.value), " and more" in str(caught.value)) == (True, is_cut)
+    assert ("library" in str(caught.value)) != is_cut
 
 
 def test_excluding_everything_is_an_error(harbor: HarborDouble) -> None:
@@ -311,3 +337,76 @@ def test_a_user_who_is_no_administrator_cannot_prove_anything(harbor: HarborDoub
     harbor.create_user("dev", "Dev-Passw0rd")
     with pytest.raises(HarborSightError):
         list_projects(login(harbor, "dev", "Dev-Passw0rd"))
+
+
+def test_a_robot_that_is_not_in_the_list_of_robots_proves_nothing(harbor: HarborDouble) -> None:
+    client = backup_robot(harbor, "*")
+    harbor.faults.add(
+        Fault(
+            path="/robots",
+            status=200,
+            body="[]",
+            content_type="application/json",
+            headers={"X-Total-Count": "0"},
+            times=None,
+        )
+    )
+    with pytest.raises(HarborSightError, match="nothing proves that these are all"):
+        list_projects(client)
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_user_that_cannot_be_asked_for_is_not_taken_for_a_robot(
+    harbor: HarborDouble, status: int
+) -> None:
+    harbor.faults.add(Fault(path="/users/current", status=status, times=None))
+    with pytest.raises(HarborStatusError) as caught:
+        check_harbor(login(harbor))
+    assert caught.value.status == status
+
+
+def test_an_administrator_who_is_told_of_more_projects_than_he_sees_is_refused(
+    harbor: HarborDouble,
+) -> None:
+    body = '{"total_project_count": 5}'
+    harbor.faults.add(
+        Fault(
+            path="/statistics", status=200, body=body, content_type="application/json", times=None
+        )
+    )
+    with pytest.raises(HarborSightError, match="sees 1 of the 5 projects"):
+        list_projects(login(harbor))
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        {"kind": "project", "namespace": "*", "access": []},
+        {"kind": "project", "namespace": "*"},
+        {"kind": "project", "namespace": "library", "access": [{}]},
+        {"kind": "system", "namespace": "/", "access": [{"resource": "project"}]},
+        {"kind": "system", "access": [{"resource": "project", "action": "create"}]},
+        {"kind": "system", "access": [{"resource": "robot", "action": "list"}]},
+        {"kind": "other", "access": [{"resource": "project", "action": "list"}]},
+        {"access": [{"resource": "project", "action": "list"}]},
+        {"kind": "system", "access": None},
+        {},
+    ],
+)
+def test_only_a_permission_on_all_projects_is_a_proof(
+    harbor: HarborDouble, permission: dict[str, object]
+) -> None:
+    client = backup_robot(harbor, "*")
+    row = {"id": 1, "name": client.user, "permissions": [permission]}
+    harbor.faults.add(
+        Fault(
+            path="/robots",
+            status=200,
+            body=json.dumps([row]),
+            content_type="application/json",
+            headers={"X-Total-Count": "1"},
+            times=None,
+        )
+    )
+    with pytest.raises(HarborSightError):
+        list_projects(client)

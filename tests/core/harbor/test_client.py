@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -231,3 +232,36 @@ def test_repositories_with_negative_ids_are_listed(harbor: HarborDouble) -> None
         harbor.state.repositories[f"p/app{number}"].id = number - 3
     client = HarborClient(harbor.url, harbor.user, harbor.password, page_size=2)
     assert [r.name for r in client.iter_repositories("p")] == [f"p/app{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(("projects", "pages"), [(2, 1), (3, 2), (4, 2)])
+def test_a_list_by_page_number_is_read_to_its_end_and_no_further(
+    harbor: HarborDouble, projects: int, pages: int
+) -> None:
+    for number in range(projects - 1):  # and the library
+        harbor.create_project(f"p{number}")
+    client = HarborClient(harbor.url, harbor.user, harbor.password, page_size=2)
+    assert len(set(client.iter_quota_projects())) == projects
+    assert len([path for _, path, _ in harbor.requests.log if "/quotas" in path]) == pages
+
+
+def test_an_artifact_comes_with_its_tags_labels_and_accessories(harbor: HarborDouble) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("app"), "1.0")
+    sbom = harbor.push("p/app", sbom_for(image))
+    api = f"{harbor.url}/api/v2.0"
+    auth = (harbor.user, harbor.password)
+    label = {"name": "checked", "scope": "g"}
+    made = requests.post(f"{api}/labels", json=label, auth=auth, timeout=10)
+    made.raise_for_status()
+    requests.post(
+        f"{api}/projects/p/repositories/app/artifacts/1.0/labels",
+        json={"id": int(made.headers["Location"].rpartition("/")[2])},
+        auth=auth,
+        timeout=10,
+    ).raise_for_status()
+    client = login(harbor)
+    for artifact in (*client.iter_artifacts("p"), client.get_artifact("p/app", "1.0")):
+        assert [tag.name for tag in artifact.tags] == ["1.0"]
+        assert artifact.labels == ("checked",)
+        assert [accessory.digest for accessory in artifact.accessories] == [sbom.digest]

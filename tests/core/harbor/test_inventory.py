@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.check import check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.harbor.records import (
     Record,
     Role,
@@ -287,6 +288,15 @@ def test_a_thousand_artifacts_of_ten_projects_take_forty_requests_at_most(
     assert sum(c.artifacts for c in counts) == 1000
     assert sum(c.repositories for c in counts) == 100
     assert harbor.requests.total() <= 40
+
+
+def test_a_long_listing_tells_how_far_it_is(harbor: HarborDouble) -> None:
+    harbor.generate(projects=1, repositories=1, artifacts=2001)
+    client = login(harbor)
+    (name,) = (project.name for project in list_projects(client) if project.name != "library")
+    lines: list[str] = []
+    take_inventory(client, name, progress=lines.append)
+    assert lines == [f"{name}: {number} artifacts listed" for number in (1000, 2000)]
 
 
 def push_all(harbor: HarborDouble, *contents: Content) -> None:

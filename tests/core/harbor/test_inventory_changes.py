@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import itertools
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborServerError
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.inventory import Inventory, take_inventory
+from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.harbor.records import Record
-from tests.core.harbor.walks import behind_the_listing
+from tests.core.harbor.walks import JSON, behind_the_listing, forget
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, cosign_signature, sbom_for
-
-JSON = "application/json"
 
 
 @pytest.fixture(params=["v2.15.2", "v2.15.1", "v2.11.0"])
@@ -203,243 +199,140 @@ def test_a_repository_of_the_last_batch_is_seen_to_change_by_its_time_alone(
     for number in range(4):
         newest.push(f"p/new{number}", Image(f"{number}"), "1")
     later = Image("later")
-    old_one = newest.state.artifact("p/old", "1")
 
-    def move_the_tag(double: HarborDouble) -> None:
+    def push_again(double: HarborDouble) -> None:
         double.push("p/old", later, "1")
-        double.state.delete_artifact("p/old", old_one.digest)
+        double.state.delete_artifact("p/old", old.digest)
 
     # Three pages of repositories, and one look back at each of two batches: its own is listed by
     # then. The count of its artifacts does not change.
-    behind_the_listing(newest, move_the_tag, skip=5)
-    tags = {
-        (r.repository, tag.name): r.digest
-        for r in list_whole(small_pages(newest), "p")
-        for tag in r.tags
-    }
-    assert tags["p/old", "1"] == later.digest
-    assert old.digest != later.digest
+    behind_the_listing(newest, push_again, skip=5)
+    found = {r.digest: r.repository for r in list_whole(small_pages(newest), "p")}
+    assert found[later.digest] == "p/old"
+    assert old.digest not in found
 
 
-# -- answers that do not say what they seem to say
+def test_a_repository_that_is_deleted_is_not_waited_for(newest: HarborDouble) -> None:
+    newest.push("p/old", Image("old"), "1.0")
+    behind_the_listing(newest, lambda d: forget(d, "p/old"))
+    waits: list[float] = []
+    assert not take_inventory(login(newest), "p", sleep=waits.append).records
+    assert not waits
 
-NOT_FOUND_PAGE = "<html>404 page not found</html>"
-UNKNOWN_ROUTE = json.dumps(
-    {"errors": [{"code": "NOT_FOUND", "message": "path /api/v2.0/x was not found"}]}
-)
 
-
-@pytest.mark.parametrize("body", [NOT_FOUND_PAGE, UNKNOWN_ROUTE, ""])
-def test_a_404_that_is_not_harbors_word_about_a_signature_is_a_gap(
-    newest: HarborDouble, body: str
+def test_a_repository_that_is_deleted_while_it_is_listed_again_is_gone(
+    harbor: HarborDouble,
 ) -> None:
-    image = newest.push("p/team/app", Image("app"), "1.0")
-    signature = cosign_signature(image)
-    newest.push("p/team/app", signature, *signature.default_tags)
-    plain = newest.push("p/plain", Image("plain"), "1.0")
-    newest.faults.add(Fault(path=r"/repositories/team%252Fapp/", status=404, body=body, times=None))
-    inventory = list_patiently(login(newest), "p")
-    (gap,) = inventory.gaps
-    assert gap.repository == "p/team/app"
-    assert "%252F" in gap.message
-    assert {r.digest for r in inventory.records} == {image.digest, plain.digest}
-
-
-@pytest.mark.parametrize("body", [NOT_FOUND_PAGE, UNKNOWN_ROUTE, ""])
-def test_a_404_that_is_not_harbors_word_about_a_repository_is_a_gap(
-    newest: HarborDouble, body: str
-) -> None:
-    image = newest.push("p/team/app", Image("app"), "1.0")
-    newest.faults.add(Fault(path=r"/repositories/team%252Fapp", status=404, body=body, times=None))
-    behind_the_listing(newest, lambda d: d.push("p/team/app", image, "2.0"))
-    inventory = list_patiently(login(newest), "p")
-    assert [gap.repository for gap in inventory.gaps] == ["p/team/app"]
-    assert [r.digest for r in inventory.records] == [image.digest]
-
-
-def test_a_signature_that_harbor_lists_and_denies_is_a_gap(newest: HarborDouble) -> None:
-    image = newest.push("p/app", Image("app"), "1.0")
-    signature = cosign_signature(image)
-    newest.push("p/app", signature, *signature.default_tags)
-    body = {
-        "errors": [{"code": "NOT_FOUND", "message": f"artifact p/app@{signature.digest} not found"}]
-    }
-    newest.faults.add(
-        Fault(
-            path=f"/artifacts/{signature.digest}",
-            status=404,
-            body=json.dumps(body),
-            content_type=JSON,
-            times=None,
-        )
-    )
-    inventory = list_patiently(login(newest), "p")
-    (gap,) = inventory.gaps
-    assert f"lists {signature.digest}, and says that it is not there" in gap.message
-
-
-def test_a_repository_that_harbor_denies_but_lists_is_not_gone(newest: HarborDouble) -> None:
-    newest.push("p/app", Image("app"), "1.0")
-    body = {"errors": [{"code": "NOT_FOUND", "message": "repository p/app not found"}]}
-    newest.faults.add(
-        Fault(
-            path="/repositories/app$",
-            status=404,
-            body=json.dumps(body),
-            content_type=JSON,
-            times=None,
-        )
-    )
-    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
-    assert len(list_whole(login(newest), "p")) == 2
-
-
-def test_no_other_repositorys_404_passes_for_this_ones(newest: HarborDouble) -> None:
-    newest.push("p/app", Image("app"), "1.0")
-    body = {"errors": [{"code": "NOT_FOUND", "message": "repository p/app-2 not found"}]}
-    newest.faults.add(
-        Fault(
-            path="/repositories/app$",
-            status=404,
-            body=json.dumps(body),
-            content_type=JSON,
-            times=None,
-        )
-    )
-    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
-    (gap,) = list_patiently(login(newest), "p").gaps
-    assert "does not say that the thing is gone" in gap.message
-
-
-# -- one repository does not stop the others
-
-
-def one_is_bad(inventory: Inventory, good: int = 3) -> None:
-    (gap,) = inventory.gaps
-    assert gap.repository == "p/bad"
-    assert {r.repository for r in inventory.records} >= {f"p/good{n}" for n in range(good)}
-
-
-def fill(harbor: HarborDouble) -> None:
-    for name in ("bad", "good0", "good1", "good2"):
-        harbor.push(f"p/{name}", Image(name), "1")
-
-
-def test_one_repository_whose_count_disagrees_is_one_gap(harbor: HarborDouble) -> None:
-    fill(harbor)
-    body = '{"id": 99, "name": "p/bad", "artifact_count": 7}'
+    harbor.push("p/app", Image("app"), "1.0")
+    kept = harbor.push("p/kept", Image("kept"), "1.0")
+    behind_the_listing(harbor, lambda d: d.push("p/app", Image("late"), "late"))
     harbor.faults.add(
-        Fault(path="/repositories/bad$", status=200, body=body, content_type=JSON, times=None)
-    )
-    behind_the_listing(harbor, lambda d: d.push("p/bad", Image("late"), "late"))
-    one_is_bad(list_patiently(login(harbor), "p"))
-
-
-def fail_with(status: int, body: str, content_type: str = JSON) -> Callable[[HarborDouble], None]:
-    def add(harbor: HarborDouble) -> None:
-        for path in (r"/projects/p/artifacts", r"/repositories/bad/artifacts"):
-            harbor.faults.add(
-                Fault(
-                    path=path,
-                    status=status,
-                    body=body,
-                    content_type=content_type,
-                    headers={"X-Total-Count": "1"},
-                    times=None,
-                )
-            )
-
-    return add
-
-
-@pytest.mark.parametrize(
-    "add_faults",
-    [
-        fail_with(500, '{"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}'),
-        fail_with(200, '[{"id": 1, "digest": "no digest", "repository_name": "p/bad"}]'),
-        fail_with(200, "not json", "text/html"),
-    ],
-    ids=["error", "odd row", "no JSON"],
-)
-def test_one_repository_that_cannot_be_listed_is_one_gap(
-    harbor: HarborDouble, add_faults: Callable[[HarborDouble], None]
-) -> None:
-    fill(harbor)
-    add_faults(harbor)
-    one_is_bad(list_patiently(login(harbor), "p"))
-
-
-@pytest.mark.parametrize("with_repositories", [True, False])
-def test_a_project_list_that_cannot_be_read_is_never_an_empty_project(
-    newest: HarborDouble, with_repositories: bool
-) -> None:
-    if with_repositories:
-        newest.push("p/good", Image("good"), "1")
-    newest.faults.add(
         Fault(
-            path="/projects/p/artifacts",
-            status=200,
-            body='[{"id": 1, "digest": "no digest", "repository_name": "p/lost"}]',
-            content_type=JSON,
-            headers={"X-Total-Count": "1"},
-            times=None,
+            path="/repositories/app$",
+            skip=1,
+            callback=lambda d: forget(d, "p/app"),
         )
     )
-    if not with_repositories:
-        with pytest.raises(HarborProtocolError):
-            list_patiently(login(newest), "p")
-        return
-    inventory = list_patiently(login(newest), "p")
-    assert [gap.repository for gap in inventory.gaps] == ["p"]
-    assert len(inventory.records) == 1
+    assert [r.digest for r in list_whole(login(harbor), "p")] == [kept.digest]
 
 
-def test_a_harbor_that_lists_no_repository_is_an_error_and_not_a_hundred_gaps(
+def test_what_changes_behind_each_listing_is_whole_when_its_time_stays(
     newest: HarborDouble,
 ) -> None:
-    fill(newest)
-    newest.faults.add(Fault(path=r"/artifacts", status=500, times=None))
-    with pytest.raises(HarborServerError, match="could not be listed"):
-        list_patiently(login(newest), "p")
-
-
-@pytest.mark.parametrize(
-    "name", ["p/../../api/v2.0/users?x=", "other/app", "p/a b\r\nX: y", "p/app#", "p", ""]
-)
-def test_a_repository_of_another_project_or_of_an_impossible_name_is_a_gap(
-    newest: HarborDouble, name: str
-) -> None:
-    good = newest.push("p/good", Image("good"), "1")
-    evil = {"id": 1, "digest": "sha256:" + "a" * 64, "repository_name": name}
-    row = json.dumps(evil)
-    newest.faults.add(
+    """No two listings are equal then: only the repository's time tells that it is quiet."""
+    newest.push("p/app", Image("first"), "first")
+    pushes = newest.faults.add(
         Fault(
-            path="/projects/p/artifacts",
-            status=200,
-            body=f"[{row}]",
-            content_type=JSON,
-            headers={"X-Total-Count": "1"},
+            path="/repositories/app$",
+            times=7,
+            callback=lambda d: d.push("p/app", Image(f"{pushes.hits}"), f"t{pushes.hits}"),
         )
     )
-    inventory = list_patiently(login(newest), "p")
-    (gap,) = inventory.gaps
-    assert gap.reason == "odd-name"
-    assert "\n" not in gap.repository + gap.message
-    assert [r.digest for r in inventory.records] == [good.digest]
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("x"), "x"))
+    waits: list[float] = []
+    inventory = take_inventory(login(newest), "p", sleep=waits.append)
+    assert not inventory.gaps
+    assert len(inventory.records) == 9
+    assert len(waits) == 7
 
 
-@pytest.mark.parametrize("tag", ["../../../../api/v2.0/evil?", "1\x1b[31m", "", "a b", "x" * 129])
-def test_a_tag_that_no_tag_can_be_called_is_left_out_and_said(
-    newest: HarborDouble, tag: str
+def test_a_repository_that_is_new_and_changes_at_once_is_listed_again(
+    newest: HarborDouble,
 ) -> None:
-    image = newest.push("p/app", Image("app"), "1.0", "2.0")
-    newest.state.artifact("p/app", "1.0").tags["2.0"].name = tag
-    newest.state.artifact("p/app", "1.0").rendered = None
-    inventory = list_patiently(login(newest), "p")
-    (gap,) = inventory.gaps
-    assert (gap.repository, gap.reason) == ("p/app", "odd-name")
-    (record,) = inventory.records
-    assert (record.digest, [t.name for t in record.tags]) == (image.digest, ["1.0"])
+    first, second = Image("first"), Image("second")
+
+    def push_again(double: HarborDouble) -> None:
+        double.push("p/new", second, "1")
+        double.state.delete_artifact("p/new", first.digest)
+
+    newest.faults.add(
+        Fault(path="/projects/p/artifacts", callback=lambda d: d.push("p/new", first, "1"))
+    )
+    behind_the_listing(newest, push_again)
+    assert [r.digest for r in list_whole(login(newest), "p")] == [second.digest]
+
+
+@pytest.mark.parametrize("page_size", [2, 100])
+def test_quiet_repositories_are_not_listed_again_however_many_there_are(
+    newest: HarborDouble, page_size: int
+) -> None:
+    for number in range(12):
+        newest.push(f"p/app{number}", Image(f"{number}"), "1")
+    client = HarborClient(newest.url, newest.user, newest.password, page_size=page_size)
+    list_whole(client, "p")
+    assert not [path for _, path, _ in newest.requests.log if "/repositories/app" in path]
+
+
+def test_what_an_older_harbor_lost_between_two_listings_is_gone() -> None:
+    """Its count was read before, so that nothing else tells it."""
+    with HarborDouble(version="v2.15.1") as harbor:
+        harbor.create_project("p")
+        kept = harbor.push("p/app", Image("kept"), "1")
+        gone = harbor.push("p/app", Image("gone"), "2")
+        harbor.faults.add(
+            Fault(
+                path="/projects/p/artifacts",
+                skip=1,
+                callback=lambda d: d.state.delete_artifact("p/app", gone.digest),
+            )
+        )
+        assert [r.digest for r in list_whole(login(harbor), "p")] == [kept.digest]
+
+
+def test_a_quiet_project_of_an_older_harbor_costs_one_listing_more() -> None:
+    with HarborDouble(version="v2.15.1") as harbor:
+        harbor.create_project("p")
+        for number in range(5):
+            harbor.push(f"p/app{number}", Image(f"{number}"), "1")
+        client = login(harbor)
+        assert client.version
+        harbor.requests.reset()
+        list_whole(client, "p")
+        assert harbor.requests.total() == 3
+
+
+def test_a_repository_whose_time_is_not_told_is_quiet_by_equal_listings_only(
+    newest: HarborDouble,
+) -> None:
+    newest.push("p/app", Image("first"), "1")
+    numbers = itertools.count()
+
+    def replace_it(double: HarborDouble) -> None:
+        old = double.state.artifact("p/app", "1").digest
+        double.push("p/app", Image(f"{next(numbers)}"), "1")
+        double.state.delete_artifact("p/app", old)
+
+    changes = newest.faults.add(
+        Fault(path=r"/repositories/app/artifacts\?", times=None, callback=replace_it)
+    )
+    body = '{"id": 1, "name": "p/app", "artifact_count": 1}'
+    newest.faults.add(
+        Fault(path="/repositories/app$", status=200, body=body, content_type=JSON, times=None)
+    )
+    behind_the_listing(newest, replace_it)
+    (gap,) = list_patiently(login(newest), "p").gaps
+    assert (gap.repository, gap.reason) == ("p/app", "unsettled")
+    assert changes.hits == 7
 
 
 def test_an_sbom_of_a_signature_is_listed_at_each_depth_after_a_change(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import time
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -39,6 +41,57 @@ def test_a_login_is_hidden_in_every_form(basic: Secrets, form: str, say: Any) ->
     hidden = basic.hide(say(form))
     assert "Hush" not in hidden
     assert BASIC.split()[1].rstrip("=") not in hidden
+    assert HIDDEN in hidden
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        'Hush%41"x',
+        'Hush%25"x',
+        "Hush&amp;x\\",
+        "Hush \\ x",
+        "H\u00fcsh \u20ac Hush",
+        "Hush %2B x",
+    ],
+)
+@pytest.mark.parametrize(
+    "say",
+    [
+        str,
+        json.dumps,
+        lambda text: json.dumps(json.dumps(text)),
+        lambda text: json.dumps(text, ensure_ascii=False),
+        quote,
+        quote_plus,
+        lambda text: quote(quote(text)),
+        lambda text: json.dumps(quote(text)),
+        html.escape,
+        lambda text: html.escape(json.dumps(text)),
+        lambda text: text.encode().decode("latin-1"),
+        lambda text: repr(text.encode()),
+    ],
+    ids=[
+        "plain",
+        "json",
+        "json in json",
+        "json in utf-8",
+        "url",
+        "form",
+        "url in url",
+        "url in json",
+        "html",
+        "json in html",
+        "latin-1",
+        "bytes",
+    ],
+)
+def test_a_password_that_looks_escaped_itself_is_hidden_in_every_form(
+    password: str, say: Any
+) -> None:
+    sent = base64.b64encode(f"admin:{password}".encode()).decode()
+    hidden = secrets_of(f"Basic {sent}").hide(f"you sent {say(password)}!")
+    assert "Hush" not in hidden
     assert HIDDEN in hidden
 
 

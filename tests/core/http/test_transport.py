@@ -385,6 +385,21 @@ def test_an_error_answer_becomes_the_error_that_callers_decide_by(
     assert "r1" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("detail", "message"),
+    [
+        ('"no space left"', "it failed (no space left)"),
+        ('"failed"', "it failed"),
+        ('""', "it failed"),
+        ('{"Name": "x"}', "it failed"),
+        ("null", "it failed"),
+    ],
+)
+def test_what_an_error_adds_to_its_message_is_shown_with_it(detail: str, message: str) -> None:
+    body = f'{{"errors":[{{"code":"UNKNOWN","message":"it failed","detail":{detail}}}]}}'
+    assert error_for(500, {}, body, "GET", "https://h/x").message == message
+
+
 # -- redirects
 
 

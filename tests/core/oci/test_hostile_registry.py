@@ -106,6 +106,7 @@ def test_what_is_said_to_be_stored_is_not_looked_for() -> None:
         client.put_blob("p/app", BLOB, b"blob")
         client.put_manifest("p/app", "1.0", MANIFEST)
     assert [asked.method for asked in sent] == ["GET", "POST", "PUT", "PUT"]
+    assert sent[2].path == f"/v2/p/app/blobs/uploads/1?digest={BLOB.replace(':', '%3A')}"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pytest
 
 from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
+    HarborProtocolError,
     HarborRefusedError,
     RefusalReason,
     UnsettledHarborError,
 )
-from airflow_provider_harbor.core.oci.manifest import Manifest
+from airflow_provider_harbor.core.oci.manifest import OCI_INDEX, Manifest
 from airflow_provider_harbor.core.oci.referrers import ReferrersTags
 from airflow_provider_harbor.core.oci.registry import PutResult, RegistryClient, referrers_tag
 from tests.double.content import Image, sbom_for, sigstore_bundle
@@ -145,3 +146,81 @@ def test_where_the_registry_takes_conditions_no_list_is_overwritten(
     ReferrersTags(registry, sleep=lambda seconds: None).put("p/app", [mine])
     assert registry.answers == [412, 201]
     assert {mine.digest, theirs.digest} <= listed(client)
+
+
+class Refusing(RegistryClient):
+    """A registry that refuses to write a list, each time for the same reason."""
+
+    def __init__(self, url: str, reason: RefusalReason) -> None:
+        super().__init__(url)
+        self._reason = reason
+        self.refused = 0
+
+    def put_manifest(self, repository: str, reference: str, *options: object) -> PutResult:
+        self.refused += 1
+        raise HarborRefusedError(self._reason, status=412)
+
+
+def test_a_list_that_somebody_else_writes_faster_each_time_is_given_up(
+    plain_registry: PlainRegistry, referrers: list[Manifest]
+) -> None:
+    registry = Refusing(plain_registry.url, RefusalReason.CHANGED)
+    with pytest.raises(UnsettledHarborError, match=referrers_tag(SUBJECT.digest)):
+        ReferrersTags(registry, sleep=lambda seconds: None).put("p/app", referrers)
+    assert registry.refused == 5
+
+
+def test_a_list_that_the_registry_refuses_is_not_tried_again(
+    plain_registry: PlainRegistry, referrers: list[Manifest]
+) -> None:
+    registry = Refusing(plain_registry.url, RefusalReason.READ_ONLY)
+    with pytest.raises(HarborRefusedError):
+        ReferrersTags(registry, sleep=lambda seconds: None).put("p/app", referrers)
+    assert registry.refused == 1
+
+
+def test_a_list_that_cannot_be_looked_at_again_hides_no_other(
+    client: RegistryClient, referrers: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Image("other subject")
+    content = sbom_for(other)
+    for digest, blob in content.blobs.items():
+        client.put_blob("p/app", digest, blob)
+    elsewhere = Manifest.from_bytes(content.manifest, content.media_type, "test")
+    client.put_manifest("p/app", elsewhere.digest, elsewhere)
+    get = client.get_manifest_and_etag
+
+    def look(repository: str, reference: str) -> tuple[Manifest, str | None]:
+        if reference == referrers_tag(SUBJECT.digest):
+            raise HarborProtocolError("the list cannot be read")
+        return get(repository, reference)
+
+    monkeypatch.setattr(client, "get_manifest_and_etag", look)
+    errors = ReferrersTags(client, sleep=lambda seconds: None).confirm(
+        {("p/app", SUBJECT.digest): referrers, ("p/app", other.digest): [elsewhere]}
+    )
+    assert list(errors) == [("p/app", SUBJECT.digest)]
+    (there,) = client.iter_referrers("p/app", other.digest)
+    assert there.digest == elsewhere.digest
+
+
+def test_an_entry_says_what_the_referrer_is(
+    client: RegistryClient, referrers: list[Manifest]
+) -> None:
+    """A client chooses by it what to fetch, and what is not there is left out."""
+    lists = ReferrersTags(client, sleep=lambda seconds: None)
+    lists.put("p/app", referrers)
+    text = client.get_manifest("p/app", referrers_tag(SUBJECT.digest)).content
+    document = json.loads(text)
+    assert (document["schemaVersion"], document["mediaType"]) == (2, OCI_INDEX)
+    entries = {entry["digest"]: entry for entry in document["manifests"]}
+    assert list(entries) == sorted(entries)
+    third = referrers[2]
+    assert entries[third.digest] == {
+        "mediaType": third.media_type,
+        "digest": third.digest,
+        "size": len(third.content),
+        "artifactType": third.artifact_type,
+        "annotations": {"third": "one"},
+    }
+    assert "annotations" not in entries[referrers[0].digest]

@@ -195,6 +195,20 @@ def test_a_token_that_the_registry_forgot_is_asked_for_again(harbor: HarborDoubl
     assert harbor.requests["token"] == 2
 
 
+def test_a_token_that_the_registry_forgot_is_asked_for_again_for_a_blob(
+    harbor: HarborDouble,
+) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/a", Image("a"), "1.0")
+    client = registry_login(harbor)
+    digest, content = next(iter(image.blobs.items()))
+    client.get_manifest("p/a", "1.0")
+    harbor.faults.add(Fault(path="/v2/p/a/blobs", status=401))
+    with client.open_blob("p/a", digest, len(content)) as reader:
+        assert read_all(reader, 1000) == content
+    assert harbor.requests["token"] == 2
+
+
 def test_a_token_that_is_refused_for_a_stream_is_not_used_again(harbor: HarborDouble) -> None:
     harbor.create_project("p")
     client = registry_login(harbor)
@@ -358,8 +372,20 @@ def test_a_reader_gives_all_bytes_in_blocks_of_any_size(size: int) -> None:
     blocks = [b"abcd", b"ef", b"", b"ghij"]
     content = b"".join(blocks)
     reader = BlobReader((b for b in blocks if b), digest_of(content), len(content), "x")
-    assert read_all(reader, size) == content
+    given = list(iter(lambda: reader.read(size), b""))
+    assert b"".join(given) == content
+    assert max(map(len, given)) <= size
     assert len(reader) == 10
+
+
+def test_a_reader_gives_a_block_where_it_is_asked_for_no_size() -> None:
+    reader = BlobReader(iter([b"abcd", b"ef"]), digest_of(b"abcdef"), 6, "x")
+    assert [reader.read(1), reader.read(), reader.read(-1), reader.read()] == [
+        b"a",
+        b"bcd",
+        b"ef",
+        b"",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
+def zipped(content: bytes) -> bytes:
+    """Return a gzip file that is the same at any time, so that tests keep their names."""
+    return gzip.compress(content, mtime=0)
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
@@ -252,12 +257,12 @@ class TestInventories:
         "packed",
         [
             b"this is no gzip file",
-            gzip.compress(b""),
-            gzip.compress(b'{"kind":"something-else","format_version":1}\n'),
-            gzip.compress(b'{"format_version":2,"kind":"harbor-inventory"}\n'),
-            gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}\n{"project":1}\n'),
-            gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}\n') + b"more",
-            gzip.compress(b'{"format_version":1,"kind":"harbor-inventory"}'),
+            zipped(b""),
+            zipped(b'{"kind":"something-else","format_version":1}\n'),
+            zipped(b'{"format_version":2,"kind":"harbor-inventory"}\n'),
+            zipped(b'{"format_version":1,"kind":"harbor-inventory"}\n{"project":1}\n'),
+            zipped(b'{"format_version":1,"kind":"harbor-inventory"}\n') + b"more",
+            zipped(b'{"format_version":1,"kind":"harbor-inventory"}'),
         ],
     )
     def test_another_file_is_named(self, local: BackupStore, root: Path, packed: bytes) -> None:
@@ -381,8 +386,10 @@ class TestProjects:
     def test_a_damaged_result_is_named(self, local: BackupStore, root: Path, content: str) -> None:
         path = Results(local.results, RUN).keep(result())
         (root / path).write_text(content)
-        with pytest.raises(IntegrityError, match=r"projects/library\.json is damaged"):
+        with pytest.raises(IntegrityError, match=r"projects/library\.json is damaged") as caught:
             list(Results(local.results, RUN))
+        lacks_a_field = content == '{"format_version": 1}'
+        assert ("'project' is missing or unknown" in str(caught.value)) == lacks_a_field
 
     def test_a_writer_that_was_killed_leaves_nothing_that_is_read(
         self, local: BackupStore, root: Path
@@ -501,6 +508,16 @@ class TestLatest:
         assert local.snapshots.read_latest("library") is None
 
 
+GOOD_HELD = {"asked": "2025-11-25T01:00:00+00:00", "digests": [digest(1)], "tags": {}}
+GOOD_KNOWN = {
+    "format_version": 1,
+    "place": REGISTRY,
+    "run": "night-2",
+    "listed_at": "2025-11-25T01:00:00.000000+00:00",
+    "repositories": {"a": GOOD_HELD},
+}
+
+
 class TestKnown:
     KNOWN = Known(
         held={
@@ -535,18 +552,18 @@ class TestKnown:
         [
             b"",
             b"no gzip file",
-            gzip.compress(b"{")[:-3],
-            gzip.compress(b"[]"),
-            gzip.compress(b'{"format_version": 1}'),
-            gzip.compress(
+            zipped(b"{")[:-3],
+            zipped(b"[]"),
+            zipped(b'{"format_version": 1}'),
+            zipped(
                 json.dumps({"format_version": 2, "place": REGISTRY, "repositories": {}}).encode()
             ),
-            gzip.compress(
+            zipped(
                 json.dumps(
                     {"format_version": 1, "place": REGISTRY, "repositories": {"a": 1}}
                 ).encode()
             ),
-            gzip.compress(
+            zipped(
                 json.dumps(
                     {
                         "format_version": 1,
@@ -554,6 +571,22 @@ class TestKnown:
                         "repositories": {"a": {"asked": "soon", "digests": [], "tags": {}}},
                     }
                 ).encode()
+            ),
+            *(
+                gzip.compress(json.dumps({**GOOD_KNOWN, **damage}).encode())
+                for damage in (
+                    {"listed_at": 5},
+                    {"listed_at": None},
+                    {"listed_at": "9"},
+                    {"listed_at": "2025-11-25T01:00:00"},
+                    {"run": 5},
+                    {"repositories": {"a": {**GOOD_HELD, "asked": "2025-11-25T01:00:00"}}},
+                    {"repositories": {"a": {**GOOD_HELD, "asked": 5}}},
+                    {"repositories": {"a": {**GOOD_HELD, "digests": "abc"}}},
+                    {"repositories": {"a": {**GOOD_HELD, "digests": [1]}}},
+                    {"repositories": {"a": {**GOOD_HELD, "tags": {"1.0": 5}}}},
+                    {"repositories": {"a": {**GOOD_HELD, "tags": ["ab"]}}},
+                )
             ),
         ],
     )
@@ -563,3 +596,14 @@ class TestKnown:
         path = local.write_known(REGISTRY, "library", self.KNOWN)
         (root / path).write_bytes(content)
         assert local.read_known(REGISTRY, "library") == Known()
+
+    def test_a_repository_is_known_by_its_digests_or_its_tags_alone(
+        self, store: BackupStore
+    ) -> None:
+        held = {
+            "library/a": Held(digests=frozenset([digest(1)])),
+            "library/b": Held(asked=datetime(2025, 11, 25, tzinfo=timezone.utc)),
+            "library/c": Held(tags={"v1": digest(2)}),
+        }
+        store.write_known(REGISTRY, "library", Known(held=held))
+        assert store.read_known(REGISTRY, "library").held == held

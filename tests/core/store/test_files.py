@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import resource
 import signal
@@ -22,6 +24,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.s3_server import S3Server
 
 MIB = 1024 * 1024
@@ -118,6 +121,19 @@ class TestEveryStorage:
         assert files.list_names("many") == names
         assert {entry.path for entry in files.iter_files("many")} == {f"many/{n}" for n in names}
 
+    def test_what_is_there_is_not_created_again(self, files: Files) -> None:
+        assert files.create("a/file", b"first") is True
+        assert files.create("a/file", b"second") is False
+        assert files.read("a/file") == b"first"
+        assert files.list_names("a") == ["file"]
+
+    def test_what_was_changed_meanwhile_is_not_replaced(self, files: Files) -> None:
+        files.write("pointer", b"theirs")
+        assert files.replace("pointer", b"as it was read", b"mine") is False
+        assert files.read("pointer") == b"theirs"
+        with pytest.raises(FileNotFoundError):
+            files.replace("nothing", b"as it was read", b"mine")
+
     def test_of_many_that_create_a_file_one_succeeds(self, files: Files) -> None:
         with ThreadPoolExecutor(8) as pool:
             won = list(pool.map(lambda n: files.create("once", str(n).encode()), range(16)))
@@ -198,6 +214,19 @@ class TestTroubles:
         assert "wrong-key" not in str(caught.value)
         assert s3.password not in str(caught.value)
 
+    def test_a_storage_that_fails_is_not_taken_for_one_that_has_the_file(
+        self, s3: S3Server, root: Path
+    ) -> None:
+        root.write_text("not a directory")
+        for files in (
+            Files(f"s3://{s3.new_bucket()}/x", **{**s3.options, "secret_access_key": "wrong"}),
+            Files(root),
+        ):
+            with pytest.raises(StoreError):
+                files.create("a", b"")
+            with pytest.raises(StoreError):
+                files.replace("a", b"", b"new")
+
     def test_a_server_that_is_not_there_is_told_and_may_pass(
         self, s3: S3Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -259,6 +288,69 @@ class TestTroubles:
             for writer in writers:
                 writer.result()
         assert seen <= set(contents)
+
+
+class TestPowerCuts:
+    def test_what_a_result_counts_on_is_on_the_disk_before_it(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = BackupStore(root)
+        store.files.write("blobs/sha256/1", b"content")
+        seen: list[list[str]] = []
+        sync = Files.sync
+
+        def noted(files: Files) -> None:
+            seen.append(files_below(root))
+            sync(files)
+
+        monkeypatch.setattr(Files, "sync", noted)
+        path = store.results.write("night", "library", {})
+        assert seen == [["blobs/sha256/1"]]
+        snapshot = Snapshot(
+            key="night",
+            run="night",
+            complete=True,
+            harbor_url="https://harbor.example.com",
+            destination=store.url,
+            started_at="",
+            ended_at="",
+            projects={},
+        )
+        last = store.snapshots.commit(snapshot)
+        assert seen[1:] == [["blobs/sha256/1", path], sorted(["blobs/sha256/1", path, last])]
+
+    def test_a_disk_that_cannot_be_synced_is_told(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Failing:
+            def syncfs(self, descriptor: int) -> int:
+                ctypes.set_errno(errno.EIO)
+                return -1
+
+        files = Files(root)
+        files.write("a", b"")
+        monkeypatch.setattr(ctypes, "CDLL", lambda *args, **options: Failing())
+        with pytest.raises(StoreUnreachableError, match="the disk fails to read or write"):
+            files.sync()
+
+    def test_without_a_call_for_one_file_system_all_are_synced(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[bool] = []
+        files = Files(root)
+        files.write("a", b"")
+        monkeypatch.setattr(ctypes, "CDLL", lambda *args, **options: object())
+        monkeypatch.setattr(os, "sync", lambda: synced.append(True))
+        files.sync()
+        assert synced == [True]
+
+    def test_where_nothing_was_written_nothing_is_synced(
+        self, root: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *args, **options: pytest.fail("it was synced"))
+        Files(root).sync()
+        Files(f"s3://{s3.new_bucket()}/x", **s3.options).sync()
+        assert not root.exists()
 
 
 def files_of(files: Files) -> object:

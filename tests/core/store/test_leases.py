@@ -19,7 +19,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.leases import STALE_SECONDS, Lease
 
-MINUTE = 60.0
+PATH = "leases/registry.example.com.json"
 
 
 class Clock:
@@ -104,16 +104,20 @@ def test_a_lease_that_nobody_renews_is_taken_over(
 
 
 def test_a_run_that_slept_and_was_taken_over_writes_no_more(
-    lease: Callable[[str], Lease], clock: Clock
+    files: Files, lease: Callable[[str], Lease], clock: Clock
 ) -> None:
     old = lease("night-1")
     old.acquire()
     clock.now += STALE_SECONDS + 1
     with lease("night-2"):
-        with pytest.raises(LeaseError, match="night-2"):
-            old.check()
-        with pytest.raises(LeaseError, match="night-2"):
-            old.check()
+        theirs = files.read(PATH)
+        for _ in range(2):
+            with pytest.raises(LeaseError, match="night-2") as caught:
+                old.check()
+            assert caught.value.run == "night-2"
+            assert caught.value.host
+            assert caught.value.since == "2023-11-14T22:18:21+00:00"
+        assert files.read(PATH) == theirs
 
 
 def test_a_run_that_slept_and_was_not_taken_over_goes_on(
@@ -142,6 +146,8 @@ def test_an_open_lease_renews_itself(
 
     monkeypatch.setattr(mine, "_replace", replaces)
     with mine:
+        pass
+    with mine:
         clock.now += 200
         renewed.clear()
         assert renewed.wait(10)
@@ -165,12 +171,31 @@ def test_of_many_that_want_it_at_once_one_gets_it(lease: Callable[[str], Lease])
         assert sum(pool.map(race, range(8))) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"no json", b"[]", b'{"run": "night-1"}'])
+def written_lease(**changes: Any) -> bytes:
+    times = {"since": 1_700_000_000.0, "renewed_at": 1_700_000_000.0}
+    lease = {"run": "night-1", "host": "", "process": "", **times, "released": False}
+    return json.dumps({"format_version": 1, **lease, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b'{"run": "night-1"}',
+        written_lease(renewed_at=1e300),
+        written_lease(renewed_at=float("nan")),
+        written_lease(since=1e300),
+        written_lease(since=float("nan")),
+        written_lease(since=float("inf")),
+    ],
+)
 def test_a_damaged_lease_is_nobodys(
     files: Files, lease: Callable[[str], Lease], content: bytes
 ) -> None:
     lease("night-1").acquire()
-    files.write("leases/registry.example.com.json", content)
+    files.write(PATH, content)
     lease("night-2").acquire()
     with pytest.raises(LeaseError):
         lease("night-3").acquire()
@@ -224,10 +249,9 @@ def test_a_lease_of_another_machine_is_not_judged_by_its_process(
     files: Files, lease: Callable[[str], Lease]
 ) -> None:
     lease("night-1").acquire()
-    path = "leases/registry.example.com.json"
-    data = json.loads(files.read(path))
+    data = json.loads(files.read(PATH))
     data["process"] = "another-boot pid:[1] 1 1"
-    files.write(path, json.dumps(data).encode())
+    files.write(PATH, json.dumps(data).encode())
     with pytest.raises(LeaseError):
         lease("night-2").acquire()
 
@@ -328,6 +352,27 @@ def test_a_lease_is_one_file_that_needs_no_right_to_delete(
     lease("night-1").acquire()
     lease("night-1").release()
     lease("night-2").acquire()
-    assert [entry.path for entry in files.iter_files("leases") if "lock" not in entry.path] == [
-        "leases/registry.example.com.json"
-    ]
+    paths = [entry.path for entry in files.iter_files("leases") if "lock" not in entry.path]
+    assert paths == [PATH]
+
+
+@pytest.mark.parametrize("options", [{}, {"is_process": False}, {"is_process": True}])
+def test_a_lease_is_that_of_a_process_only_where_it_is_said(
+    files: Files, options: dict[str, bool]
+) -> None:
+    Lease(files, "registry.example.com", "night-1", **options).acquire()
+    held = json.loads(files.read(PATH))
+    assert bool(held["process"]) == options.get("is_process", False)
+    assert (held["format_version"], held["run"], held["released"]) == (1, "night-1", False)
+
+
+def test_how_long_a_run_has_gone_on_is_told(lease: Callable[[str], Lease], clock: Clock) -> None:
+    """Renewing does not make it younger."""
+    lease("night-1").acquire()
+    clock.now += 250
+    lease("night-1").acquire()
+    clock.now += 50
+    with pytest.raises(LeaseError, match=r"begun 5 min .*ago") as caught:
+        lease("night-2").acquire()
+    assert caught.value.since == "2023-11-14T22:13:20+00:00"
+    assert "2023-11-14T22:17:30+00:00" in str(caught.value)
