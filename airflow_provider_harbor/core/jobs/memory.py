@@ -29,6 +29,7 @@ class Memory:
         self._written = store.read_known(place.url, ref.project) if place.keeps_tags else Known()
         self._before = self._written
         self._after: dict[str, Held] = {}
+        self._unknown: set[str] = set()
 
     @property
     def remembered(self) -> Mapping[str, Held]:
@@ -47,29 +48,30 @@ class Memory:
         """Mark what is going to be changed."""
         changing = {plan.repository: plan.held.unsure() for plan in plans if plan.steps}
         if changing and self._place.keeps_tags:
-            held = {**self._written.held, **self._worth(changing)}
+            worth = {name: self._place.worth_remembering(item) for name, item in changing.items()}
+            kept = {name: item for name, item in worth.items() if item is not None}
+            held = {**self._written.held, **kept}
             known = replace(self._written, held=held)
             if known.listed_at <= self._ref.listed_at:
                 known = replace(known, run=self._run, listed_at=self._ref.listed_at)
             self._write(known)
 
     def add(self, outcome: RepositoryOutcome) -> None:
-        """Note what the place holds now."""
-        self._after[outcome.repository] = outcome.held
+        """Note what the place holds now, where that is going to be remembered."""
+        if not self._place.keeps_tags:
+            return
+        if outcome.held.error:
+            self._unknown.add(outcome.repository)
+        elif (held := self._place.worth_remembering(outcome.held)) is not None:
+            self._after[outcome.repository] = held
 
     def finish(self) -> None:
         """Remember it; nothing is written where nothing has changed."""
         if not self._place.keeps_tags:
             return
         # What could not be asked for is as it was.
-        asked = {name: held for name, held in self._after.items() if not held.error}
-        unknown = self._after.keys() - asked.keys()
-        as_before = {n: held for n, held in self._before.held.items() if n in unknown}
-        self._write(replace(self._written, held={**self._worth(asked), **as_before}))
-
-    def _worth(self, held: Mapping[str, Held]) -> dict[str, Held]:
-        worth = {name: self._place.worth_remembering(item) for name, item in held.items()}
-        return {name: item for name, item in worth.items() if item is not None}
+        as_before = {n: held for n, held in self._before.held.items() if n in self._unknown}
+        self._write(replace(self._written, held={**self._after, **as_before}))
 
     def _write(self, known: Known) -> None:
         if known != self._written:
