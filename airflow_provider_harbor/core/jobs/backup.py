@@ -28,7 +28,11 @@ from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.memory import Memory
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
-from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.jobs.results import (
+    ProjectResult,
+    Results,
+    keeping_first_error,
+)
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.layout import run_key
@@ -86,7 +90,8 @@ def inventory_project(
                 gaps=len(walk.gaps),
             )
     except Exception as err:
-        leave(error=describe(err))
+        with keeping_first_error(project):
+            leave(error=describe(err))
         raise
     leave(ref=ref, gaps=walk.gaps)
     for gap in walk.gaps:
@@ -178,7 +183,8 @@ def copy_project(
             lease.check()
             report, contents = copy.run(lease, progress)
     except Exception as err:
-        result(error=describe(err))
+        with keeping_first_error(ref.project):
+            result(error=describe(err))
         raise
     made = result(copy=report, contents=contents)
     if contents:

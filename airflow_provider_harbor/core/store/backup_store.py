@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import dump, read_object
+from airflow_provider_harbor.core.store.documents import damage, dump, read_object
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Inventories
 from airflow_provider_harbor.core.store.known import Known, read_known, write_known
@@ -88,7 +88,10 @@ class BackupStore:
                 f"there is no backup store at {self.url}: it has no {layout.STORE}. Check the "
                 "path; is everything mounted?"
             )
-        return normalise_url(str(data.get("harbor_url")))
+        try:
+            return normalise_url(_text(data["harbor_url"]))
+        except (KeyError, TypeError, HarborConfigurationError) as err:
+            raise damage(self.files, layout.STORE, err) from None
 
     def check(self) -> None:
         """Make sure that the store can be written and read, before a night begins.
@@ -120,3 +123,9 @@ class BackupStore:
     def write_known(self, place: str, project: str, known: Known) -> str:
         """Remember what a registry holds of a project; returns the path."""
         return write_known(self.files, place, project, known)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("its harbor_url is not a text")

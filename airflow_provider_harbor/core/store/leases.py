@@ -167,7 +167,16 @@ class Lease:
             raise self._lost
 
     def release(self) -> None:
-        """Give the lease back, if the run holds it."""
+        """Give the lease back, if the run holds it.
+
+        Where the store cannot be written any more, it is left: it ends by itself.
+        """
+        try:
+            self._release()
+        except StoreError as err:
+            log.info("The lease could not be given back: %s", err)
+
+    def _release(self) -> None:
         with self._lock:
             for _ in range(_TRIES):
                 content, holder = self._read()
