@@ -5,10 +5,10 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.oci.names import is_project_name
@@ -51,13 +51,24 @@ def find_snapshot(
 
 
 def _read(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot:
-    snapshot = store.snapshots.read(key)
+    snapshot = _read_whole(store, key, keys)
     if snapshot is None:
         raise HarborConfigurationError(
             f"the run {key} of the store {store.url} was cut short, so that it is no snapshot. "
             f"{_nearest_keys(key, [k for k in keys if k != key])}"
         )
     return snapshot
+
+
+def _read_whole(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot | None:
+    try:
+        return store.snapshots.read(key)
+    except IntegrityError as err:
+        left = [k for k in keys if k != key]
+        others = _nearest_keys(key, left) if left else "There is no other"
+        raise IntegrityError(
+            f"{err}. Name another snapshot than {key}, which has this file. {others}"
+        ) from err
 
 
 def _newest_complete(
@@ -67,7 +78,7 @@ def _newest_complete(
     partial: Snapshot | None = None
     complete: Snapshot | None = None
     for key in reversed(keys):
-        snapshot = store.snapshots.read(key)
+        snapshot = _read_whole(store, key, keys)
         if snapshot is None:
             continue
         if not snapshot.complete:
@@ -133,14 +144,15 @@ class Choice:
         for pattern in self.projects:
             _require(pattern, names, "project", f"the snapshot {snapshot.key}")
         owners = [pattern.partition("/")[0] for pattern in self.repositories]
+        meant = [name for name in names if _fits(name, self.projects)]
         for pattern, owner in zip(self.repositories, owners, strict=True):
-            if not any(fnmatchcase(name, owner) for name in names):
-                raise _unknown(pattern, "repository", f"the snapshot {snapshot.key}", names)
-        return [
-            name
-            for name in names
-            if _fits(name, self.projects) and (not owners or _fits(name, owners))
-        ]
+            _require(owner, names, "project", f"the snapshot {snapshot.key}")
+            if not any(fnmatchcase(name, owner) for name in meant):
+                raise HarborConfigurationError(
+                    f"the repository {pattern!r} is in none of the projects that are named "
+                    f"({', '.join(self.projects)}). Name its project, too, or no project at all"
+                )
+        return [name for name in meant if _fits(name, owners)]
 
     def restrict(self, repository: str, records: Sequence[Record]) -> list[Record]:
         """Return what is meant of a repository, the tags that are not meant taken away."""
@@ -175,6 +187,37 @@ class Choice:
             _require(pattern, repositories, "repository", where)
         for pattern in self.tags:
             _require(pattern, tags, "tag", where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """What is to be brought back.
+
+    Attributes:
+        snapshot: Of which night.
+        choice: What of it.
+        renames: New names of projects, by their old ones.
+        overwrites: Whether tags may be moved that name something else, and a project be restored
+            under the name of one that holds something else.
+    """
+
+    store: BackupStore
+    snapshot: Snapshot
+    choice: Choice = field(default_factory=Choice)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    overwrites: bool = False
+
+    def target_of(self, project: str) -> str:
+        """Return what a project is called where it is restored."""
+        return self.renames.get(project, project)
+
+    def original_name(self, repository: str) -> str:
+        """Return what a repository that is restored is called in the snapshot."""
+        project, slash, rest = repository.partition("/")
+        for old, new in self.renames.items():
+            if new == project:
+                return f"{old}{slash}{rest}"
+        return repository
 
 
 class Seen:
@@ -252,6 +295,7 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
 
 
 def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
     for text in texts:
         old, equals, new = text.partition("=")
         if not (old and equals and new):
@@ -263,4 +307,10 @@ def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tup
             raise HarborConfigurationError(f"{new!r} is not a name that a project can have")
         if old not in projects:
             raise _unknown(old, "project", "what is restored", projects)
+        if old in seen:
+            raise HarborConfigurationError(
+                f"two new names are given for {old!r}. Restore it once under each, one after the "
+                "other"
+            )
+        seen.add(old)
         yield old, new
