@@ -224,7 +224,12 @@ def _choose_snapshot(arguments: argparse.Namespace, store: BackupStore) -> Resto
         repositories=tuple(arguments.repository),
         tags=tuple(arguments.tag),
     )
-    snapshot = find_snapshot(store, arguments.snapshot, choice.project_patterns)
+    snapshot = find_snapshot(
+        store,
+        arguments.snapshot,
+        choice.project_patterns,
+        needs_content=not arguments.mirror,
+    )
     return Restore(
         store=store,
         snapshot=snapshot,

@@ -79,7 +79,6 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
     state = "complete" if snapshot.complete else "PARTIAL"
     if snapshot.limited_to:
         state += ", limited"
-    has_contents = any(project.contents for project in snapshot.projects.values())
     return (
         snapshot.key,
         snapshot.started_at[:16].replace("T", " "),
@@ -87,5 +86,5 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         f"{len(snapshot.projects):,}",
         f"{snapshot.digests:,}",
         human_size(snapshot.size_bytes),
-        "in the store" if has_contents else f"at {snapshot.destination}",
+        "in the store" if snapshot.has_contents else f"at {snapshot.destination}",
     )

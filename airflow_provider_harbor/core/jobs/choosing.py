@@ -21,7 +21,11 @@ _NEAREST = 3
 
 
 def find_snapshot(
-    store: BackupStore, wanted: str = LATEST, projects: Sequence[str] = ()
+    store: BackupStore,
+    wanted: str = LATEST,
+    projects: Sequence[str] = (),
+    *,
+    needs_content: bool = False,
 ) -> Snapshot:
     """Return a snapshot.
 
@@ -31,6 +35,8 @@ def find_snapshot(
             complete one of those; or a run's whole name or key, which may be of a partial one, too.
         projects: Names and globs that have to be in it, where it is not named. Without them, one
             of a run that was limited to some projects is taken only where there is no other.
+        needs_content: Whether one whose content went to a mirror is taken only where it is named,
+            or there is no other.
 
     Raises:
         HarborConfigurationError: There is none.
@@ -38,13 +44,13 @@ def find_snapshot(
     """
     keys = store.snapshots.list_keys()
     if wanted == LATEST:
-        return _newest_complete(store, keys, "", projects)
+        return _newest_complete(store, keys, "", projects, needs_content)
     key = run_key(wanted)
     named = [k for k in keys if k == key or k.endswith(f".{key}")]
     if len(named) == 1:
         return _read(store, named[0], keys)
     if begun := [k for k in keys if k.startswith(key)]:
-        return _newest_complete(store, begun, wanted, projects)
+        return _newest_complete(store, begun, wanted, projects, needs_content)
     raise HarborConfigurationError(
         f"the store {store.url} has no snapshot {wanted!r}. {_nearest_keys(key, keys)}"
     )
@@ -72,9 +78,14 @@ def _read_whole(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot |
 
 
 def _newest_complete(
-    store: BackupStore, keys: Sequence[str], wanted: str, projects: Sequence[str]
+    store: BackupStore,
+    keys: Sequence[str],
+    wanted: str,
+    projects: Sequence[str],
+    needs_content: bool,
 ) -> Snapshot:
     limited: Snapshot | None = None
+    elsewhere: Snapshot | None = None
     partial: Snapshot | None = None
     complete: Snapshot | None = None
     for key in reversed(keys):
@@ -84,6 +95,9 @@ def _newest_complete(
         if not snapshot.complete:
             partial = partial or snapshot
             continue
+        if needs_content and not snapshot.has_contents:
+            elsewhere = elsewhere or snapshot
+            continue
         complete = complete or snapshot
         if not all(any(fnmatchcase(name, p) for name in snapshot.projects) for p in projects):
             continue
@@ -91,7 +105,7 @@ def _newest_complete(
             return snapshot
         limited = limited or snapshot
     # Where none has the projects, the newest one tells which of them it lacks.
-    if found := limited or complete:
+    if found := limited or complete or elsewhere:
         return found
     what = f"no complete snapshot{f' that begins with {wanted!r}' if wanted else ' yet'}"
     remedy = "Make a backup first"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from airflow_provider_harbor.core.copy.mirror import Mirror
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Tally
 from airflow_provider_harbor.core.copy.places import Group, Place, Source, View
 from airflow_provider_harbor.core.copy.plan import (
@@ -58,7 +59,8 @@ class ProjectRestore:
         self._project = project
         self._target = restore.target_of(project)
         self._place = place
-        self._source = source
+        listed_by = f"the snapshot {restore.snapshot.key}"
+        self._source = Mirror(source, listed_by) if source else None
         self._is_prepared = False
         self._known = Known()
         self.entry: ProjectContents = restore.snapshot.projects[project]

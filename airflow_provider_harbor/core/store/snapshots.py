@@ -87,6 +87,11 @@ class Snapshot:
     limited_to: tuple[str, ...] = ()
 
     @property
+    def has_contents(self) -> bool:
+        """Whether its content is in the pool, as far as it has any."""
+        return not self.digests or any(project.contents for project in self.projects.values())
+
+    @property
     def digests(self) -> int:
         """Number of digests, over all projects."""
         return sum(project.digests for project in self.projects.values())
