@@ -7,7 +7,7 @@ import socket
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import damage, dump, read_object
@@ -82,7 +82,13 @@ class BackupStore:
             HarborConfigurationError: There is no store, or one of a newer format.
             IntegrityError: store.json cannot be read.
         """
-        data = read_object(self.files, layout.STORE)
+        try:
+            data = read_object(self.files, layout.STORE)
+        except IntegrityError as err:
+            raise IntegrityError(
+                f"{err}. Nothing else is lost. Put a whole one in its place: "
+                '{"format_version": 1, "harbor_url": "https://harbor.example.com"}'
+            ) from err
         if data is None:
             raise HarborConfigurationError(
                 f"there is no backup store at {self.url}: it has no {layout.STORE}. Check the "

@@ -60,7 +60,13 @@ def read_object(files: Files, path: str) -> dict[str, Any] | None:
 
 def damage(files: Files, path: str, err: Exception) -> IntegrityError:
     """Return the error to raise for a file that is not what it should be."""
-    what = f"{err} is missing or unknown" if isinstance(err, KeyError) else str(err)
+    what = str(err)
+    if isinstance(err, KeyError):
+        what = f"{err} is missing or unknown"
+    elif isinstance(err, zlib.error):
+        what = "it cannot be unpacked"
+    elif isinstance(err, (TypeError, AttributeError, RecursionError)):
+        what = "it has another form than it should"
     return IntegrityError(f"{files.url_of(path)} is damaged: {what}")
 
 

@@ -56,7 +56,9 @@ def command(
     for end in ("SOURCE", "DESTINATION"):
         monkeypatch.setenv(f"HARBOR_BACKUP_{end}_USER", harbor.user)
         monkeypatch.setenv(f"HARBOR_BACKUP_{end}_PASSWORD", harbor.password)
-    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+    http = "airflow_provider_harbor.core.http"
+    monkeypatch.setattr(f"{http}.transport._wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr(f"{http}.attempts._FIRST_WAIT_SECONDS", 0.0)
 
     def run(*arguments: object) -> Done:
         capsys.readouterr()
