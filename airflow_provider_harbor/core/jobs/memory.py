@@ -13,8 +13,8 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.known import Held, Known
 
-# The clocks of workers differ by no more than that; what was listed later than now was not.
-_CLOCKS_DIFFER_BY = timedelta(hours=1)
+# The clocks of workers differ by no more than that (as for leases): no list is of a later time.
+_CLOCKS_DIFFER_BY = timedelta(minutes=5)
 
 
 class Memory:

@@ -235,6 +235,18 @@ class TestInventories:
         assert write(local, record(1)) == sha256
         assert list(local.inventories.iter_records("library", sha256)) == [record(1)]
 
+    @pytest.mark.parametrize("at", [0, 20, -6])
+    def test_one_that_was_damaged_is_written_again(
+        self, local: BackupStore, root: Path, at: int
+    ) -> None:
+        sha256 = write(local, record(1))
+        path = root / f"inventories/library/{sha256}.jsonl.gz"
+        packed = bytearray(path.read_bytes())
+        packed[at] ^= 1
+        path.write_bytes(packed)
+        assert write(local, record(1)) == sha256
+        assert list(local.inventories.iter_records("library", sha256)) == [record(1)]
+
     def test_a_large_one_is_written_and_read_in_parts(self, local: BackupStore) -> None:
         records = [record(number, f"library/r{number % 9}") for number in range(5_000)]
         sha256 = write(local, *records)
