@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
+    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
@@ -181,11 +182,15 @@ def copy_project(
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            report, contents = copy.run(lease, progress)
+            report, contents, store_error = copy.run(lease, progress)
     except Exception as err:
         with keeping_first_error(ref.project):
             result(error=describe(err))
         raise
+    if store_error:
+        with keeping_first_error(ref.project):
+            result(copy=report, contents=contents, error=str(store_error))
+        raise store_error
     made = result(copy=report, contents=contents)
     if contents:
         store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
@@ -239,8 +244,15 @@ class _ProjectCopy:
         name = f"{record.repository}@{record.digest}"
         return counts, f"{number} cannot be copied, {name} for one: {error}"
 
-    def run(self, lease: Lease, progress: Progress | None) -> tuple[CopyReport, str]:
-        """Copy; returns what it came to, and the SHA-256 of the contents, where a store has any."""
+    def run(
+        self, lease: Lease, progress: Progress | None
+    ) -> tuple[CopyReport, str, StoreError | None]:
+        """Copy.
+
+        Returns:
+            What it came to; the SHA-256 of the contents, where a store has any; and where it was
+            given up because of the store, why.
+        """
         tally, sha256 = Tally(), ""
         with (
             self._store.inventories.write_contents(self._ref.project) as contents,
@@ -263,7 +275,8 @@ class _ProjectCopy:
         report = tally.report(
             self._ref.project, self._place.url, transfer.numbers, transfer.seconds
         )
-        return report, sha256
+        given_up = transfer.given_up
+        return report, sha256, given_up if isinstance(given_up, StoreError) else None
 
     def _begin_plans(self) -> Iterator[RepositoryPlan]:
         """Yield the plans, each after what has to be done before it may be carried out."""

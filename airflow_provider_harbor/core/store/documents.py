@@ -112,28 +112,24 @@ class PackedLines:
         self._packed.write(line)
 
     def finish(self) -> str:
-        """Keep the file, unless the store has it already; returns its SHA-256 (hex)."""
+        """Keep the file, unless the store has it already, whole; returns its SHA-256 (hex)."""
         self._packed.close()
         sha256 = self._sha256.hexdigest()
         path = self._path_of(sha256)
         size_bytes = self._spool.tell()
-        if self._replaces or not self._is_there(path, size_bytes, sha256):
+        if self._replaces or not self._is_there(path, size_bytes):
             self._spool.seek(0)
             blocks = iter(lambda: self._spool.read(_BLOCK_BYTES), b"")
             self._files.write_stream(path, blocks, size_bytes)
         self._spool.close()
         return sha256
 
-    def _is_there(self, path: str, size_bytes: int, sha256: str) -> bool:
-        """Tell whether the store has the file, and whole: else this is the time to mend it."""
+    def _is_there(self, path: str, size_bytes: int) -> bool:
+        """Tell whether the file is there, byte for byte: one that is damaged is written anew."""
         if self._files.size(path) != size_bytes:
             return False
-        try:
-            for _ in iter_lines(self._files, path, sha256):
-                pass
-        except IntegrityError:
-            return False
-        return True
+        self._spool.seek(0)
+        return all(block == self._spool.read(len(block)) for block in self._files.open(path)[1])
 
 
 def iter_lines(files: Files, path: str, sha256: str) -> Iterator[bytes]:

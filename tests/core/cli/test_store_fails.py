@@ -131,6 +131,25 @@ def test_a_disk_that_gets_full(growing, attempt: Attempt, small_disk: Path) -> N
     assert_whole(growing, small_disk)
 
 
+def test_an_object_storage_that_gets_full(
+    growing, attempt: Attempt, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remount(small_disk, "size=6m")
+    with running_s3_server(small_disk) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        store = f"s3://{server.new_bucket()}/nights"
+        first_night(growing, store)
+        before = ends_of(Files(store))
+        growing.grow(300_000)
+        code, lines = attempt(store)
+        assert code == 1
+        assert_told_once(lines, "the storage is full, or its quota is used up. Make room")
+        remount(small_disk, "size=64m")
+        assert ends_of(Files(store)) == before
+        assert_whole(growing, store)
+
+
 def test_a_disk_that_turns_read_only(growing, attempt: Attempt, small_disk: Path) -> None:
     first_night(growing, small_disk)
     before = ends_of(Files(small_disk))
