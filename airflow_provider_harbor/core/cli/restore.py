@@ -244,6 +244,8 @@ def _tell_snapshot(console: Console, snapshot: Snapshot) -> None:
         f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
         f"{human_count(len(snapshot.projects), 'project')}"
     )
+    if snapshot.limited_to:
+        console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
     if not snapshot.complete:
         lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
         console.error(

@@ -34,7 +34,7 @@ class Mirror(Source):
         except HarborNotFoundError as err:
             if not err.code:  # a proxy before it says so, and not the registry
                 raise
-            raise self._lacks(record.digest) from err
+            raise self.lacks(record.repository, record.digest) from err
 
     @contextmanager
     def open_blob(self, repository: str, blob: Descriptor) -> Iterator[BlobReader]:
@@ -43,10 +43,11 @@ class Mirror(Source):
             try:
                 reader = opened.enter_context(self._source.open_blob(repository, blob))
             except MissingContentError as err:
-                raise self._lacks(blob.digest) from err
+                raise self.lacks(repository, blob.digest) from err
             yield reader
 
-    def _lacks(self, digest: str) -> MissingContentError:
+    def lacks(self, repository: str, digest: str) -> MissingContentError:
+        """Return the error to raise where it should have content, and has not."""
         return MissingContentError(
             digest,
             self._listed_by,

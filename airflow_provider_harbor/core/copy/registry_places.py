@@ -155,6 +155,11 @@ class HarborPlace(RegistryPlace):
             held = {name: Held.of_records(records) for name, records in walk}
         except HarborStatusError as err:
             err.hint = f"at the destination {err.hint}"
+            if isinstance(err, HarborAuthError):
+                err.hint = (
+                    f"at the destination the login may not list the project {project}. Give it the "
+                    "permissions repository:list, artifact:list and artifact:read there"
+                )
             raise
         for gap in walk.gaps:
             error = HarborProtocolError(

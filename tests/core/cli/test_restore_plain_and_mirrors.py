@@ -137,6 +137,27 @@ def test_what_a_mirror_lacks_is_named_as_that(
     assert holding(other_harbor) == holding(harbor)
 
 
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_what_the_storage_of_a_mirror_has_lost_is_named_as_that(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    command: Command,
+    kept: Path,
+    team: dict[str, Content],
+    is_cached: bool,
+) -> None:
+    with HarborDouble() as mirror:
+        assert command("backup", harbor.url, kept, "--to", mirror.url).code == 0
+        mirror.state.registry_cache = is_cached
+        mirror.state.lose_blob(next(iter(team["docker"].blobs)))
+        mirror.state.lose_manifest("team/app", team["untagged"].digest)
+        done = command("restore", kept, other_harbor.url, "--from", mirror.url, "--json")
+    assert done.code == 1
+    assert [line.partition("@")[0] for line in done.failures] == ["shop/old", "team/app"]
+    for line in done.failures:
+        assert f"the mirror {mirror.url} does not have it. Take it from the store" in line
+
+
 def test_content_comes_from_a_mirror_that_is_a_harbor_and_pull_times_stay(
     harbor: HarborDouble,
     other_harbor: HarborDouble,
