@@ -269,6 +269,7 @@ class _ProjectCopy:
                 tally.add(outcome)
                 self._memory.add(outcome)
                 contents.add(outcome.repository, outcome.held.contents.values())
+            lease.check()  # else another run may have moved the tags of this one meanwhile
             if not self._place.keeps_tags:
                 sha256 = contents.finish()
         self._memory.finish()

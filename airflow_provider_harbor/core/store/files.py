@@ -12,6 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -99,6 +100,11 @@ class Files:
 
     def __repr__(self) -> str:
         return f"Files({self.url!r})"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory, where a look costs no request."""
+        return self._directory is not None
 
     # -- writing
 
@@ -228,6 +234,25 @@ class Files:
                 return int(obstore.head(self._open(), path)["size"])
         except FileNotFoundError:
             return None
+
+    def iter_sizes(self, paths: Sequence[str], *, at_once: int = 16) -> Iterator[int | None]:
+        """Yield the size of each file in bytes, None where there is none, in the order of paths."""
+        if self._directory is not None:
+            # A hundred thousand of them a second, where `size` takes ten times as long.
+            for path in paths:
+                _check(path)
+                yield self._size_of(self._directory / path)
+            return
+        with ThreadPoolExecutor(at_once, thread_name_prefix="sizes") as pool:
+            yield from pool.map(self.size, paths)
+
+    def _size_of(self, path: Path) -> int | None:
+        with _troubles(path.as_uri()):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                self._open()  # whether the directory is still there
+                return None
 
     def exists(self, path: str) -> bool:
         """Tell whether there is such a file."""

@@ -241,7 +241,8 @@ class Lease:
             f"{_in_words(holder, now)} writes to the same destination from the same store. Wait "
             "until it has ended; if it was killed, its lease ends "
             f"{human_duration(STALE_SECONDS)} after it was last renewed "
-            f"({_moment(holder.renewed_at)}), and this can be run again",
+            f"({_moment(holder.renewed_at)}), and this can be run again. Where no run goes on, "
+            f"{self._files.url_of(self._path)} can be deleted",
             run=holder.run,
             host=holder.host,
             since=_moment(holder.since),
