@@ -84,7 +84,7 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
         return f"store-{error.reason}", str(error)
     if isinstance(error, HarborServerError) and _is_full(error):
         what = "the storage of the server is full. Make room there, and run it again"
-        return "full", f"{what} ({error})"
+        return "server-error", f"{what} ({error})"
     for kind, reason, what in _PASSING:
         if isinstance(error, kind):
             return (

@@ -96,7 +96,7 @@ def test_a_registry_of_a_company_comes_back(
 def test_projects_of_a_company_come_to_a_plain_registry(
     sample: HarborDouble, store: BackupStore, plain_registry: PlainRegistry
 ) -> None:
-    round_trip(sample, store, plain_registry, "data", "charts", "mobile", "2024")
+    round_trip(sample, store, plain_registry, "data", "2024")
 
 
 def test_projects_that_were_missing_are_private_and_empty_ones_are_there_again(
@@ -179,7 +179,7 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ba
 
 @given(pushes=PUSHES)
 @settings(
-    max_examples=5,
+    max_examples=4,
     phases=[Phase.generate],  # looking for a smaller one would take minutes
     deadline=None,
     derandomize=True,
@@ -198,7 +198,7 @@ def test_whatever_a_harbor_holds_comes_back(
 
 @given(pushes=PUSHES, others=PUSHES, data=st.data())
 @settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     database=None,
