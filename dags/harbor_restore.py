@@ -129,6 +129,7 @@ with DAG(
         "retry_policy": RETRY_POLICY,
         "harbor_conn_id": "{{ params.target }}",
         "store": "{{ params.store }}",
+        "mirror_conn_id": "{{ params.mirror }}",
         "repositories": "{{ params.repositories }}",
         "tags": "{{ params.tags }}",
         "renames": "{{ params.rename }}",
@@ -142,7 +143,6 @@ with DAG(
     restore = HarborRestoreOperator.partial(
         task_id="restore",
         # Not dag.param(...): mapped tasks would be new to Airflow each time it reads this file.
-        mirror_conn_id="{{ params.mirror }}",
         workers="{{ params.workers }}",
         plan_only="{{ params.dry_run }}",
         map_index_template="{{ task.unit['name'] }}",

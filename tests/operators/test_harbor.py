@@ -50,6 +50,7 @@ class Task:
 
     def __init__(self, run: str = RUN) -> None:
         self.run = run
+        self.moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
         self.xcoms: dict[str, Any] = {}
         self.states: dict[str, str] = {}
         self.events = {WHOLE: SimpleNamespace(extra={})}
@@ -63,7 +64,7 @@ class Task:
             "dag_run": SimpleNamespace(
                 dag_id="backup",
                 run_id=self.run,
-                run_after=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+                run_after=self.moment,
             ),
             "outlet_events": self.events,
         }

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
+    LeaseError,
     StoreError,
     describe,
 )
@@ -182,15 +183,15 @@ def copy_project(
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            report, contents, store_error = copy.run(lease, progress)
+            report, contents, cause = copy.run(lease, progress)
     except Exception as err:
         with keeping_first_error(ref.project):
             result(error=describe(err))
         raise
-    if store_error:
+    if cause:
         with keeping_first_error(ref.project):
-            result(copy=report, contents=contents, error=str(store_error))
-        raise store_error
+            result(copy=report, contents=contents, error=str(cause))
+        raise cause
     made = result(copy=report, contents=contents)
     if contents:
         store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
@@ -246,12 +247,12 @@ class _ProjectCopy:
 
     def run(
         self, lease: Lease, progress: Progress | None
-    ) -> tuple[CopyReport, str, StoreError | None]:
+    ) -> tuple[CopyReport, str, HarborBackupError | None]:
         """Copy.
 
         Returns:
-            What it came to; the SHA-256 of the contents, where a store has any; and where it was
-            given up because of the store, why.
+            What it came to; the SHA-256 of the contents, where a store has any; and, where the
+            store failed or the lease was lost, the error of the project as a whole.
         """
         tally, sha256 = Tally(), ""
         with (
@@ -269,13 +270,17 @@ class _ProjectCopy:
                 tally.add(outcome)
                 self._memory.add(outcome)
                 contents.add(outcome.repository, outcome.held.contents.values())
-            lease.check()  # else another run may have moved the tags of this one meanwhile
             if not self._place.keeps_tags:
                 sha256 = contents.finish()
-        self._memory.finish()
         report = tally.report(
             self._ref.project, self._place.url, transfer.numbers, transfer.seconds
         )
+        try:
+            lease.check()
+        except LeaseError as err:
+            # Who took over may have moved back what this run set: nothing of it is remembered.
+            return report, sha256, err
+        self._memory.finish()
         given_up = transfer.given_up
         return report, sha256, given_up if isinstance(given_up, StoreError) else None
 
