@@ -25,7 +25,7 @@ IMPATIENT = """
 import sys
 from airflow_provider_harbor.core.cli.main import main
 from airflow_provider_harbor.core.store import files
-files._RETRIES["max_retries"] = 1
+files._RETRIES["max_retries"] = 0
 sys.exit(main())
 """
 PROJECTS = tuple(f"late-{number}" for number in range(6))
