@@ -119,6 +119,6 @@ def _number(err: BaseException, text: str) -> int:
 
 
 def _brief(text: str) -> str:
-    """Return the first line of an error, without the queries of addresses."""
-    line = " ".join(text.split("\n\nDebug source", 1)[0].split("<?xml", 1)[0].split())
+    """Return the first line of an error, without queries of addresses and documents of servers."""
+    line = " ".join(text.split("\n\nDebug source", 1)[0].split("<", 1)[0].split())
     return re.sub(r"\?\S*", "", line)[:200].rstrip(": ")

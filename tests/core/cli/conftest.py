@@ -94,7 +94,7 @@ def filled(harbor: HarborDouble, monkeypatch: pytest.MonkeyPatch) -> HarborDoubl
     fill_small(harbor)
     monkeypatch.setenv("HARBOR_BACKUP_SOURCE_USER", harbor.user)
     monkeypatch.setenv("HARBOR_BACKUP_SOURCE_PASSWORD", harbor.password)
-    monkeypatch.setitem(files_module._RETRIES, "max_retries", 1)
+    monkeypatch.setitem(files_module._RETRIES, "max_retries", 0)
     return harbor
 
 

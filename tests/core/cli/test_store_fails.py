@@ -26,26 +26,19 @@ IMPATIENT = """
 import sys
 from airflow_provider_harbor.core.cli.main import main
 from airflow_provider_harbor.core.store import files
-files._RETRIES["max_retries"] = 1
+files._RETRIES["max_retries"] = 0
 sys.exit(main())
 """
 PROJECTS = tuple(f"late-{number}" for number in range(6))
 
 
-@pytest.fixture
-def growing(filled: HarborDouble, capsys: pytest.CaptureFixture[str]) -> HarborDouble:
-    """A Harbor that gets, after its first night, six more projects of ten images each."""
-
-    def grow(layer_bytes: int = 2_000) -> HarborDouble:
-        for project in PROJECTS:
-            filled.create_project(project)
-            for number in range(10):
-                image = Image(f"{project} {number}", layers=[layer_bytes])
-                filled.push(f"{project}/app{number % 3}", image, f"v{number}")
-        return filled
-
-    filled.grow = grow  # type: ignore[attr-defined]
-    return filled
+def grow(harbor: HarborDouble, layer_bytes: int = 2_000) -> None:
+    """Give a Harbor six more projects of ten images each, after its first night."""
+    for project in PROJECTS:
+        harbor.create_project(project)
+        for number in range(10):
+            image = Image(f"{project} {number}", layers=[layer_bytes])
+            harbor.push(f"{project}/app{number % 3}", image, f"v{number}")
 
 
 @pytest.fixture
@@ -119,56 +112,56 @@ def assert_whole(harbor: HarborDouble, store: object, **options: object) -> None
     assert not wanted
 
 
-def test_a_disk_that_gets_full(growing, attempt: Attempt, small_disk: Path) -> None:
-    first_night(growing, small_disk)
+def test_a_disk_that_gets_full(filled, attempt: Attempt, small_disk: Path) -> None:
+    first_night(filled, small_disk)
     before = ends_of(Files(small_disk))
-    growing.grow(60_000)
+    grow(filled, 60_000)
     code, lines = attempt(small_disk)
     assert code == 1
     assert_told_once(lines, "the disk is full. Make room, and run it again")
     assert ends_of(Files(small_disk)) == before
     remount(small_disk, "size=64m")
-    assert_whole(growing, small_disk)
+    assert_whole(filled, small_disk)
 
 
 def test_an_object_storage_that_gets_full(
-    growing, attempt: Attempt, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    filled, attempt: Attempt, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remount(small_disk, "size=6m")
     with running_s3_server(small_disk) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         store = f"s3://{server.new_bucket()}/nights"
-        first_night(growing, store)
+        first_night(filled, store)
         before = ends_of(Files(store))
-        growing.grow(300_000)
+        grow(filled, 300_000)
         code, lines = attempt(store)
         assert code == 1
         assert_told_once(lines, "the storage is full, or its quota is used up. Make room")
         remount(small_disk, "size=64m")
         assert ends_of(Files(store)) == before
-        assert_whole(growing, store)
+        assert_whole(filled, store)
 
 
-def test_a_disk_that_turns_read_only(growing, attempt: Attempt, small_disk: Path) -> None:
-    first_night(growing, small_disk)
+def test_a_disk_that_turns_read_only(filled, attempt: Attempt, small_disk: Path) -> None:
+    first_night(filled, small_disk)
     before = ends_of(Files(small_disk))
-    growing.grow()
-    in_the_middle(growing, lambda: remount(small_disk, "ro"))
+    grow(filled)
+    in_the_middle(filled, lambda: remount(small_disk, "ro"))
     code, lines = attempt(small_disk)
     assert code == 1
     assert_told_once(lines, "the file system is read-only. Mount it for writing")
     assert ends_of(Files(small_disk)) == before
     remount(small_disk, "rw")
-    assert_whole(growing, small_disk)
+    assert_whole(filled, small_disk)
 
 
-def test_a_directory_that_is_renamed_away(growing, attempt: Attempt, tmp_path: Path) -> None:
+def test_a_directory_that_is_renamed_away(filled, attempt: Attempt, tmp_path: Path) -> None:
     store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
-    first_night(growing, store)
+    first_night(filled, store)
     before = ends_of(Files(store))
-    growing.grow()
-    in_the_middle(growing, lambda: store.rename(elsewhere))
+    grow(filled)
+    in_the_middle(filled, lambda: store.rename(elsewhere))
     code, lines = attempt(store)
     assert code == 1
     assert_told_once(lines, "Is everything mounted?")
@@ -176,16 +169,16 @@ def test_a_directory_that_is_renamed_away(growing, attempt: Attempt, tmp_path: P
     assert ends_of(Files(elsewhere)) == before
     shutil.rmtree(store, ignore_errors=True)  # what was being written at that very moment
     elsewhere.rename(store)
-    assert_whole(growing, store)
+    assert_whole(filled, store)
 
 
-def test_a_disk_that_is_unmounted(growing, attempt: Attempt, small_disk: Path) -> None:
+def test_a_disk_that_is_unmounted(filled, attempt: Attempt, small_disk: Path) -> None:
     """Its mount point is an empty directory then, of a disk that is not meant."""
     store = small_disk / "store"
-    first_night(growing, store)
-    growing.grow()
+    first_night(filled, store)
+    grow(filled)
     mount = ["mount", "-t", "tmpfs", "harbor-tests-empty", str(small_disk)]
-    in_the_middle(growing, lambda: subprocess.run(mount, check=True))
+    in_the_middle(filled, lambda: subprocess.run(mount, check=True))
     try:
         code, lines = attempt(store)
         assert code == 1
@@ -194,19 +187,19 @@ def test_a_disk_that_is_unmounted(growing, attempt: Attempt, small_disk: Path) -
     finally:
         subprocess.run(["umount", str(small_disk)], check=True)
     remount(small_disk, "size=64m")
-    assert_whole(growing, store)
+    assert_whole(filled, store)
 
 
-def test_another_directory_in_its_place(growing, attempt: Attempt, tmp_path: Path) -> None:
+def test_another_directory_in_its_place(filled, attempt: Attempt, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    first_night(growing, store)
-    growing.grow()
+    first_night(filled, store)
+    grow(filled)
 
     def replace() -> None:
         store.rename(tmp_path / "elsewhere")
         store.mkdir()
 
-    in_the_middle(growing, replace)
+    in_the_middle(filled, replace)
     code, lines = attempt(store)
     assert code == 1
     assert_told_once(lines, "another directory is in its place. Is everything mounted?")
@@ -214,31 +207,31 @@ def test_another_directory_in_its_place(growing, attempt: Attempt, tmp_path: Pat
 
 
 def test_an_object_storage_that_stops(
-    growing, attempt: Attempt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled, attempt: Attempt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "s3").mkdir()
     with running_s3_server(tmp_path / "s3") as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         store = f"s3://{server.new_bucket()}/nights"
-        first_night(growing, store)
+        first_night(filled, store)
         before = ends_of(Files(store))
-        growing.grow()
-        in_the_middle(growing, server.stop)
+        grow(filled)
+        in_the_middle(filled, server.stop)
         code, lines = attempt(store)
         assert code == 1
         assert_told_once(lines, "the storage does not answer as it should")
         server.start()
         assert ends_of(Files(store)) == before
-        assert_whole(growing, store)
+        assert_whole(filled, store)
 
 
 def test_a_store_that_cannot_keep_an_error_hides_no_error(
-    growing, attempt: Attempt, tmp_path: Path
+    filled, attempt: Attempt, tmp_path: Path
 ) -> None:
     """What ended a project is said, also where it cannot be kept as the project's result."""
     store = tmp_path / "store"
-    first_night(growing, store)
+    first_night(filled, store)
 
     def spoil() -> None:
         (run,) = [p for p in (store / "snapshots").iterdir() if not list(p.glob("*.json"))]
@@ -247,9 +240,9 @@ def test_a_store_that_cannot_keep_an_error_hides_no_error(
         for path in (store / "inventories" / "alpha").iterdir():
             path.write_bytes(b"damaged")
 
-    growing.push("alpha/app", Image("new"), "new")
+    filled.push("alpha/app", Image("new"), "new")
     # Asked for when the inventory is written, and before it is read.
-    fault = growing.faults.add(Fault(path="/projects/alpha$", callback=lambda double: spoil()))
+    fault = filled.faults.add(Fault(path="/projects/alpha$", callback=lambda double: spoil()))
     code, lines = attempt(store)
     assert (code, fault.hits) == (1, 1)
     assert_told_once(lines, "FAILED alpha: ")

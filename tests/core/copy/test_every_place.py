@@ -158,6 +158,7 @@ def test_an_unchanged_night_asks_for_nothing_and_the_next_one_for_what_is_new(
         pytest.param("manifest", {"status": 200, "body": "a page"}, id="a page as a manifest"),
     ],
 )
+@pytest.mark.parametrize("kind", ["directory", "s3", "harbor", "plain registry"], indirect=True)
 def test_what_comes_wrong_never_shows_and_keeps_nothing_else_from_coming(
     harbor: HarborDouble, place: Place, to_place: Backup, fault: dict[str, object], what: str
 ) -> None:
