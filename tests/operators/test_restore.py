@@ -45,6 +45,7 @@ def stored(
     harbor: HarborDouble, other_harbor: HarborDouble, connect: Connect, store: BackupStore
 ) -> HarborDouble:
     """A Harbor whose night is in the store, and a connection `there` to an empty one."""
+    store.begin_for(harbor.url)
     for name in PROJECTS:
         harbor.create_project(name)
     harbor.push("team-a/app", Image("app"), "v1")

@@ -150,8 +150,10 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         client = opened.enter_context(HarborClient(**source))
         store = BackupStore(arguments.store)
         console.begin(f"checking {store.url}")
-        store.open_for(client.url)
-        store.check()
+        is_there = store.is_there()
+        if is_there:
+            store.open_for(client.url)
+            store.check()
         run_name = f"{started_at:%Y-%m-%dT%H-%M-%S.%fZ}"
         where = target["url"] if target else store.url
         try:
@@ -159,6 +161,11 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             status = check_harbor(client)
             found = list_projects(client, arguments.project, arguments.exclude)
             projects = [project.name for project in found]
+            if not is_there:  # not before Harbor answered: its URL may be mistyped
+                store.begin_for(client.url)
+                is_there = True
+                console.line(f"a new store begins at {store.url}")
+                store.check()
             place: Place = StorePlace(store)
             if target:
                 console.begin(f"checking {target['url']}")
@@ -169,17 +176,18 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
                 opened.callback(lease.release)
                 opened.enter_context(lease)
         except HarborBackupError as err:
-            with keeping_first_error(run_name):
-                finish_run(
-                    store,
-                    run_name,
-                    [],
-                    harbor_url=client.url,
-                    destination=where,
-                    started_at=started_at,
-                    dry_run=arguments.dry_run,
-                    error=str(err),
-                )
+            if is_there:
+                with keeping_first_error(run_name):
+                    finish_run(
+                        store,
+                        run_name,
+                        [],
+                        harbor_url=client.url,
+                        destination=where,
+                        started_at=started_at,
+                        dry_run=arguments.dry_run,
+                        error=str(err),
+                    )
             raise
         backup = _Backup(
             client=client,

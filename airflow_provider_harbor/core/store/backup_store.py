@@ -53,20 +53,45 @@ class BackupStore:
     def __repr__(self) -> str:
         return f"BackupStore({self.url!r})"
 
-    def open_for(self, harbor_url: str) -> None:
-        """Make sure that this is the store of a Harbor; an empty one becomes it.
+    def is_there(self) -> bool:
+        """Tell whether there is a store.
 
         Raises:
-            HarborConfigurationError: It is the store of another Harbor, or of a newer format.
+            HarborConfigurationError: It is of a newer format.
             IntegrityError: store.json cannot be read.
-            StoreError: It cannot be read or written.
         """
-        wanted = normalise_url(harbor_url)
-        if read_object(self.files, layout.STORE) is None:
+        return read_object(self.files, layout.STORE) is not None
+
+    def begin_for(self, harbor_url: str) -> bool:
+        """Make sure that this is the store of a Harbor; where there is none it begins.
+
+        Only what has looked whether that Harbor is there should call it.
+
+        Returns:
+            Whether it is a new one.
+
+        Raises:
+            Whatever `open_for` does.
+        """
+        is_new = False
+        if not self.is_there():
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             # Whoever is first: at the same time another one may make it its own.
-            content = dump({"harbor_url": wanted, "created": created})
-            self.files.create(layout.STORE, content)
+            content = dump({"harbor_url": normalise_url(harbor_url), "created": created})
+            is_new = self.files.create(layout.STORE, content)
+        self.open_for(harbor_url)
+        return is_new
+
+    def open_for(self, harbor_url: str) -> None:
+        """Make sure that this is the store of a Harbor.
+
+        Raises:
+            HarborConfigurationError: There is none, or it is that of another Harbor, or of a newer
+                format.
+            IntegrityError: store.json cannot be read.
+            StoreError: It cannot be read.
+        """
+        wanted = normalise_url(harbor_url)
         found = self.harbor_url
         if found != wanted:
             raise HarborConfigurationError(
@@ -92,7 +117,7 @@ class BackupStore:
         if data is None:
             raise HarborConfigurationError(
                 f"there is no backup store at {self.url}: it has no {layout.STORE}. Check the "
-                "path; is everything mounted?"
+                "path; is everything mounted? The first backup begins one"
             )
         try:
             return normalise_url(_text(data["harbor_url"]))

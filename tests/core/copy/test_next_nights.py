@@ -398,7 +398,7 @@ def test_two_harbors_that_open_one_empty_store_do_not_share_it(
         store = BackupStore(tmp_path / "shared")
         start.wait()
         try:
-            store.open_for(url)
+            store.begin_for(url)
         except HarborConfigurationError as err:
             refused.append(err)
 
