@@ -129,6 +129,7 @@ with DAG(
         "retry_policy": RETRY_POLICY,
         "harbor_conn_id": "{{ params.target }}",
         "store": "{{ params.store }}",
+        "mirror_conn_id": "{{ params.mirror }}",
         "repositories": "{{ params.repositories }}",
         "tags": "{{ params.tags }}",
         "renames": "{{ params.rename }}",
@@ -141,9 +142,9 @@ with DAG(
 
     restore = HarborRestoreOperator.partial(
         task_id="restore",
-        mirror_conn_id=dag.param("mirror"),
-        workers=dag.param("workers"),
-        plan_only=dag.param("dry_run"),
+        # Not dag.param(...): mapped tasks would be new to Airflow each time it reads this file.
+        workers="{{ params.workers }}",
+        plan_only="{{ params.dry_run }}",
         map_index_template="{{ task.unit['name'] }}",
         max_active_tis_per_dagrun=PROJECTS_AT_ONCE,
     ).expand(unit=choose.output)

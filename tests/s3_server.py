@@ -37,10 +37,35 @@ class S3Server:
     user = "backup"
     password = "s3-secret-of-the-tests"
 
-    def __init__(self, url: str, directory: Path) -> None:
-        self.url = url
-        self.directory = directory
+    def __init__(self, program: str, address: str, directory: Path) -> None:
+        self.url = f"http://{address}"
+        self.directory = directory / "data"
+        self.directory.mkdir()
+        self._program = program
+        self._address = address
         self._numbers = itertools.count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again, with all it held."""
+        self._process = subprocess.Popen(
+            [
+                *(self._program, "--port", self._address, "--region", "us-east-1", "--quiet"),
+                *("--access", self.user, "--secret", self.password),
+                *("posix", str(self.directory)),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.directory.parent,
+        )
+        _wait_for(self._address, self._process)
+
+    def stop(self) -> None:
+        """Stop it at once, as a machine that goes down."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(timeout=20)
+            self._process = None
 
     def new_bucket(self) -> str:
         """Make an empty bucket, and return its name."""
@@ -76,24 +101,12 @@ def running_s3_server(directory: Path) -> Iterator[S3Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    server = S3Server(f"http://{address}", directory / "data")
-    server.directory.mkdir()
-    process = subprocess.Popen(
-        [
-            *(program, "--port", address, "--region", "us-east-1", "--quiet"),
-            *("--access", server.user, "--secret", server.password),
-            *("posix", str(server.directory)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=directory,
-    )
+    server = S3Server(program, address, directory)
     try:
-        _wait_for(address, process)
+        server.start()
         yield server
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        server.stop()
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

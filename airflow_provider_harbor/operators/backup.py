@@ -79,7 +79,7 @@ def _errors_of_gaps(
 
 
 class HarborInventoryOperator(BaseOperator):
-    """List all that the projects of a unit hold, into the store.
+    """List all that the projects of a unit hold, into the store, which ``check`` has begun.
 
     Returns a reference to each inventory. A project that cannot be listed does not keep the others
     of its unit from being listed; then the task fails at its end, with the references of the others

@@ -93,7 +93,8 @@ class HarborHealthCheckOperator(BaseOperator):
             status = hook.check(require_healthy=as_flag(self.require_healthy))
             self.log.info("Harbor %s at %s is there", status.harbor_version, status.url)
             store = open_store(self.store)
-            store.open_for(client.url)
+            if store.begin_for(client.url):
+                self.log.info("A new store begins at %s", store.url)
             store.check()
             self.log.info("The store %s can be written", store.url)
             with open_place(self.destination_conn_id, store) as place:

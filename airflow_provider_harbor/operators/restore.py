@@ -52,13 +52,22 @@ from airflow_provider_harbor.operators.units import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_CHOICE: tuple[str, ...] = ("store", "repositories", "tags", "renames", "overwrite")
+_CHOICE: tuple[str, ...] = (
+    "store",
+    "mirror_conn_id",
+    "repositories",
+    "tags",
+    "renames",
+    "overwrite",
+)
 
 
 class _RestoreOperator(BaseOperator):
     """What the operators of a restore have in common: what is to be restored.
 
     :param store: Directory or URL of the store; by default ``[harbor] store``.
+    :param mirror_conn_id: Connection of a registry to take the content from; None to take it from
+        the store.
     :param repositories: Full names or globs of repositories; empty for all.
     :param tags: Names or globs of tags; empty for all.
     :param renames: New names of projects, as texts ``old=new``.
@@ -71,6 +80,7 @@ class _RestoreOperator(BaseOperator):
         self,
         *,
         store: str | None = None,
+        mirror_conn_id: str | None = None,
         repositories: Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
         renames: Sequence[str] | None = None,
@@ -79,6 +89,7 @@ class _RestoreOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.store = store
+        self.mirror_conn_id = mirror_conn_id
         self.repositories = repositories
         self.tags = tags
         self.renames = renames
@@ -93,7 +104,9 @@ class _RestoreOperator(BaseOperator):
             repositories=tuple(as_patterns(self.repositories)),
             tags=tuple(as_patterns(self.tags)),
         )
-        found = find_snapshot(store, snapshot, choice.project_patterns)
+        found = find_snapshot(
+            store, snapshot, choice.project_patterns, needs_content=not self.mirror_conn_id
+        )
         renames = parse_renames(as_patterns(self.renames), choice.find_projects(found))
         return Restore(
             store=store,
@@ -173,8 +186,6 @@ class HarborRestoreOperator(_RestoreOperator):
 
     :param unit: What ``HarborChooseSnapshotOperator`` returned.
     :param harbor_conn_id: Connection of the Harbor or registry to restore to.
-    :param mirror_conn_id: Connection of a registry to take the content from; None to take it from
-        the store.
     :param workers: How many artifacts of a project are copied at once.
     :param plan_only: Dry run: find out what would be sent, and change nothing.
     """
@@ -183,7 +194,6 @@ class HarborRestoreOperator(_RestoreOperator):
         *_CHOICE,
         "unit",
         "harbor_conn_id",
-        "mirror_conn_id",
         "workers",
         "plan_only",
     )
@@ -193,7 +203,6 @@ class HarborRestoreOperator(_RestoreOperator):
         *,
         unit: dict[str, Any],
         harbor_conn_id: str = HarborHook.default_conn_name,
-        mirror_conn_id: str | None = None,
         workers: int = 8,
         plan_only: bool = False,
         **kwargs: Any,
@@ -201,7 +210,6 @@ class HarborRestoreOperator(_RestoreOperator):
         super().__init__(**kwargs)
         self.unit = unit
         self.harbor_conn_id = harbor_conn_id
-        self.mirror_conn_id = mirror_conn_id
         self.workers = workers
         self.plan_only = plan_only
 

@@ -27,9 +27,9 @@ class Used:
 
 
 @contextmanager
-def running_double(*arguments: object) -> Iterator[str]:
+def running_double(*arguments: object, module: str = "tests.double") -> Iterator[str]:
     """Start a double, and stop it at the end of the block; returns its URL."""
-    command = [sys.executable, "-m", "tests.double", *map(str, arguments)]
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout

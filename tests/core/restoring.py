@@ -93,7 +93,7 @@ def night(
     """Back everything up into a store."""
     started_at = datetime.now(timezone.utc)
     with login(harbor) as client, registry_login(harbor) as registry:
-        store.open_for(client.url)
+        store.begin_for(client.url)
         names = [project.name for project in list_projects(client)]
         for name in names:
             ref = inventory_project(client, store, run, name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +52,19 @@ def test_dag_can_be_serialized(dag: Any) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).dag_id == dag.dag_id
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dag_is_the_same_each_time_it_is_read(path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    def read() -> str:
+        (found,) = DagBag(path).dags.values()
+        return json.dumps(DagSerialization.to_dict(found), sort_keys=True, default=str)
+
+    # Else each reading is a new version of the DAG for Airflow.
+    assert read() == read()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def connect_aws(monkeypatch: pytest.MonkeyPatch, server: S3Server, **more: Any) 
 
 def test_a_directory(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     assert (tmp_path / "store.json").is_file()
 
 
@@ -42,7 +42,7 @@ def test_a_connection_of_type_aws_has_credentials_region_and_endpoint(
     connect_aws(monkeypatch, s3)
     bucket = s3.new_bucket()
     store = open_store(f"s3://backups@{bucket}/a/prefix")
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     store.check()
 
     assert (s3.directory / bucket / "a/prefix/store.json").is_file()
@@ -56,14 +56,14 @@ def test_without_a_connection_the_environment_has_them(
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     bucket = s3.new_bucket()
-    open_store(f"s3://{bucket}").open_for(HARBOR)
+    open_store(f"s3://{bucket}").begin_for(HARBOR)
     assert (s3.directory / bucket / "store.json").is_file()
 
 
 def test_a_key_that_is_refused(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     connect_aws(monkeypatch, s3, password="another-secret")
     with pytest.raises(StoreError) as caught:
-        open_store(f"s3://backups@{s3.new_bucket()}").open_for(HARBOR)
+        open_store(f"s3://backups@{s3.new_bucket()}").begin_for(HARBOR)
     assert "another-secret" not in str(caught.value)
 
 

@@ -50,6 +50,7 @@ class Task:
 
     def __init__(self, run: str = RUN) -> None:
         self.run = run
+        self.moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
         self.xcoms: dict[str, Any] = {}
         self.states: dict[str, str] = {}
         self.events = {WHOLE: SimpleNamespace(extra={})}
@@ -63,7 +64,7 @@ class Task:
             "dag_run": SimpleNamespace(
                 dag_id="backup",
                 run_id=self.run,
-                run_after=datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+                run_after=self.moment,
             ),
             "outlet_events": self.events,
         }
@@ -77,6 +78,14 @@ class Task:
 @pytest.fixture
 def task() -> Task:
     return Task()
+
+
+@pytest.fixture
+def store(tmp_path: Path, harbor: HarborDouble) -> BackupStore:
+    """A store as the task `check` begins it."""
+    begun = BackupStore(tmp_path / "store")
+    begun.begin_for(harbor.url)
+    return begun
 
 
 @pytest.fixture
@@ -241,17 +250,27 @@ def test_inventory_of_the_default_store(
     filled: HarborDouble, task: Task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW__HARBOR__STORE", str(tmp_path / "by-setting"))
+    task.execute(HarborHealthCheckOperator(task_id="check"))
     task.execute(HarborInventoryOperator(task_id="inventory", unit=unit("team-a")))
 
-    assert (tmp_path / "by-setting/store.json").is_file()
+    assert list((tmp_path / "by-setting/inventories/team-a").iterdir())
+
+
+def test_a_worker_that_lacks_the_disk_begins_no_store_of_its_own(
+    filled: HarborDouble, task: Task, tmp_path: Path
+) -> None:
+    with pytest.raises(HarborConfigurationError, match="is everything mounted"):
+        task.execute(inventory(BackupStore(tmp_path / "not-mounted"), "team-a"))
+    assert not (tmp_path / "not-mounted").exists()
 
 
 def test_store_of_another_harbor(
     filled: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
 ) -> None:
-    store.open_for(other_harbor.url)
+    theirs = BackupStore(f"{store.url}-theirs")
+    theirs.begin_for(other_harbor.url)
     with pytest.raises(HarborConfigurationError, match=other_harbor.url):
-        task.execute(inventory(store, "team-a"))
+        task.execute(inventory(theirs, "team-a"))
 
 
 def test_inventory_of_a_project_that_is_gone(

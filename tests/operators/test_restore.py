@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ def stored(
     harbor: HarborDouble, other_harbor: HarborDouble, connect: Connect, store: BackupStore
 ) -> HarborDouble:
     """A Harbor whose night is in the store, and a connection `there` to an empty one."""
+    store.begin_for(harbor.url)
     for name in PROJECTS:
         harbor.create_project(name)
     harbor.push("team-a/app", Image("app"), "v1")
@@ -54,8 +56,8 @@ def stored(
     return harbor
 
 
-def back_up(store: BackupStore, **more: Any) -> None:
-    night, known = Task(), {"store": store.url} | more
+def back_up(store: BackupStore, night: Task | None = None, **more: Any) -> None:
+    night, known = night or Task(), {"store": store.url} | more
     for name in PROJECTS:
         refs = night.execute(
             HarborInventoryOperator(task_id="inventory", unit=unit(name), store=store.url)
@@ -204,6 +206,20 @@ def test_content_comes_from_a_mirror_if_one_is_named(
         task.execute(restore(store, each, mirror_conn_id="mirror"))
         assert any("/v2/team-a/app/blobs" in target for _, target, _ in mirror.requests.log)
     assert other_harbor.state.artifact("team-a/app", "v1")
+
+
+def test_the_newest_night_whose_content_is_in_the_store_is_taken_unless_a_mirror_is_named(
+    stored: HarborDouble, store: BackupStore, connect: Connect, task: Task
+) -> None:
+    with HarborDouble() as mirror:
+        connect("mirror", mirror)
+        (in_the_store,) = store.snapshots.list_keys()
+        later = Task()
+        later.moment += timedelta(days=1)
+        back_up(store, later, destination_conn_id="mirror")
+        assert task.execute(choose(store))[0]["snapshot"] == in_the_store
+        at_the_mirror = task.execute(choose(store, mirror_conn_id="mirror"))[0]["snapshot"]
+        assert at_the_mirror == store.snapshots.list_keys()[-1] != in_the_store
 
 
 def test_a_mirror_is_not_restored_to_itself(

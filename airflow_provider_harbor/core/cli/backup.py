@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborBackupError,
     HarborConfigurationError,
+    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.check import HarborStatus, check_harbor, list_projects
@@ -36,6 +37,7 @@ from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.jobs.results import keeping_first_error
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -100,12 +102,14 @@ class _Backup:
         """Take all projects in turn; False when it was told to stop."""
         try:
             for number, project in enumerate(projects, start=1):
-                self._one(project, f"[{number}/{len(projects)}]")
+                if not self._one(project, f"[{number}/{len(projects)}]"):
+                    break
         except KeyboardInterrupt:
             return False
         return True
 
-    def _one(self, project: str, place: str) -> None:
+    def _one(self, project: str, place: str) -> bool:
+        """Take one project; False where the store fails, which it would for the others, too."""
         self.console.begin(f"{place} {project}: listing")
         try:
             ref = inventory_project(
@@ -130,8 +134,9 @@ class _Backup:
         except Exception as err:
             log.debug("This is where it happened:", exc_info=True)
             self.console.error(f"{place} FAILED {project}: {describe(err)}")
-            return
+            return not isinstance(err, StoreError)
         tell_result(self.console, place, project, result)
+        return True
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -145,8 +150,10 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         client = opened.enter_context(HarborClient(**source))
         store = BackupStore(arguments.store)
         console.begin(f"checking {store.url}")
-        store.open_for(client.url)
-        store.check()
+        is_there = store.is_there()
+        if is_there:
+            store.open_for(client.url)
+            store.check()
         run_name = f"{started_at:%Y-%m-%dT%H-%M-%S.%fZ}"
         where = target["url"] if target else store.url
         try:
@@ -154,6 +161,11 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             status = check_harbor(client)
             found = list_projects(client, arguments.project, arguments.exclude)
             projects = [project.name for project in found]
+            if not is_there:  # not before Harbor answered: its URL may be mistyped
+                store.begin_for(client.url)
+                is_there = True
+                console.line(f"a new store begins at {store.url}")
+                store.check()
             place: Place = StorePlace(store)
             if target:
                 console.begin(f"checking {target['url']}")
@@ -164,16 +176,18 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
                 opened.callback(lease.release)
                 opened.enter_context(lease)
         except HarborBackupError as err:
-            finish_run(
-                store,
-                run_name,
-                [],
-                harbor_url=client.url,
-                destination=where,
-                started_at=started_at,
-                dry_run=arguments.dry_run,
-                error=str(err),
-            )
+            if is_there:
+                with keeping_first_error(run_name):
+                    finish_run(
+                        store,
+                        run_name,
+                        [],
+                        harbor_url=client.url,
+                        destination=where,
+                        started_at=started_at,
+                        dry_run=arguments.dry_run,
+                        error=str(err),
+                    )
             raise
         backup = _Backup(
             client=client,

@@ -31,9 +31,14 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.human import human_count
-from airflow_provider_harbor.core.jobs.choosing import LATEST, Choice, find_snapshot, parse_renames
-from airflow_provider_harbor.core.jobs.restore import (
+from airflow_provider_harbor.core.jobs.choosing import (
+    LATEST,
+    Choice,
     Restore,
+    find_snapshot,
+    parse_renames,
+)
+from airflow_provider_harbor.core.jobs.restore import (
     choose,
     finish_restore,
     restore_project,
@@ -219,7 +224,12 @@ def _choose_snapshot(arguments: argparse.Namespace, store: BackupStore) -> Resto
         repositories=tuple(arguments.repository),
         tags=tuple(arguments.tag),
     )
-    snapshot = find_snapshot(store, arguments.snapshot, choice.project_patterns)
+    snapshot = find_snapshot(
+        store,
+        arguments.snapshot,
+        choice.project_patterns,
+        needs_content=not arguments.mirror,
+    )
     return Restore(
         store=store,
         snapshot=snapshot,
@@ -234,6 +244,8 @@ def _tell_snapshot(console: Console, snapshot: Snapshot) -> None:
         f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
         f"{human_count(len(snapshot.projects), 'project')}"
     )
+    if snapshot.limited_to:
+        console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
     if not snapshot.complete:
         lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
         console.error(

@@ -38,8 +38,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show all snapshots."""
     store = BackupStore(arguments.store)
     harbor_url = store.harbor_url
-    found = list(store.snapshots.read_all())
-    ended = {snapshot.key for snapshot in found}
+    damaged: dict[str, str] = {}
+    found = list(store.snapshots.read_all(damaged.setdefault))
+    ended = {snapshot.key for snapshot in found} | damaged.keys()
     cut_short = [key for key in store.snapshots.list_keys() if key not in ended]
     lines = [f"Backups of {harbor_url} in {store.url}"]
     if found:
@@ -52,8 +53,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             f"{human_count(len(cut_short), 'run')} cut short, or still going on: "
             + ", ".join(cut_short)
         )
+    lines += [f"DAMAGED: {damaged[key]}" for key in sorted(damaged)]
     return Outcome(
-        is_complete=True,
+        is_complete=not damaged,
         summary="\n".join(lines),
         document={
             "store": store.url,
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
                 for snapshot in found
             ],
             "cut_short": cut_short,
+            "damaged": damaged,
         },
     )
 
@@ -76,7 +79,6 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
     state = "complete" if snapshot.complete else "PARTIAL"
     if snapshot.limited_to:
         state += ", limited"
-    has_contents = any(project.contents for project in snapshot.projects.values())
     return (
         snapshot.key,
         snapshot.started_at[:16].replace("T", " "),
@@ -84,5 +86,5 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         f"{len(snapshot.projects):,}",
         f"{snapshot.digests:,}",
         human_size(snapshot.size_bytes),
-        "in the store" if has_contents else f"at {snapshot.destination}",
+        "in the store" if snapshot.has_contents else f"at {snapshot.destination}",
     )

@@ -5,6 +5,7 @@ It knows nothing of runs, snapshots and reports.
     places                what copying knows of where content is
     registry_places       any registry to copy from, and a Harbor to copy to
     plain_registry        a registry without Harbor's API to copy to
+    mirror                a registry that has the content of a restore
     store_place           a backup store
     opening               which kind of registry is at a URL
     plan                  what has to be copied, and in which order

@@ -187,7 +187,7 @@ class BlobCopier:
             # and then not one byte comes, each time. Seen on Harbor 2.15.2.
             if came_to_nothing < tries or tries == 1:
                 raise
-            raise MissingContentError(blob.digest, repository) from err
+            raise self._source.lacks(repository, blob.digest) from err
 
     def _send(self, repository: str, blob: Descriptor) -> str:
         with self._source.open_blob(repository, blob) as reader:

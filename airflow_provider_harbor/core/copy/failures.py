@@ -82,6 +82,9 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
             return reason, str(error)
     if isinstance(error, StoreError):
         return f"store-{error.reason}", str(error)
+    if isinstance(error, HarborServerError) and _is_full(error):
+        what = "the storage of the server is full. Make room there, and run it again"
+        return "server-error", f"{what} ({error})"
     for kind, reason, what in _PASSING:
         if isinstance(error, kind):
             return (
@@ -93,6 +96,10 @@ def explain(error: HarborBackupError, source_url: str) -> tuple[str, str]:
         reason, advice = _at_source(error) if at_source else _at_destination(error)
         return reason, f"{advice} ({error})"
     return "error", str(error)
+
+
+def _is_full(error: HarborServerError) -> bool:
+    return error.status == 507 or "no space left on device" in error.message
 
 
 def _at_source(error: HarborStatusError) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
     NotTriedError,
     RefusalReason,
     StoreError,
+    StoreReason,
 )
 
 # So many failures in a row that may not be the artifacts' own stop the rest of a repository, and
@@ -42,6 +43,12 @@ class GivingUp:
         self._stopped_all: HarborBackupError | None = None
         # By identity; kept, so that no other error gets the same one.
         self._counted: dict[int, HarborBackupError] = {}
+
+    @property
+    def reason(self) -> HarborBackupError | None:
+        """Why all of the copy was given up; None as long as it was not."""
+        with self._lock:
+            return self._stopped_all
 
     def check(self, repository: str) -> None:
         """Raise `NotTriedError` where nothing more is to be tried."""
@@ -74,5 +81,11 @@ class GivingUp:
             if self._rows[repository] >= _FAILURES:
                 self._stopped.setdefault(repository, err)
                 self._stopped_in_a_row.add(repository)
-            if self._row_of_all >= _FAILURES or len(self._stopped_in_a_row) >= _REPOSITORIES:
+            # What is full takes the small ones still, and in the end none.
+            is_full = isinstance(err, StoreError) and err.reason is StoreReason.FULL
+            if (
+                is_full
+                or self._row_of_all >= _FAILURES
+                or len(self._stopped_in_a_row) >= _REPOSITORIES
+            ):
                 self._stopped_all = self._stopped_all or err

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.exceptions import HarborBackupError, MissingContentError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.http.transport import Body
@@ -51,6 +51,10 @@ class Source(ABC):
             MissingContentError: It is not there.
             IntegrityError: It is there with another size.
         """
+
+    def lacks(self, repository: str, digest: str) -> MissingContentError:
+        """Return the error to raise where it should have a blob of a repository, and has not."""
+        return MissingContentError(digest, repository)
 
     def close(self) -> None:
         """Close all connections."""

@@ -116,6 +116,8 @@ class PlainRegistryPlace(RegistryPlace):
 
     def _has_first(self, records: Sequence[Record], tags: Set[str]) -> bool:
         """Tell whether there may be something although no tag is listed: nothing has a tag."""
+        if not records:  # all that was to be there cannot be sent
+            return False
         first = records[0]
         return not tags and self.registry.find_manifest(first.repository, first.digest) is not None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from airflow_provider_harbor.core.copy.places import Group, Place, Source, View
 from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
     HarborBackupError,
     HarborConfigurationError,
     HarborNotFoundError,
@@ -154,6 +155,11 @@ class HarborPlace(RegistryPlace):
             held = {name: Held.of_records(records) for name, records in walk}
         except HarborStatusError as err:
             err.hint = f"at the destination {err.hint}"
+            if isinstance(err, HarborAuthError):
+                err.hint = (
+                    f"at the destination the login may not list the project {project}. Give it the "
+                    "permissions repository:list, artifact:list and artifact:read there"
+                )
             raise
         for gap in walk.gaps:
             error = HarborProtocolError(
@@ -169,8 +175,21 @@ class HarborPlace(RegistryPlace):
         try:
             self.client.create_project(project, public=False)
         except HarborRefusedError as err:
-            if err.reason is not RefusalReason.CONFLICT:  # somebody else was faster
-                raise
+            if err.reason is RefusalReason.CONFLICT:  # somebody else was faster
+                return
+            err.hint = (
+                f"the destination refuses to create the project {project}. Mend what it says, and "
+                "run it again"
+            )
+            if err.reason is RefusalReason.READ_ONLY:
+                err.hint = "the destination is read-only. Switch that off, and run it again"
+            raise
+        except HarborAuthError as err:
+            err.hint = (
+                f"the destination has no project {project}, and the login may not create it. "
+                "Create it there, or let the login create projects"
+            )
+            raise
 
     def require_other(self, source: HarborClient) -> None:
         """Make sure that it is not the source under another name.

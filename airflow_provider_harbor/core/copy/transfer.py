@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.copy.outcome import RepositoryOutcome
 from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.plan import RepositoryPlan
 from airflow_provider_harbor.core.copy.repository_copy import RepositoryCopy, Tools
+from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
@@ -104,6 +105,11 @@ class Transfer:
     def numbers(self) -> Mapping[str, int]:
         """How many blobs were `copied`, `mounted`, `present`, `foreign`, and how many `bytes`."""
         return self._blobs.numbers
+
+    @property
+    def given_up(self) -> HarborBackupError | None:
+        """Why what was left was not tried; None where all was."""
+        return self._tools.giving_up.reason
 
     @property
     def seconds(self) -> float:

@@ -130,4 +130,5 @@ def _unescaped(text: str) -> str:
 _ORDERS = (
     (_unescaped, unquote, unquote, _without_html),
     (_without_html, _unescaped, unquote, unquote),
+    (unquote, _unescaped, _without_html),
 )

@@ -2,7 +2,8 @@
 
 backup                 list, copy, conclude
 memory                 what is remembered of a registry that is copied to
-restore                bring back what a snapshot holds
+restore                bring back what a snapshot holds: choose, restore, conclude
+project_restore        bring back one project
 choosing               which snapshot, and what of it
 search                 in which nights something is
 comparing              what differs between two nights

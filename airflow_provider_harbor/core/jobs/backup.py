@@ -19,6 +19,8 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
+    LeaseError,
+    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
@@ -28,7 +30,11 @@ from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.memory import Memory
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
-from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.jobs.results import (
+    ProjectResult,
+    Results,
+    keeping_first_error,
+)
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.layout import run_key
@@ -86,7 +92,8 @@ def inventory_project(
                 gaps=len(walk.gaps),
             )
     except Exception as err:
-        leave(error=describe(err))
+        with keeping_first_error(project):
+            leave(error=describe(err))
         raise
     leave(ref=ref, gaps=walk.gaps)
     for gap in walk.gaps:
@@ -176,10 +183,15 @@ def copy_project(
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            report, contents = copy.run(lease, progress)
+            report, contents, cause = copy.run(lease, progress)
     except Exception as err:
-        result(error=describe(err))
+        with keeping_first_error(ref.project):
+            result(error=describe(err))
         raise
+    if cause:
+        with keeping_first_error(ref.project):
+            result(copy=report, contents=contents, error=str(cause))
+        raise cause
     made = result(copy=report, contents=contents)
     if contents:
         store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
@@ -233,8 +245,15 @@ class _ProjectCopy:
         name = f"{record.repository}@{record.digest}"
         return counts, f"{number} cannot be copied, {name} for one: {error}"
 
-    def run(self, lease: Lease, progress: Progress | None) -> tuple[CopyReport, str]:
-        """Copy; returns what it came to, and the SHA-256 of the contents, where a store has any."""
+    def run(
+        self, lease: Lease, progress: Progress | None
+    ) -> tuple[CopyReport, str, HarborBackupError | None]:
+        """Copy.
+
+        Returns:
+            What it came to; the SHA-256 of the contents, where a store has any; and, where the
+            store failed or the lease was lost, the error of the project as a whole.
+        """
         tally, sha256 = Tally(), ""
         with (
             self._store.inventories.write_contents(self._ref.project) as contents,
@@ -253,11 +272,17 @@ class _ProjectCopy:
                 contents.add(outcome.repository, outcome.held.contents.values())
             if not self._place.keeps_tags:
                 sha256 = contents.finish()
-        self._memory.finish()
         report = tally.report(
             self._ref.project, self._place.url, transfer.numbers, transfer.seconds
         )
-        return report, sha256
+        try:
+            lease.check()
+        except LeaseError as err:
+            # Who took over may have moved back what this run set: nothing of it is remembered.
+            return report, sha256, err
+        self._memory.finish()
+        given_up = transfer.given_up
+        return report, sha256, given_up if isinstance(given_up, StoreError) else None
 
     def _begin_plans(self) -> Iterator[RepositoryPlan]:
         """Yield the plans, each after what has to be done before it may be carried out."""

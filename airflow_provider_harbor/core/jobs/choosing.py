@@ -5,10 +5,10 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.oci.names import is_project_name
@@ -21,7 +21,11 @@ _NEAREST = 3
 
 
 def find_snapshot(
-    store: BackupStore, wanted: str = LATEST, projects: Sequence[str] = ()
+    store: BackupStore,
+    wanted: str = LATEST,
+    projects: Sequence[str] = (),
+    *,
+    needs_content: bool = False,
 ) -> Snapshot:
     """Return a snapshot.
 
@@ -31,6 +35,8 @@ def find_snapshot(
             complete one of those; or a run's whole name or key, which may be of a partial one, too.
         projects: Names and globs that have to be in it, where it is not named. Without them, one
             of a run that was limited to some projects is taken only where there is no other.
+        needs_content: Whether one whose content went to a mirror is taken only where it is named,
+            or there is no other.
 
     Raises:
         HarborConfigurationError: There is none.
@@ -38,20 +44,20 @@ def find_snapshot(
     """
     keys = store.snapshots.list_keys()
     if wanted == LATEST:
-        return _newest_complete(store, keys, "", projects)
+        return _newest_complete(store, keys, "", projects, needs_content)
     key = run_key(wanted)
     named = [k for k in keys if k == key or k.endswith(f".{key}")]
     if len(named) == 1:
         return _read(store, named[0], keys)
     if begun := [k for k in keys if k.startswith(key)]:
-        return _newest_complete(store, begun, wanted, projects)
+        return _newest_complete(store, begun, wanted, projects, needs_content)
     raise HarborConfigurationError(
         f"the store {store.url} has no snapshot {wanted!r}. {_nearest_keys(key, keys)}"
     )
 
 
 def _read(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot:
-    snapshot = store.snapshots.read(key)
+    snapshot = _read_whole(store, key, keys)
     if snapshot is None:
         raise HarborConfigurationError(
             f"the run {key} of the store {store.url} was cut short, so that it is no snapshot. "
@@ -60,18 +66,37 @@ def _read(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot:
     return snapshot
 
 
+def _read_whole(store: BackupStore, key: str, keys: Sequence[str]) -> Snapshot | None:
+    try:
+        return store.snapshots.read(key)
+    except IntegrityError as err:
+        left = [k for k in keys if k != key]
+        others = _nearest_keys(key, left) if left else "There is no other"
+        raise IntegrityError(
+            f"{err}. Name another snapshot than {key}, which has this file. {others}"
+        ) from err
+
+
 def _newest_complete(
-    store: BackupStore, keys: Sequence[str], wanted: str, projects: Sequence[str]
+    store: BackupStore,
+    keys: Sequence[str],
+    wanted: str,
+    projects: Sequence[str],
+    needs_content: bool,
 ) -> Snapshot:
     limited: Snapshot | None = None
+    elsewhere: Snapshot | None = None
     partial: Snapshot | None = None
     complete: Snapshot | None = None
     for key in reversed(keys):
-        snapshot = store.snapshots.read(key)
+        snapshot = _read_whole(store, key, keys)
         if snapshot is None:
             continue
         if not snapshot.complete:
             partial = partial or snapshot
+            continue
+        if needs_content and not snapshot.has_contents:
+            elsewhere = elsewhere or snapshot
             continue
         complete = complete or snapshot
         if not all(any(fnmatchcase(name, p) for name in snapshot.projects) for p in projects):
@@ -80,7 +105,7 @@ def _newest_complete(
             return snapshot
         limited = limited or snapshot
     # Where none has the projects, the newest one tells which of them it lacks.
-    if found := limited or complete:
+    if found := limited or complete or elsewhere:
         return found
     what = f"no complete snapshot{f' that begins with {wanted!r}' if wanted else ' yet'}"
     remedy = "Make a backup first"
@@ -133,14 +158,15 @@ class Choice:
         for pattern in self.projects:
             _require(pattern, names, "project", f"the snapshot {snapshot.key}")
         owners = [pattern.partition("/")[0] for pattern in self.repositories]
+        meant = [name for name in names if _fits(name, self.projects)]
         for pattern, owner in zip(self.repositories, owners, strict=True):
-            if not any(fnmatchcase(name, owner) for name in names):
-                raise _unknown(pattern, "repository", f"the snapshot {snapshot.key}", names)
-        return [
-            name
-            for name in names
-            if _fits(name, self.projects) and (not owners or _fits(name, owners))
-        ]
+            _require(owner, names, "project", f"the snapshot {snapshot.key}")
+            if not any(fnmatchcase(name, owner) for name in meant):
+                raise HarborConfigurationError(
+                    f"the repository {pattern!r} is in none of the projects that are named "
+                    f"({', '.join(self.projects)}). Name its project, too, or no project at all"
+                )
+        return [name for name in meant if _fits(name, owners)]
 
     def restrict(self, repository: str, records: Sequence[Record]) -> list[Record]:
         """Return what is meant of a repository, the tags that are not meant taken away."""
@@ -175,6 +201,37 @@ class Choice:
             _require(pattern, repositories, "repository", where)
         for pattern in self.tags:
             _require(pattern, tags, "tag", where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """What is to be brought back.
+
+    Attributes:
+        snapshot: Of which night.
+        choice: What of it.
+        renames: New names of projects, by their old ones.
+        overwrites: Whether tags may be moved that name something else, and a project be restored
+            under the name of one that holds something else.
+    """
+
+    store: BackupStore
+    snapshot: Snapshot
+    choice: Choice = field(default_factory=Choice)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    overwrites: bool = False
+
+    def target_of(self, project: str) -> str:
+        """Return what a project is called where it is restored."""
+        return self.renames.get(project, project)
+
+    def original_name(self, repository: str) -> str:
+        """Return what a repository that is restored is called in the snapshot."""
+        project, slash, rest = repository.partition("/")
+        for old, new in self.renames.items():
+            if new == project:
+                return f"{old}{slash}{rest}"
+        return repository
 
 
 class Seen:
@@ -252,6 +309,7 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
 
 
 def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
     for text in texts:
         old, equals, new = text.partition("=")
         if not (old and equals and new):
@@ -263,4 +321,10 @@ def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tup
             raise HarborConfigurationError(f"{new!r} is not a name that a project can have")
         if old not in projects:
             raise _unknown(old, "project", "what is restored", projects)
+        if old in seen:
+            raise HarborConfigurationError(
+                f"two new names are given for {old!r}. Restore it once under each, one after the "
+                "other"
+            )
+        seen.add(old)
         yield old, new

@@ -13,8 +13,8 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.known import Held, Known
 
-# The clocks of workers differ by no more than that; what was listed later than now was not.
-_CLOCKS_DIFFER_BY = timedelta(hours=1)
+# The clocks of workers differ by no more than that (as for leases): no list is of a later time.
+_CLOCKS_DIFFER_BY = timedelta(minutes=5)
 
 
 class Memory:
@@ -34,6 +34,7 @@ class Memory:
         self._written = _without_time_to_come(known)
         self._before = self._written
         self._after: dict[str, Held] = {}
+        self._unknown: set[str] = set()
 
     @property
     def remembered(self) -> Mapping[str, Held]:
@@ -52,23 +53,26 @@ class Memory:
         """Mark what is going to be changed."""
         changing = {plan.repository: plan.held.unsure() for plan in plans if plan.steps}
         if changing and self._place.keeps_tags:
-            held = {**self._written.held, **self._worth(changing)}
-            self._write(self._noted(held))
+            worth = {name: self._place.worth_remembering(item) for name, item in changing.items()}
+            kept = {name: item for name, item in worth.items() if item is not None}
+            self._write(self._noted({**self._written.held, **kept}))
 
     def add(self, outcome: RepositoryOutcome) -> None:
-        """Note what the place holds now."""
-        if self._place.keeps_tags:  # of a store it would be all that the project holds
-            self._after[outcome.repository] = outcome.held
+        """Note what the place holds now, where that is going to be remembered."""
+        if not self._place.keeps_tags:
+            return
+        if outcome.held.error:
+            self._unknown.add(outcome.repository)
+        elif (held := self._place.worth_remembering(outcome.held)) is not None:
+            self._after[outcome.repository] = held
 
     def finish(self) -> None:
         """Remember it, and that it was this run that found it so."""
         if not self._place.keeps_tags:
             return
         # What could not be asked for is as it was.
-        asked = {name: held for name, held in self._after.items() if not held.error}
-        unknown = self._after.keys() - asked.keys()
-        as_before = {n: held for n, held in self._before.held.items() if n in unknown}
-        self._write(self._noted({**self._worth(asked), **as_before}))
+        as_before = {n: held for n, held in self._before.held.items() if n in self._unknown}
+        self._write(self._noted({**self._after, **as_before}))
 
     def _noted(self, held: Mapping[str, Held]) -> Known:
         """Return what is to be remembered, and of which inventory it is the newest."""
@@ -76,10 +80,6 @@ class Memory:
         if known.listed_at <= self._ref.listed_at:
             known = replace(known, run=self._run, listed_at=self._ref.listed_at)
         return known
-
-    def _worth(self, held: Mapping[str, Held]) -> dict[str, Held]:
-        worth = {name: self._place.worth_remembering(item) for name, item in held.items()}
-        return {name: item for name, item in worth.items() if item is not None}
 
     def _write(self, known: Known) -> None:
         if known != self._written:

@@ -50,6 +50,7 @@ class Words:
     nothing: str
     planned: str
     missing: str
+    done: str
 
 
 class Kind(enum.Enum):
@@ -61,6 +62,7 @@ class Kind(enum.Enum):
         nothing="NOTHING was backed up",
         planned="Dry run: nothing was copied",
         missing="What is not protected",
+        done="protected",
     )
     RESTORE = Words(
         all="Everything is restored",
@@ -68,6 +70,7 @@ class Kind(enum.Enum):
         nothing="NOTHING was restored",
         planned="Dry run: nothing was restored",
         missing="What is not restored",
+        done="restored",
     )
 
 

@@ -16,7 +16,7 @@ from airflow_provider_harbor.core.human import (
     human_duration,
     human_size,
 )
-from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.jobs.report import Kind, RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.texts import printable
 
@@ -321,7 +321,9 @@ def _projects(report: RunReport) -> str:
     head = "".join(f'<th class="n">{name}</th>' for name in columns)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
     rows = [_row(name, "bad", "no result", [], len(columns)) for name in report.missing]
-    rows += [_row(r.project, *_state(r), _numbers_of(r), len(columns)) for r in results]
+    rows += [
+        _row(r.project, *_state(r, report.kind), _numbers_of(r), len(columns)) for r in results
+    ]
     return (
         f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
         f"<th>State</th>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table></div></section>"
@@ -334,7 +336,7 @@ def _row(project: str, kind: str, state: str, cells: list[str], columns: int) ->
     return f'<tr><td>{_escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
-def _state(result: ProjectResult) -> tuple[str, str]:
+def _state(result: ProjectResult, kind: Kind) -> tuple[str, str]:
     if result.error:
         return "bad", f"stopped ({result.stage})"
     if not result.ok:
@@ -343,7 +345,7 @@ def _state(result: ProjectResult) -> tuple[str, str]:
         return "warn", "planned"
     if result.copy.skipped == result.copy.total > 0:
         return "warn", "left out"
-    return "good", "protected"
+    return "good", kind.value.done
 
 
 def _numbers_of(result: ProjectResult) -> list[str]:

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
+from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.result_files import ResultFiles
+
+log = logging.getLogger(__name__)
 
 Stage = Literal["inventory", "copy"]
 
@@ -133,3 +138,16 @@ class Results:
 
     def __iter__(self) -> Iterator[ProjectResult]:
         return self._files.iter_all(self._run, ProjectResult.from_json)
+
+
+@contextmanager
+def keeping_first_error(name: str) -> Iterator[None]:
+    """Log what the store raises while an error is kept in it: the error itself says more.
+
+    Args:
+        name: Of the project, or of the run.
+    """
+    try:
+        yield
+    except HarborBackupError as err:
+        log.info("How %s ended could not be kept in the store: %s", name, err)

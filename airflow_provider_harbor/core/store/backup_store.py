@@ -7,10 +7,10 @@ import socket
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import dump, read_object
+from airflow_provider_harbor.core.store.documents import damage, dump, read_object
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Inventories
 from airflow_provider_harbor.core.store.known import Known, read_known, write_known
@@ -53,20 +53,45 @@ class BackupStore:
     def __repr__(self) -> str:
         return f"BackupStore({self.url!r})"
 
-    def open_for(self, harbor_url: str) -> None:
-        """Make sure that this is the store of a Harbor; an empty one becomes it.
+    def is_there(self) -> bool:
+        """Tell whether there is a store.
 
         Raises:
-            HarborConfigurationError: It is the store of another Harbor, or of a newer format.
+            HarborConfigurationError: It is of a newer format.
             IntegrityError: store.json cannot be read.
-            StoreError: It cannot be read or written.
         """
-        wanted = normalise_url(harbor_url)
-        if read_object(self.files, layout.STORE) is None:
+        return read_object(self.files, layout.STORE) is not None
+
+    def begin_for(self, harbor_url: str) -> bool:
+        """Make sure that this is the store of a Harbor; where there is none it begins.
+
+        Only what has looked whether that Harbor is there should call it.
+
+        Returns:
+            Whether it is a new one.
+
+        Raises:
+            Whatever `open_for` does.
+        """
+        is_new = False
+        if not self.is_there():
             created = datetime.now(timezone.utc).isoformat(timespec="seconds")
             # Whoever is first: at the same time another one may make it its own.
-            content = dump({"harbor_url": wanted, "created": created})
-            self.files.create(layout.STORE, content)
+            content = dump({"harbor_url": normalise_url(harbor_url), "created": created})
+            is_new = self.files.create(layout.STORE, content)
+        self.open_for(harbor_url)
+        return is_new
+
+    def open_for(self, harbor_url: str) -> None:
+        """Make sure that this is the store of a Harbor.
+
+        Raises:
+            HarborConfigurationError: There is none, or it is that of another Harbor, or of a newer
+                format.
+            IntegrityError: store.json cannot be read.
+            StoreError: It cannot be read.
+        """
+        wanted = normalise_url(harbor_url)
         found = self.harbor_url
         if found != wanted:
             raise HarborConfigurationError(
@@ -82,13 +107,22 @@ class BackupStore:
             HarborConfigurationError: There is no store, or one of a newer format.
             IntegrityError: store.json cannot be read.
         """
-        data = read_object(self.files, layout.STORE)
+        try:
+            data = read_object(self.files, layout.STORE)
+        except IntegrityError as err:
+            raise IntegrityError(
+                f"{err}. Nothing else is lost. Put a whole one in its place: "
+                '{"format_version": 1, "harbor_url": "https://harbor.example.com"}'
+            ) from err
         if data is None:
             raise HarborConfigurationError(
                 f"there is no backup store at {self.url}: it has no {layout.STORE}. Check the "
-                "path; is everything mounted?"
+                "path; is everything mounted? The first backup begins one"
             )
-        return normalise_url(str(data.get("harbor_url")))
+        try:
+            return normalise_url(_text(data["harbor_url"]))
+        except (KeyError, TypeError, HarborConfigurationError) as err:
+            raise damage(self.files, layout.STORE, err) from None
 
     def check(self) -> None:
         """Make sure that the store can be written and read, before a night begins.
@@ -120,3 +154,9 @@ class BackupStore:
     def write_known(self, place: str, project: str, known: Known) -> str:
         """Remember what a registry holds of a project; returns the path."""
         return write_known(self.files, place, project, known)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("its harbor_url is not a text")

@@ -60,7 +60,13 @@ def read_object(files: Files, path: str) -> dict[str, Any] | None:
 
 def damage(files: Files, path: str, err: Exception) -> IntegrityError:
     """Return the error to raise for a file that is not what it should be."""
-    what = f"{err} is missing or unknown" if isinstance(err, KeyError) else str(err)
+    what = str(err)
+    if isinstance(err, KeyError):
+        what = f"{err} is missing or unknown"
+    elif isinstance(err, zlib.error):
+        what = "it cannot be unpacked"
+    elif isinstance(err, (TypeError, AttributeError, RecursionError)):
+        what = "it has another form than it should"
     return IntegrityError(f"{files.url_of(path)} is damaged: {what}")
 
 
@@ -106,17 +112,24 @@ class PackedLines:
         self._packed.write(line)
 
     def finish(self) -> str:
-        """Keep the file, unless the store has it already; returns its SHA-256 (hex)."""
+        """Keep the file, unless the store has it already, whole; returns its SHA-256 (hex)."""
         self._packed.close()
         sha256 = self._sha256.hexdigest()
         path = self._path_of(sha256)
         size_bytes = self._spool.tell()
-        if self._replaces or self._files.size(path) != size_bytes:
+        if self._replaces or not self._is_there(path, size_bytes):
             self._spool.seek(0)
             blocks = iter(lambda: self._spool.read(_BLOCK_BYTES), b"")
             self._files.write_stream(path, blocks, size_bytes)
         self._spool.close()
         return sha256
+
+    def _is_there(self, path: str, size_bytes: int) -> bool:
+        """Tell whether the file is there, byte for byte: one that is damaged is written anew."""
+        if self._files.size(path) != size_bytes:
+            return False
+        self._spool.seek(0)
+        return all(block == self._spool.read(len(block)) for block in self._files.open(path)[1])
 
 
 def iter_lines(files: Files, path: str, sha256: str) -> Iterator[bytes]:

@@ -10,7 +10,9 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +23,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, from_url
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, StoreError
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    StoreError,
+    StoreReason,
+)
 from airflow_provider_harbor.core.store.troubles import store_error
 
 # What is read and written at once.
@@ -76,6 +82,7 @@ class Files:
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
         scheme, rest = _split(os.fspath(url))
         self._directory: Path | None = None
+        self._identity: tuple[int, int] | None = None
         if scheme == "file":
             self._directory = Path(rest)
             self.url = self._directory.as_uri()
@@ -93,6 +100,11 @@ class Files:
 
     def __repr__(self) -> str:
         return f"Files({self.url!r})"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory, where a look costs no request."""
+        return self._directory is not None
 
     # -- writing
 
@@ -223,6 +235,25 @@ class Files:
         except FileNotFoundError:
             return None
 
+    def iter_sizes(self, paths: Sequence[str], *, at_once: int = 16) -> Iterator[int | None]:
+        """Yield the size of each file in bytes, None where there is none, in the order of paths."""
+        if self._directory is not None:
+            # A hundred thousand of them a second, where `size` takes ten times as long.
+            for path in paths:
+                _check(path)
+                yield self._size_of(self._directory / path)
+            return
+        with ThreadPoolExecutor(at_once, thread_name_prefix="sizes") as pool:
+            yield from pool.map(self.size, paths)
+
+    def _size_of(self, path: Path) -> int | None:
+        with _troubles(path.as_uri()):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                self._open()  # whether the directory is still there
+                return None
+
     def exists(self, path: str) -> bool:
         """Tell whether there is such a file."""
         return self.size(path) is not None
@@ -267,15 +298,35 @@ class Files:
 
     def _open(self, *, make: bool = False) -> Any:
         """Return obstore's store, that of a directory when it is there, or made now."""
-        if self._directory is not None and not hasattr(self, "_store"):
-            if make:
-                self._directory.mkdir(parents=True, exist_ok=True)
-            elif not self._directory.exists():
-                raise FileNotFoundError(self.url)
-            if not self._directory.is_dir():
-                raise NotADirectoryError(20, os.strerror(20), str(self._directory))
-            self._store = LocalStore(self._directory)
+        if self._directory is not None:
+            self._look_at(self._directory, make=make and self._identity is None)
         return self._store
+
+    def _look_at(self, directory: Path, *, make: bool) -> None:
+        """Make sure that a directory is there, and the same as ever.
+
+        obstore would make it anew where it has gone, because a disk was unmounted, say, and a run
+        would end there whose beginning is elsewhere.
+        """
+        known = self._identity  # once: another thread may be about to set it
+        if make:
+            directory.mkdir(parents=True, exist_ok=True)
+        try:
+            status = os.stat(directory)
+        except FileNotFoundError:
+            if known is None:
+                raise FileNotFoundError(self.url) from None
+            what = "it is not there any more. Is everything mounted?"
+            raise StoreError(StoreReason.MISSING, what, where=self.url) from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(20, os.strerror(20), str(directory))
+        identity = (status.st_dev, status.st_ino)
+        if known is None:
+            self._store = LocalStore(directory)
+            self._identity = identity
+        elif known != identity:
+            what = "another directory is in its place. Is everything mounted?"
+            raise StoreError(StoreReason.MISSING, what, where=self.url)
 
     @contextlib.contextmanager
     def _locked(self, path: str) -> Iterator[None]:
@@ -283,6 +334,7 @@ class Files:
         lock = cast(Path, self.local_path(path)).parent / ".lock"
         with contextlib.ExitStack() as opened:
             with _troubles(self.url_of(path)):
+                self._open()
                 stream = opened.enter_context(open(lock, "w"))
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield

@@ -167,7 +167,16 @@ class Lease:
             raise self._lost
 
     def release(self) -> None:
-        """Give the lease back, if the run holds it."""
+        """Give the lease back, if the run holds it.
+
+        Where the store cannot be written any more, it is left: it ends by itself.
+        """
+        try:
+            self._release()
+        except StoreError as err:
+            log.info("The lease could not be given back: %s", err)
+
+    def _release(self) -> None:
         with self._lock:
             for _ in range(_TRIES):
                 content, holder = self._read()
@@ -232,7 +241,8 @@ class Lease:
             f"{_in_words(holder, now)} writes to the same destination from the same store. Wait "
             "until it has ended; if it was killed, its lease ends "
             f"{human_duration(STALE_SECONDS)} after it was last renewed "
-            f"({_moment(holder.renewed_at)}), and this can be run again",
+            f"({_moment(holder.renewed_at)}), and this can be run again. Where no run goes on, "
+            f"{self._files.url_of(self._path)} can be deleted",
             run=holder.run,
             host=holder.host,
             since=_moment(holder.since),

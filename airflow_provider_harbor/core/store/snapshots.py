@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +87,11 @@ class Snapshot:
     limited_to: tuple[str, ...] = ()
 
     @property
+    def has_contents(self) -> bool:
+        """Whether its content is in the pool, as far as it has any."""
+        return not self.digests or any(project.contents for project in self.projects.values())
+
+    @property
     def digests(self) -> int:
         """Number of digests, over all projects."""
         return sum(project.digests for project in self.projects.values())
@@ -167,10 +172,25 @@ class Snapshots:
                     raise damage(self._files, path, err) from err
         return None
 
-    def read_all(self) -> Iterator[Snapshot]:
-        """Yield all runs that came to their end, newest first."""
+    def read_all(self, on_damage: Callable[[str, str], object] | None = None) -> Iterator[Snapshot]:
+        """Yield all runs that came to their end, newest first.
+
+        Args:
+            on_damage: Called, from many threads, with the key of each that cannot be read, and why;
+                without it that is raised.
+        """
+
+        def read(key: str) -> Snapshot | None:
+            try:
+                return self.read(key)
+            except IntegrityError as err:
+                if on_damage is None:
+                    raise
+                on_damage(key, str(err))
+                return None
+
         with ThreadPoolExecutor(_READERS, thread_name_prefix="snapshots") as pool:
-            for snapshot in pool.map(self.read, reversed(self.list_keys())):
+            for snapshot in pool.map(read, reversed(self.list_keys())):
                 if snapshot is not None:
                     yield snapshot
 

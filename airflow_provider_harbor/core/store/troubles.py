@@ -28,6 +28,17 @@ _CODES = {
         "this machine's clock differs from the storage's. Set it right",
     ),
 }
+_FULL_CODES = frozenset(
+    {
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "XMinioAdminBucketQuotaExceeded",
+        "XMinioStorageFull",
+    }
+)
+_FULL = "the storage is full, or its quota is used up. Make room, and run it again"
+# Where no keys are given, a machine of Amazon's is asked for its own.
+_NO_KEYS = re.compile(r"latest/api/token|meta-data/iam/security-credentials")
 _DENIED = "the storage denies it. Check the keys, and that they may read, list and write there"
 _DENIED_CODES = frozenset(
     {
@@ -76,6 +87,11 @@ def store_error(err: BaseException, where: str) -> Exception:
     code = (re.findall(r"<Code>(\w+)</Code>", text) or [""])[0]
     if code in _CODES:
         return StoreError(*_CODES[code], where=where)
+    if code in _FULL_CODES:
+        return StoreError(StoreReason.FULL, f"{_FULL} ({code})", where=where)
+    if _NO_KEYS.search(text):
+        what = "no keys are given. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return StoreError(StoreReason.DENIED, what, where=where)
     if code in _DENIED_CODES or isinstance(err, (PermissionDeniedError, UnauthenticatedError)):
         return StoreError(
             StoreReason.DENIED, f"{_DENIED}{f' ({code})' if code else ''}", where=where
@@ -103,6 +119,6 @@ def _number(err: BaseException, text: str) -> int:
 
 
 def _brief(text: str) -> str:
-    """Return the first line of an error, without the queries of addresses."""
-    line = " ".join(text.split("\n\nDebug source", 1)[0].split("<?xml", 1)[0].split())
+    """Return the first line of an error, without queries of addresses and documents of servers."""
+    line = " ".join(text.split("\n\nDebug source", 1)[0].split("<", 1)[0].split())
     return re.sub(r"\?\S*", "", line)[:200].rstrip(": ")

@@ -471,10 +471,22 @@ def test_wrong_password(filled, login, one_error):
 
 
 def test_the_report_says_why_nothing_was_backed_up(filled, other_harbor, login, tmp_path):
+    command = ["backup", filled.url, str(tmp_path), "--to", other_harbor.url]
+    assert cli.main(command) == 0
+    for old in (tmp_path / "reports").iterdir():
+        old.unlink()
     login(password="not-it-9")
-    assert cli.main(["backup", filled.url, str(tmp_path), "--to", other_harbor.url]) == 2
+    assert cli.main(command) == 2
     (report,) = (tmp_path / "reports").glob("*.json")
     assert "was not accepted" in json.loads(report.read_text())["error"]
+
+
+def test_no_store_begins_for_a_harbor_that_was_not_there(filled, other_harbor, tmp_path):
+    """Its URL may be mistyped, and a store is that of one Harbor for ever."""
+    other_harbor.faults.add(Fault(path="/api/", status=404, times=None))
+    assert cli.main(["backup", other_harbor.url, str(tmp_path / "store")]) == 2
+    assert not (tmp_path / "store").exists()
+    assert cli.main(["backup", filled.url, str(tmp_path / "store")]) == 0
 
 
 def test_no_credentials(filled, monkeypatch, one_error):
@@ -736,7 +748,9 @@ def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor
     updates = [part for line in lines for part in line.split("\r\x1b[K")]
     assert max(map(len, updates)) < 120
     assert any(re.fullmatch(r"\[\d/5\] generated-0: \d+ of 20 manifests, .*", u) for u in updates)
-    # What stays on the screen: a line for each project.
+    # What stays on the screen: that a store begins, and a line for each project.
+    begun = next(line for line in lines if "a new store begins at" in line)
+    lines.remove(begun)
     stay = [line.rstrip("\r").split("\r\x1b[K")[-1] for line in lines]
     assert [re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line] == [
         "alpha", "beta", "generated-0", "generated-1", "library",

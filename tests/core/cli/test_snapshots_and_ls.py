@@ -122,6 +122,15 @@ def test_a_night_is_found_by_its_date_its_name_and_any_beginning_that_is_one_nig
     assert shop["snapshot"] == nights[1]
 
 
+def test_a_restore_says_that_a_night_was_limited_to_some_projects(
+    harbor: HarborDouble, command: Command, kept: Path, nights: list[str]
+) -> None:
+    done = command("restore", kept, harbor.url, "--snapshot", nights[1])
+    assert done.code == 0
+    assert "\nits run was limited to the projects shop\n" in done.err
+    assert "limited" not in command("restore", kept, harbor.url).err
+
+
 def test_a_beginning_of_partial_nights_only_says_which_there_is(
     command: Command, kept: Path, nights: list[str]
 ) -> None:

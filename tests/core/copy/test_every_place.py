@@ -149,17 +149,16 @@ def test_an_unchanged_night_asks_for_nothing_and_the_next_one_for_what_is_new(
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("what", "fault"),
     [
-        pytest.param({"corrupt": True}, id="changed"),
-        pytest.param({"truncate_after_bytes": 200}, id="cut"),
-        pytest.param({"reset": True}, id="broken off"),
-        pytest.param({"status": 500}, id="refused"),
-        pytest.param({"status": 200, "body": "a page"}, id="a page"),
-        pytest.param({"status": 200, "body": ""}, id="nothing"),
+        pytest.param("layer", {"corrupt": True}, id="a changed layer"),
+        pytest.param("layer", {"truncate_after_bytes": 200}, id="half a layer"),
+        pytest.param("layer", {"status": 200, "body": ""}, id="nothing of a layer"),
+        pytest.param("manifest", {"corrupt": True}, id="a changed manifest"),
+        pytest.param("manifest", {"status": 200, "body": "a page"}, id="a page as a manifest"),
     ],
 )
-@pytest.mark.parametrize("what", ["layer", "manifest"])
+@pytest.mark.parametrize("kind", ["directory", "s3", "harbor", "plain registry"], indirect=True)
 def test_what_comes_wrong_never_shows_and_keeps_nothing_else_from_coming(
     harbor: HarborDouble, place: Place, to_place: Backup, fault: dict[str, object], what: str
 ) -> None:

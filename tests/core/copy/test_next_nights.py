@@ -294,6 +294,24 @@ def test_a_run_that_lost_its_lease_writes_no_more(
     assert len(puts) == 3
 
 
+def test_a_run_that_lost_its_lease_at_its_end_is_not_complete_and_nothing_of_it_is_believed(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.push("p/app", Image("app"), "1.0")
+    destination = reach(other_harbor)
+    with backup.lease(destination, "night-1") as lease:
+
+        def lose(_: object) -> None:
+            lease._lost = LeaseError("the run night-2 has taken over")
+
+        path = r"/manifests/1\.0"  # the last that is written
+        other_harbor.faults.add(Fault(method="PUT", path=path, callback=lose))
+        report = backup._run(destination, "night-1", lease=lease, workers=1)
+    assert not report.complete
+    assert "night-2 has taken over" in report.failures()[0]
+    assert [result.copy.copied for result in report.projects if result.copy] == [0, 1]
+
+
 def test_an_older_run_that_is_cleared_moves_no_tag_back(
     harbor: HarborDouble, target: HarborDouble | PlainRegistry, backup: Backup
 ) -> None:
@@ -380,7 +398,7 @@ def test_two_harbors_that_open_one_empty_store_do_not_share_it(
         store = BackupStore(tmp_path / "shared")
         start.wait()
         try:
-            store.open_for(url)
+            store.begin_for(url)
         except HarborConfigurationError as err:
             refused.append(err)
 

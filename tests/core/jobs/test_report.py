@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.harbor.records import Counts, Role
-from airflow_provider_harbor.core.jobs.report import RunReport, build_report
+from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -284,6 +284,15 @@ def test_json_has_all_findings_and_the_verdict() -> None:
     assert data["missing"] == ["b"]
     assert data["started_at"] == "2025-11-25T01:00:00+00:00"
     assert data["projects"][0]["copy"]["findings"][0]["digest"] == DIGEST
+
+
+def test_a_restore_has_words_of_its_own() -> None:
+    made = report(result(), kind=Kind.RESTORE, snapshot="2025-11-24")
+    html = render_page(made)
+    assert made.headline == "Everything is restored"
+    assert "protected" not in html + made.to_text()
+    assert ">restored<" in html
+    assert "2025-11-24" in html
 
 
 class Page(HTMLParser):

@@ -117,47 +117,55 @@ class TestRunKey:
 
 class TestOpenFor:
     def test_an_empty_store_becomes_the_harbors(self, local: BackupStore, root: Path) -> None:
-        local.open_for("Harbor.Example.com:443/")
+        local.begin_for("Harbor.Example.com:443/")
         document = read_json(root / "store.json")
         assert list(document) == ["format_version", "harbor_url", "created"]
         assert document["format_version"] == 1
         assert document["harbor_url"] == HARBOR
 
+    def test_only_who_begins_a_store_makes_one(self, store: BackupStore) -> None:
+        with pytest.raises(HarborConfigurationError, match="there is no backup store"):
+            store.open_for(HARBOR)
+        assert not store.is_there()
+        assert store.begin_for(HARBOR) is True
+        assert store.begin_for(HARBOR) is False
+        store.open_for(HARBOR)
+
     def test_opening_again_changes_nothing(self, local: BackupStore, root: Path) -> None:
-        local.open_for(HARBOR)
+        local.begin_for(HARBOR)
         written = (root / "store.json").read_bytes()
-        local.open_for(HARBOR)
+        local.begin_for(HARBOR)
         assert (root / "store.json").read_bytes() == written
 
     @pytest.mark.parametrize(
         "url", ["https://HARBOR.example.com", f"{HARBOR}:443", f"{HARBOR}/", "harbor.example.com"]
     )
     def test_other_spellings_are_the_same_harbor(self, store: BackupStore, url: str) -> None:
-        store.open_for(HARBOR)
-        store.open_for(url)
+        store.begin_for(HARBOR)
+        store.begin_for(url)
 
     @pytest.mark.parametrize("url", ["https://other.example.com", f"{HARBOR}:8443"])
     def test_another_harbor_is_refused_by_name(self, store: BackupStore, url: str) -> None:
-        store.open_for(HARBOR)
+        store.begin_for(HARBOR)
         with pytest.raises(HarborConfigurationError, match=f"that of {HARBOR}, not of {url}"):
-            store.open_for(url)
+            store.begin_for(url)
 
     def test_a_newer_format_is_refused(self, local: BackupStore, root: Path) -> None:
         root.mkdir()
         (root / "store.json").write_text('{"format_version": 2, "harbor_url": "x"}')
         with pytest.raises(HarborConfigurationError, match=r"store\.json has format version 2"):
-            local.open_for(HARBOR)
+            local.begin_for(HARBOR)
 
     @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"harbor_url": "x"}'])
     def test_a_damaged_file_is_named(self, local: BackupStore, root: Path, content: str) -> None:
         root.mkdir()
         (root / "store.json").write_text(content)
         with pytest.raises(IntegrityError, match=rf"file://{root}/store\.json is damaged"):
-            local.open_for(HARBOR)
+            local.begin_for(HARBOR)
 
     def test_many_tasks_may_open_an_empty_store_at_once(self, root: Path) -> None:
         with ThreadPoolExecutor(16) as pool:
-            opened = [pool.submit(BackupStore(root).open_for, HARBOR) for _ in range(64)]
+            opened = [pool.submit(BackupStore(root).begin_for, HARBOR) for _ in range(64)]
             for future in opened:
                 future.result()
         assert files_below(root) == ["store.json"]
@@ -232,6 +240,18 @@ class TestInventories:
         sha256 = write(local, record(1))
         path = root / f"inventories/library/{sha256}.jsonl.gz"
         path.write_bytes(path.read_bytes()[:-3])
+        assert write(local, record(1)) == sha256
+        assert list(local.inventories.iter_records("library", sha256)) == [record(1)]
+
+    @pytest.mark.parametrize("at", [0, 20, -6])
+    def test_one_that_was_damaged_is_written_again(
+        self, local: BackupStore, root: Path, at: int
+    ) -> None:
+        sha256 = write(local, record(1))
+        path = root / f"inventories/library/{sha256}.jsonl.gz"
+        packed = bytearray(path.read_bytes())
+        packed[at] ^= 1
+        path.write_bytes(packed)
         assert write(local, record(1)) == sha256
         assert list(local.inventories.iter_records("library", sha256)) == [record(1)]
 

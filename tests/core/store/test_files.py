@@ -254,6 +254,40 @@ class TestTroubles:
         with pytest.raises(StoreError, match="it is a file, not a directory"):
             Files(root).write("a", b"")
 
+    @pytest.mark.parametrize("is_replaced", [False, True], ids=["gone", "another"])
+    def test_a_directory_that_has_gone_is_told_and_not_made_anew(
+        self, root: Path, is_replaced: bool
+    ) -> None:
+        files = Files(root)
+        files.write("a/file", b"old")
+        root.rename(root.with_name("elsewhere"))
+        if is_replaced:
+            root.mkdir()
+        for work in (
+            lambda: files.write("a/new", b"new"),
+            lambda: files.create("a/new", b"new"),
+            lambda: files.replace("a/file", b"old", b"new"),
+            lambda: files.write_stream("a/new", [b"new"], 3),
+            lambda: files.read("a/file"),
+            lambda: files.size("a/file"),
+            lambda: files.list_names("a"),
+            lambda: list(files.iter_files("a")),
+        ):
+            with pytest.raises(StoreError, match="Is everything mounted") as caught:
+                work()
+            assert caught.value.reason is StoreReason.MISSING
+        assert (list(root.iterdir()) == []) if is_replaced else not root.exists()
+        if is_replaced:
+            root.rmdir()
+        root.with_name("elsewhere").rename(root)
+        assert files.read("a/file") == b"old"
+
+    def test_many_may_be_the_first_to_open_it(self, root: Path) -> None:
+        for number in range(20):
+            files = Files(root / str(number))
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda n, f=files: f.exists("a") or f.write("a", b""), range(16)))
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_a_directory_that_may_not_be_written_is_told(self, root: Path) -> None:
         root.mkdir(mode=0o500)
