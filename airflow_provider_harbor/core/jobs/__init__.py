@@ -1,9 +1,10 @@
 """What a person or a DAG asks for.
 
-backup                 list, copy, conclude
-memory                 what is remembered of a registry that is copied to
-restore                bring back what a snapshot holds
-choosing               which snapshot, and what of it
-results                how a project ended
-report, report_page    how a run ended, as values and as a page
+backup                   list, copy, conclude
+memory                   what is remembered of a registry that is copied to
+restore                  bring back what a snapshot holds
+export, export_report    a repository of it as a directory that other tools read
+choosing                 which snapshot, and what of it
+results                  how a project ended
+report, report_page      how a run ended, as values and as a page
 """
