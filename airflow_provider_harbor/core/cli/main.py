@@ -17,7 +17,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.cli import backup, export, inventory, ls, restore, snapshots
+from airflow_provider_harbor.core.cli import (
+    backup,
+    export,
+    inventory,
+    ls,
+    restore,
+    serve,
+    snapshots,
+)
 from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console, ConsoleHandler
@@ -49,7 +57,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
 """
-_COMMANDS = (backup, restore, snapshots, ls, export, inventory)
+_COMMANDS = (backup, restore, snapshots, ls, export, serve, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
