@@ -1,4 +1,4 @@
-"""Programs written in Go that read what this package makes: the tests' outside readers."""
+"""Go programs that read what this package makes, and the conformance suite of OCI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+_CONFORMANCE = "v0.0.0-20260831232431-97274622c111"
 MODULES = {
+    "conformance": f"github.com/opencontainers/distribution-spec/conformance@{_CONFORMANCE}",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
     "regctl": "github.com/regclient/regclient/cmd/regctl@v0.11.7",

@@ -74,7 +74,7 @@ class Guard:
                 (scope.get("client") or ("-",))[0],
                 one_line(user, 64) if user and status != 401 else "-",
                 scope["method"],
-                one_line(scope["path"]),
+                one_line(_target_of(scope)),
                 status or "cut",
                 sent_bytes,
                 time.monotonic() - began,
@@ -93,6 +93,13 @@ def _refusal(has_login: bool) -> ApiError:
     said = "the login is not right" if has_login else "log in first"
     challenge = {"WWW-Authenticate": f'Basic realm="{_REALM}", charset="UTF-8"'}
     return ApiError(401, Code.UNAUTHORIZED, said, headers=challenge)
+
+
+def _target_of(scope: Scope) -> str:
+    """Return what was asked for, as it came: escaped, with its query."""
+    target: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return (target + (b"?" + query if query else b"")).decode("ascii", "backslashreplace")
 
 
 def _login_of(headers: Headers) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -21,6 +22,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 # So long connections that nobody uses stay open; and answers on their way, after the signal.
 _IDLE_SECONDS = 30
 _GRACE_SECONDS = 10
+_GOODBYE_SECONDS = 0.5
 
 
 class Server:
@@ -114,6 +116,23 @@ class _Uvicorn(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End connections; those that have nothing left to send are not waited for.
+
+        A TLS connection would be: for half a minute, until the other side says goodbye, which many
+        clients never do.
+        """
+        ending = asyncio.ensure_future(super().shutdown(sockets))
+        while not ending.done():
+            await asyncio.wait([ending], timeout=_GOODBYE_SECONDS)
+            if self.server_state.tasks:
+                continue
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if transport is not None and not transport.get_write_buffer_size():
+                    transport.abort()
+        await ending
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.should_exit:

@@ -91,7 +91,7 @@ def test_a_port_that_is_taken_is_named():
 def test_an_address_of_another_machine_is_named():
     place = ("192.0.2.1", 5000)  # of a network for documentation: nobody has it
     address = Address(host="192.0.2.1", family=socket.AF_INET, place=place, is_loopback=False)
-    with pytest.raises(HarborConfigurationError, match="192.0.2.1:5000 is not an address of this"):
+    with pytest.raises(HarborConfigurationError, match="is not an address of this machine"):
         listen(address)
 
 
