@@ -40,7 +40,7 @@ from airflow_provider_harbor.core.serve.answers import (
     page,
 )
 from airflow_provider_harbor.core.serve.catalogue import Catalogue, Repository
-from airflow_provider_harbor.core.serve.content import check_blob, open_blob
+from airflow_provider_harbor.core.serve.content import Block, check_blob, open_blob
 from airflow_provider_harbor.core.serve.streaming import BlobResponse
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
@@ -140,7 +140,8 @@ class _Registry:
         if is_unchanged(request.headers, headers["ETag"]):
             return Response(None, 304, headers)
         content = await self._in_thread(self._read, name, digest)
-        return Response(content, headers=headers | {"Content-Type": media_type})
+        # Harbor takes a few kinds of manifests that do not say what they are.
+        return Response(content, headers=headers, media_type=media_type or None)
 
     async def _negotiate(
         self, request: Request, name: str, repository: Repository, digest: str
@@ -189,8 +190,8 @@ class _Registry:
         if part:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
         status = 206 if part else 200
-        first: bytes = b""
-        rest: Iterator[bytes] = iter(())
+        first: Block = b""
+        rest: Iterator[Block] = iter(())
         if request.method == "HEAD" or not size_bytes:
             await self._in_thread(self._look, name, digest, size_bytes)
         else:
@@ -227,7 +228,7 @@ class _Registry:
 
     def _open(
         self, name: str, digest: str, size_bytes: int, start: int, end: int
-    ) -> tuple[bytes, Iterator[bytes]]:
+    ) -> tuple[Block, Iterator[Block]]:
         """Return the first block, which is often the only one, and the others."""
         with _Troubles(name, digest, Code.BLOB_UNKNOWN):
             blocks = open_blob(self._store, digest, size_bytes, start, end)

@@ -167,6 +167,9 @@ def read_catalogue(
             repositories.update(reader.read(project))
         except IntegrityError as err:
             reader.problems.append(f"project {project} is not served: {err}")
+        except ValueError:
+            # No digest, in a line that was damaged so that it is JSON still.
+            reader.problems.append(f"project {project} is not served: its lists are damaged")
     return Catalogue(
         snapshot=snapshot,
         repositories=dict(sorted(repositories.items())),

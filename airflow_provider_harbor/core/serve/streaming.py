@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from airflow_provider_harbor.core.exceptions import StoreError
+from airflow_provider_harbor.core.serve.content import Block
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class BlobResponse(Response):
 
     def __init__(
         self,
-        first: bytes,
-        rest: Iterator[bytes],
+        first: Block,
+        rest: Iterator[Block],
         threads: ThreadPoolExecutor,
         where: str,
         status: int,
@@ -57,6 +58,7 @@ class BlobResponse(Response):
             await self._send_blocks(receive, send, length)
         else:
             await send({"type": "http.response.body", "body": self._first if length else b""})
+            self._close()
 
     async def _send_blocks(self, receive: Receive, send: Send, length: int) -> None:
         gone = asyncio.ensure_future(_wait_until_gone(receive))
@@ -80,13 +82,14 @@ class BlobResponse(Response):
             waiting.add_done_callback(lambda future: self._close())
 
     def _close(self) -> None:
+        self._first = b""
         close = getattr(self._rest, "close", None)
         if close:
             # A block may still be read, where the answer was given up meanwhile: it ends by itself.
             with contextlib.suppress(ValueError):
                 close()
 
-    def _next(self) -> bytes:
+    def _next(self) -> Block:
         try:
             return next(self._rest, b"")
         except StoreError as err:

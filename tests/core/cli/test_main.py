@@ -101,7 +101,16 @@ def only(folder: Path, pattern: str) -> Path:
 def test_help_names_all_commands():
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("backup", "restore", "snapshots", "ls", "export", "serve", "exit codes:"):
+    for word in (
+        "backup",
+        "restore",
+        "snapshots",
+        "ls",
+        "export",
+        "serve",
+        "inventory",
+        "exit codes:",
+    ):
         assert word in done.stdout
 
 

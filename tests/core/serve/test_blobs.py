@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 import time
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_harbor.core.serve.content import BLOCK_BYTES
+from airflow_provider_harbor.core.serve.content import BLOCK_BYTES, open_blob
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.night import REPOSITORY, Night, shared_layer
 from tests.core.serve.running import Served, serving
@@ -112,6 +113,19 @@ def test_a_download_goes_on_where_it_broke(served: Served):
 def test_what_a_client_has_is_not_sent_again(served: Served):
     answer = served.get(PATH, headers={"If-None-Match": f'"{DIGEST}"'})
     assert (answer.status_code, answer.content) == (304, b"")
+
+
+def test_a_buffer_is_not_written_while_somebody_looks_at_it(night: Night):
+    """What is handed out stays what it was, however many blocks are read after it."""
+    store = night.store
+    kept = []
+    for _ in range(5):
+        blocks = open_blob(store, DIGEST, SIZE, 0, SIZE)
+        kept += list(itertools.islice(blocks, 3))
+        assert b"".join(blocks) == LAYER[3 * BLOCK_BYTES :]
+    for number, block in enumerate(kept):
+        start = number % 3 * BLOCK_BYTES
+        assert bytes(block) == LAYER[start : start + BLOCK_BYTES]
 
 
 def test_many_clients_get_it_at_the_same_time(either: Served):

@@ -7,6 +7,7 @@ import shutil
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,31 @@ def test_a_list_that_was_swapped_is_not_believed(own_night: Night):
     catalogue = read(own_night.store)
     assert list(catalogue.repositories) == [REPOSITORY]
     assert len(catalogue.problems) == 1
+
+
+@pytest.mark.parametrize("kind", ["inventories", "contents"])
+def test_whatever_byte_of_a_list_is_changed_nothing_else_is_served(own_night: Night, kind: str):
+    (path,) = (own_night.path / kind / "library").iterdir()
+    content = path.read_bytes()
+    dice = random.Random(kind)
+    whole = everything(read(own_night.store))
+    for _ in range(150):
+        damaged = bytearray(content)
+        damaged[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        path.write_bytes(damaged)
+        catalogue = read(own_night.store)
+        if not catalogue.problems:  # a name or a time in the head of the file, which means nothing
+            assert everything(catalogue) == whole
+        else:
+            assert catalogue.problems[0].startswith("project library is not served: ")
+            assert list(catalogue.repositories) == [OTHER, "team/other"]
+
+
+def everything(catalogue: Catalogue) -> dict[str, object]:
+    return {
+        name: (repository.counts, {tag: repository.digest_of(tag) for tag in repository.tags})
+        for name, repository in catalogue.repositories.items()
+    }
 
 
 def test_a_project_whose_content_is_elsewhere_is_named(own_night: Night):
