@@ -23,6 +23,7 @@ from tests.double.content import (
     sbom_for,
 )
 
+DOCKER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 REPOSITORY = "library/deep/app"
 OTHER = "team/chart"
 
@@ -52,6 +53,15 @@ def shared_layer() -> bytes:
     return layer("shared", 3_000_000)
 
 
+def windows_image() -> Content:
+    """Return an image whose layer is to be had from somebody else only, so no registry has it."""
+    image = Image("windows", media_type=DOCKER_MANIFEST, layer_type=DOCKER_FOREIGN)
+    (layer,) = image.document["layers"]
+    document = {**image.document, "layers": [{**layer, "urls": ["https://example.com/layer"]}]}
+    config = image.blobs[image.document["config"]["digest"]]
+    return Content(DOCKER_MANIFEST, document, blobs=[config])
+
+
 def make_night(directory: Path) -> Night:
     """Fill a Harbor, back it up, and stop it."""
     with HarborDouble() as harbor:
@@ -78,6 +88,7 @@ def _fill(harbor: HarborDouble) -> dict[str, Content]:
         "signature": (REPOSITORY, cosign_signature(image), ()),
         "sbom": (REPOSITORY, sbom, ()),
         "sbom of sbom": (REPOSITORY, sbom_for(sbom), ()),
+        "windows": (REPOSITORY, windows_image(), ("windows",)),
         "chart": (OTHER, helm_chart("chart"), ("1.0.0",)),
         "other": ("team/other", Image("other", layers=[shared_layer()]), ("1",)),
     }

@@ -56,6 +56,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup backup URL STORE       every night
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
+  harbor-backup serve STORE            pull from any of them, while Harbor is gone
 """
 _COMMANDS = (backup, restore, snapshots, ls, export, serve, inventory)
 

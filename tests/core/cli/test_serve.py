@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
 import requests
 import trustme
 
+from airflow_provider_harbor.core.cli import main as cli
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot
 from tests.core.night import OTHER, REPOSITORY, Night
 
@@ -29,11 +31,13 @@ ANYWHERE = ["--listen", "127.0.0.1:0"]
 class Process:
     """The command, running; what it says is in a file, so that no pipe fills up."""
 
-    def __init__(self, directory: Path, *arguments: object) -> None:
+    def __init__(
+        self, directory: Path, *arguments: object, command: Sequence[str] = COMMAND
+    ) -> None:
         self._out, self._err = directory / "serve.out", directory / "serve.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, *map(str, arguments)], stdout=out, stderr=err, cwd=ROOT
+                [*command, *map(str, arguments)], stdout=out, stderr=err, cwd=ROOT
             )
 
     @property
@@ -63,8 +67,8 @@ class Process:
 
 
 @contextmanager
-def running(directory: Path, *arguments: object) -> Iterator[Process]:
-    process = Process(directory, *arguments)
+def running(directory: Path, *arguments: object, **options: Any) -> Iterator[Process]:
+    process = Process(directory, *arguments, **options)
     try:
         yield process
     finally:
@@ -72,19 +76,23 @@ def running(directory: Path, *arguments: object) -> Iterator[Process]:
         process.process.wait(timeout=30)
 
 
-def refused(*arguments: object, **options: object) -> tuple[int, str]:
-    """Run what does not begin to serve; returns exit code and stderr."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=ROOT,
-        **options,
-    )
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run, in this process, what does not begin to serve; returns exit code and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        try:
+            exit_code = cli.main(["serve", *map(str, arguments)])
+        except SystemExit as end:
+            exit_code = int(end.code or 0)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        return exit_code, shown.err
+
+    return run
+
+
+Refused = Callable[..., tuple[int, str]]
 
 
 # -- serving
@@ -100,7 +108,7 @@ def test_it_says_where_it_is_and_stops_on_a_signal(night: Night, tmp_path: Path,
         key = find_snapshot(night.store).key
         lines = process.err.splitlines()
         assert lines[1].startswith(f"snapshot {key} of http://127.0.0.1")
-        assert lines[2].startswith("3 repositories, 8 tags, 17 manifests, 28 blobs; read in ")
+        assert lines[2].startswith("3 repositories, 9 tags, 18 manifests, 29 blobs; read in ")
         assert lines[3] == f"serving {key} at {url}, read-only; Ctrl-C stops it"
         assert lines[4] == "stopping; what is on its way ends first"
         assert len(lines) == 5
@@ -117,6 +125,21 @@ def test_the_end_can_be_a_document(night: Night, tmp_path: Path):
         assert process.stop() == 0
         document = json.loads(process.out)
         assert (document["exit_code"], document["url"], document["requests"]) == (0, url, 1)
+
+
+def test_it_runs_where_uvicorn_is_on_its_own(night: Night, tmp_path: Path):
+    """Without uvloop and httptools, which the extra does not name: slower, and the same."""
+    code = (
+        "import sys\nfor name in ('uvloop', 'httptools'): sys.modules[name] = None\n"
+        "from airflow_provider_harbor.core.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "serve"]
+    with running(tmp_path, night.path, *ANYWHERE, command=command) as process:
+        url = f"{process.url()}/v2/{REPOSITORY}"
+        for digest, blob in night.contents["image"].blobs.items():
+            assert requests.get(f"{url}/blobs/{digest}", timeout=20).content == blob
+        assert process.stop() == 0
 
 
 def test_an_open_connection_does_not_keep_it(night: Night, tmp_path: Path):
@@ -260,7 +283,9 @@ def test_so_many_words_open_it(night: Night, tmp_path: Path):
         (["--snapshot", "1999"], "has no snapshot '1999'"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(night: Night, arguments: list[str], words: str):
+def test_what_cannot_be_is_one_sentence(
+    night: Night, refused: Refused, arguments: list[str], words: str
+):
     options = arguments if "--listen" in arguments else [*ANYWHERE, *arguments]
     exit_code, err = refused(night.path, *options, "--quiet")
     assert exit_code == 2
@@ -268,7 +293,7 @@ def test_what_cannot_be_is_one_sentence(night: Night, arguments: list[str], word
     assert err.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_named(night: Night):
+def test_a_port_that_is_taken_is_named(night: Night, refused: Refused):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         exit_code, err = refused(night.path, "--listen", f"127.0.0.1:{port}", "--quiet")
@@ -276,13 +301,13 @@ def test_a_port_that_is_taken_is_named(night: Night):
     assert f"something listens on 127.0.0.1:{port} already" in err
 
 
-def test_no_store_is_named(tmp_path: Path):
+def test_no_store_is_named(tmp_path: Path, refused: Refused):
     exit_code, err = refused(tmp_path, *ANYWHERE, "--quiet")
     assert exit_code == 2
     assert "there is no backup store at" in err
 
 
-def test_contradictions_are_refused(night: Night):
+def test_contradictions_are_refused(night: Night, refused: Refused):
     exit_code, err = refused(night.path, "--without-tls", "--certfile", "x")
     assert exit_code == 2
     assert "not allowed with argument" in err

@@ -76,6 +76,7 @@ def test_an_export_holds_all_of_a_repository_and_nothing_else(night: Night, tmp_
         "2.0": contents["index"].digest,
         "old": contents["docker"].digest,
         "nested": contents["nested"].digest,
+        "windows": contents["windows"].digest,
         contents["signature"].default_tags[0]: contents["signature"].digest,
         **lists,
     }
@@ -83,7 +84,7 @@ def test_an_export_holds_all_of_a_repository_and_nothing_else(night: Night, tmp_
     assert lists.keys() == {subject.replace(":", "-") for subject in subjects}
     names = ("untagged", "sbom", "sbom of sbom")
     assert untagged(directory) == {contents[name].digest for name in names}
-    assert not report.failures
+    assert (report.failures, report.foreign) == ((), 1)
     assert (report.manifests, report.linked, report.copied) == (len(wanted), len(found) - 2, 2)
     assert report.size_bytes == sum(path.stat().st_size for path in found.values())
 
@@ -200,6 +201,35 @@ def test_where_nothing_is_whole_nothing_is_left(own_night: Night, tmp_path: Path
         assert (report.manifests, len(report.failures)) == (0, 1)
     assert not (tmp_path / "new").exists()
     assert not list(parent.iterdir())
+
+
+def test_an_export_that_is_stopped_leaves_nothing(night: Night, tmp_path: Path):
+    """Ctrl-C comes in the main thread, while others write."""
+
+    def stop(text: str) -> None:
+        raise KeyboardInterrupt
+
+    snapshot = find_snapshot(night.store)
+    directory = tmp_path / "layout"
+    one = Export(store=night.store, snapshot=snapshot, repository=REPOSITORY, directory=directory)
+    with pytest.raises(KeyboardInterrupt):
+        export_repository(one, stop)
+    assert not directory.exists()
+
+
+def test_the_store_is_left_as_it_was(own_night: Night, tmp_path: Path):
+    before = state_of(own_night.path)
+    for number, may_link in enumerate((True, False)):
+        export(own_night, tmp_path / str(number), may_link=may_link)
+    assert state_of(own_night.path) == before
+
+
+def state_of(directory: Path) -> dict[Path, tuple[int, int, int, int]]:
+    found = {}
+    for path in directory.rglob("*"):
+        status = path.stat()
+        found[path] = (status.st_ino, status.st_mtime_ns, status.st_mode, status.st_size)
+    return found
 
 
 def test_a_disk_that_is_full_leaves_nothing_half_made(

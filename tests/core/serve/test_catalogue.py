@@ -47,7 +47,7 @@ def test_all_repositories_are_read(night: Night):
     catalogue = read(night.store)
     assert list(catalogue.repositories) == [REPOSITORY, OTHER, "team/other"]
     assert catalogue.problems == ()
-    assert catalogue.summary().startswith("3 repositories, 8 tags, 17 manifests, 28 blobs; read in")
+    assert catalogue.summary().startswith("3 repositories, 9 tags, 18 manifests, 29 blobs; read in")
 
 
 def test_a_project_whose_lists_are_damaged_is_named_and_the_others_are_served(own_night: Night):

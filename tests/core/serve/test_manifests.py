@@ -194,7 +194,7 @@ def test_nothing_can_be_written(served: Served, method: str, path: str):
 
 def test_all_tags_are_listed_in_order(served: Served, night: Night):
     signature = night.contents["signature"].default_tags[0]
-    tags = ["1.0", "2.0", "latest", "nested", "old", signature]
+    tags = ["1.0", "2.0", "latest", "nested", "old", signature, "windows"]
     answer = served.get(f"{BASE}/tags/list")
     assert answer.json() == {"name": REPOSITORY, "tags": tags}
     assert "Link" not in answer.headers
@@ -276,6 +276,17 @@ def test_referrers_can_be_had_by_their_type(served: Served, night: Night):
     assert "OCI-Filters-Applied" not in served.get(f"{BASE}/referrers/{subject}").headers
 
 
+# -- what no registry has
+
+
+def test_a_layer_that_is_to_be_had_elsewhere_only_is_not_here(served: Served, night: Night):
+    windows = night.contents["windows"]
+    assert served.get(f"{BASE}/manifests/windows").content == windows.manifest
+    (layer,) = windows.document["layers"]
+    answer = served.get(f"{BASE}/blobs/{layer['digest']}")
+    assert error_of(answer) == (404, "BLOB_UNKNOWN")
+
+
 # -- damage
 
 
@@ -290,6 +301,22 @@ def test_a_damaged_manifest_is_not_sent(own_night: Night):
             assert error_of(answer) == (404, "MANIFEST_UNKNOWN")
             assert "damaged or gone" in answer.text
         assert served.get(f"{BASE}/manifests/2.0").ok
+
+
+def test_serving_leaves_the_store_as_it_was(own_night: Night):
+    def state() -> dict:
+        return {
+            path: (path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_size)
+            for path in own_night.path.rglob("*")
+        }
+
+    before = state()
+    with serving(own_night.store) as served:
+        served.get(f"{BASE}/manifests/1.0")
+        served.ask("PUT", f"{BASE}/manifests/new", data=b"{}")
+        for blob in own_night.contents["image"].blobs:
+            assert served.get(f"{BASE}/blobs/{blob}").ok
+    assert state() == before
 
 
 def test_a_damaged_referrer_is_not_listed(own_night: Night):
