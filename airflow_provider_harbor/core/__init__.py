@@ -9,6 +9,7 @@ It has rooms, in this order. Each may import the rooms above it, never those bel
     store                             the backup store: the only code that writes it
     copy                              from one place to another
     jobs                              what a person or a DAG asks for
+    serve                             the store as a read-only registry
     cli                               the command line
 
 Each room's `__init__.py` says what is in it, and what it knows nothing of. Nothing here imports

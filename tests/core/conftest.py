@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_harbor.core.oci import referrers
+from tests.core.night import Night, make_night
 from tests.core.rig import Backup, login, registry_login
 from tests.double import HarborDouble
 from tests.registry_server import PlainRegistry
@@ -33,6 +35,20 @@ def backup(harbor: HarborDouble, tmp_path: Path) -> Iterator[Backup]:
     """A login at `harbor`, and a store."""
     with login(harbor) as client, registry_login(harbor) as registry:
         yield Backup(client, registry, tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """A store with a night, for tests that do not change it."""
+    return make_night(tmp_path_factory.mktemp("night") / "store")
+
+
+@pytest.fixture
+def own_night(night: Night, tmp_path: Path) -> Night:
+    """A copy of it, which a test may damage."""
+    path = tmp_path / "own-store"
+    shutil.copytree(night.path, path)
+    return Night(path, night.contents)
 
 
 @pytest.fixture(params=["harbor", "plain registry"])

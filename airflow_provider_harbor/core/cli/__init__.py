@@ -4,6 +4,8 @@ main                 the process: errors become exit codes, signals stop it
 backup, restore      commands: copy what Harbor has; bring it back
 snapshots, ls        commands: what there is to bring back
 find, diff, stats    commands: look into all nights
+export               command: a repository as a directory for other tools
+serve                command: a snapshot as a registry that can be read
 inventory            command: list only
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown

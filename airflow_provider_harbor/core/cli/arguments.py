@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.http.urls import normalise_url
+from airflow_provider_harbor.core.jobs.choosing import LATEST
 
 Commands = argparse._SubParsersAction  # the type of what `add_subparsers` returns
 
@@ -95,6 +96,29 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
         default=100,
         metavar="N",
         help="show at most so many lines (default: 100); --json has all",
+    )
+
+
+def add_snapshot(parser: argparse.ArgumentParser) -> None:
+    """Add what says which night is meant."""
+    parser.add_argument(
+        "--snapshot",
+        default=LATEST,
+        metavar="WHICH",
+        help="'latest' (the newest complete one, the default), a date such as 2026-11-25 (the "
+        "newest complete one of that day, UTC), or a name that `snapshots` shows",
+    )
+
+
+def add_tags(parser: argparse.ArgumentParser) -> None:
+    """Add what limits a command to some tags."""
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="only what this tag names, with all that belongs to it (children, signatures); may "
+        "be repeated, and be a glob",
     )
 
 

@@ -6,13 +6,19 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
+from airflow_provider_harbor.core.cli.arguments import (
+    Commands,
+    add_command,
+    add_output,
+    add_snapshot,
+    add_store,
+)
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.tables import short_digest, table
 from airflow_provider_harbor.core.harbor.records import Record, count_records
 from airflow_provider_harbor.core.human import human_count, human_size
-from airflow_provider_harbor.core.jobs.choosing import LATEST, Choice, find_snapshot
+from airflow_provider_harbor.core.jobs.choosing import Choice, find_snapshot
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
@@ -43,13 +49,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="PROJECT[/REPOSITORY]",
         help="what to look into (default: the snapshot as a whole)",
     )
-    parser.add_argument(
-        "--snapshot",
-        default=LATEST,
-        metavar="WHICH",
-        help="'latest' (the newest complete one, the default), a date such as 2026-11-25, or a "
-        "name that `snapshots` shows",
-    )
+    add_snapshot(parser)
     add_output(parser)
 
 

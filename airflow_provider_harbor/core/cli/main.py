@@ -20,10 +20,12 @@ from airflow_provider_harbor import __version__
 from airflow_provider_harbor.core.cli import (
     backup,
     diff,
+    export,
     find,
     inventory,
     ls,
     restore,
+    serve,
     snapshots,
     stats,
 )
@@ -57,8 +59,9 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup backup URL STORE       every night
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
+  harbor-backup serve STORE            pull from any of them, while Harbor is gone
 """
-_COMMANDS = (backup, restore, snapshots, ls, find, diff, stats, inventory)
+_COMMANDS = (backup, restore, snapshots, ls, find, diff, stats, export, serve, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

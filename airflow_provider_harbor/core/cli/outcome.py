@@ -11,6 +11,7 @@ from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 _SHOWN_FINDINGS = 5
 
@@ -53,6 +54,22 @@ def tell_result(console: Console, place: str, name: str, result: ProjectResult) 
     _tell_failures(console, place, [f"repository {gap}" for gap in result.gaps], "repository")
     findings = [str(finding) for finding in result.iter_findings(Status.FAILED)]
     _tell_failures(console, place, findings, "artifact")
+
+
+def tell_snapshot(console: Console, snapshot: Snapshot) -> None:
+    """Show which snapshot is meant, and warn of one that is partial."""
+    console.line(
+        f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
+        f"{human_count(len(snapshot.projects), 'project')}"
+    )
+    if snapshot.limited_to:
+        console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
+    if not snapshot.complete:
+        lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
+        console.error(
+            "warning: the snapshot is partial: what it lacks cannot be got from it"
+            + (f" (not whole: {', '.join(lacking)})" if lacking else "")
+        )
 
 
 def _tell_failures(console: Console, place: str, lines: Sequence[str], noun: str) -> None:

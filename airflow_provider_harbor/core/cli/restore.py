@@ -14,11 +14,13 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_command,
     add_connections,
     add_output,
+    add_snapshot,
     add_store,
+    add_tags,
     add_workers,
     connection,
 )
-from airflow_provider_harbor.core.cli.outcome import Outcome, tell_result
+from airflow_provider_harbor.core.cli.outcome import Outcome, tell_result, tell_snapshot
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.copy.opening import open_registry
 from airflow_provider_harbor.core.copy.places import Place, Source
@@ -30,9 +32,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.http.urls import normalise_url
-from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.choosing import (
-    LATEST,
     Choice,
     Restore,
     find_snapshot,
@@ -48,7 +48,6 @@ from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
-from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -78,13 +77,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_store(parser)
     parser.add_argument("url", metavar="URL", help="of the Harbor or registry to restore to")
     add = parser.add_argument
-    add(
-        "--snapshot",
-        default=LATEST,
-        metavar="WHICH",
-        help="'latest' (the newest complete one, the default), a date such as 2026-11-25 (the "
-        "newest complete one of that day, UTC), or a name that `snapshots` shows",
-    )
+    add_snapshot(parser)
     add(
         "--project",
         action="append",
@@ -99,14 +92,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="only this repository (library/nginx), or a glob; may be repeated",
     )
-    add(
-        "--tag",
-        action="append",
-        default=[],
-        metavar="TAG",
-        help="only what this tag names, with all that belongs to it (children, signatures); may "
-        "be repeated, and be a glob",
-    )
+    add_tags(parser)
     add(
         "--as",
         dest="renames",
@@ -194,7 +180,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         _ = store.harbor_url  # that it is a store
         restore = _choose_snapshot(arguments, store)
         projects = choose(restore)
-        _tell_snapshot(console, restore.snapshot)
+        tell_snapshot(console, restore.snapshot)
         console.begin(f"checking {target['url']}")
         place = opened.enter_context(closing(open_registry(**target)))
         one = _Run(
@@ -237,21 +223,6 @@ def _choose_snapshot(arguments: argparse.Namespace, store: BackupStore) -> Resto
         renames=parse_renames(arguments.renames, choice.find_projects(snapshot)),
         overwrites=arguments.overwrite,
     )
-
-
-def _tell_snapshot(console: Console, snapshot: Snapshot) -> None:
-    console.line(
-        f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
-        f"{human_count(len(snapshot.projects), 'project')}"
-    )
-    if snapshot.limited_to:
-        console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
-    if not snapshot.complete:
-        lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
-        console.error(
-            "warning: the snapshot is partial: what it lacks cannot be restored from it"
-            + (f" (not whole: {', '.join(lacking)})" if lacking else "")
-        )
 
 
 def _open_mirror(

@@ -5,6 +5,7 @@ memory                 what is remembered of a registry that is copied to
 restore                bring back what a snapshot holds: choose, restore, conclude
 project_restore        bring back one project
 choosing               which snapshot, and what of it
+export, export_report  a repository of it as a directory that other tools read
 search                 in which nights something is
 comparing              what differs between two nights
 usage                  how much room a store takes

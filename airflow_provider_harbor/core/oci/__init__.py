@@ -6,5 +6,6 @@ It knows nothing of Harbor, nor of what is done with the content.
     tokens                       how a registry wants to be logged in to
     manifest, blob_reader        content as OCI names it; a blob on its way, hashed
     referrers                    lists of referrers, where a registry keeps none itself
+    layout                       a repository as a directory
     names                        what may become a part of a URL or a path
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -72,7 +72,7 @@ class ReferrersTags:
                 entries, etag = self._read(repository, tag)
                 if not (missing := _missing(manifests, entries)):
                     return
-                index = _index([*entries, *map(_entry, missing)])
+                index = referrers_index([*entries, *map(referrer_entry, missing)])
                 if self._write(repository, tag, index, etag):
                     return
         raise _unsettled(repository, tag)
@@ -143,7 +143,11 @@ def _unsettled(repository: str, tag: str) -> UnsettledHarborError:
     )
 
 
-def _entry(manifest: Manifest) -> dict[str, Any]:
+def referrer_entry(manifest: Manifest) -> dict[str, Any]:
+    """Return the descriptor by which a list of referrers names a manifest.
+
+    Source: distribution-spec v1.1, "Listing Referrers".
+    """
     entry: dict[str, Any] = {
         "mediaType": manifest.media_type,
         "digest": manifest.digest,
@@ -154,7 +158,8 @@ def _entry(manifest: Manifest) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value}
 
 
-def _index(entries: list[dict[str, Any]]) -> Manifest:
+def referrers_index(entries: Iterable[dict[str, Any]]) -> Manifest:
+    """Return a list of referrers, sorted by digest."""
     content = json.dumps(
         {
             "schemaVersion": 2,

@@ -221,6 +221,22 @@ class Files:
             found = obstore.get(self._open(), path)
             return int(found.meta["size"]), self._blocks(path, found)
 
+    def open_part(self, path: str, start: int, end: int) -> tuple[int, Iterator[bytes]]:
+        """Return a file's size in bytes, and a part of what it holds, in blocks.
+
+        Args:
+            path: Of the file.
+            start: Where the part begins.
+            end: Where it ends: its last byte is the one before; greater than `start`.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        _check(path)
+        with _troubles(self.url_of(path)):
+            found = obstore.get(self._open(), path, options={"range": (start, end)})
+            return int(found.meta["size"]), self._blocks(path, found)
+
     def _blocks(self, path: str, found: Any) -> Iterator[bytes]:
         with _troubles(self.url_of(path)):
             for block in found.stream(min_chunk_size=BLOCK_BYTES):

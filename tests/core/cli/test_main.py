@@ -101,7 +101,16 @@ def only(folder: Path, pattern: str) -> Path:
 def test_help_names_all_commands():
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("backup", "restore", "snapshots", "ls", "inventory", "exit codes:"):
+    for word in (
+        "backup",
+        "restore",
+        "snapshots",
+        "ls",
+        "export",
+        "serve",
+        "inventory",
+        "exit codes:",
+    ):
         assert word in done.stdout
 
 
@@ -113,6 +122,8 @@ def test_help_names_all_commands():
         ("restore", ["HARBOR_BACKUP_DESTINATION_PASSWORD", "s3://", "--as PROJECT=NEW"]),
         ("snapshots", ["s3://"]),
         ("ls", ["s3://"]),
+        ("export", ["s3://", "--tag TAG", "skopeo copy"]),
+        ("serve", ["s3://", "--htpasswd FILE", "--without-login", "docker pull"]),
     ],
 )
 def test_help_tells_how_to_use_a_command(command, words):
