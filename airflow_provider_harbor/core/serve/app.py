@@ -184,7 +184,9 @@ class _Registry:
         }
         if is_unchanged(request.headers, etag):
             return Response(None, 304, headers)
-        part = find_range(request.headers, size_bytes, etag)
+        # Only GET has ranges: RFC 9110 section 14.2.
+        is_head = request.method == "HEAD"
+        part = None if is_head else find_range(request.headers, size_bytes, etag)
         start, end = part or (0, size_bytes)
         headers["Content-Length"] = str(end - start)
         if part:
@@ -192,7 +194,7 @@ class _Registry:
         status = 206 if part else 200
         first: Block = b""
         rest: Iterator[Block] = iter(())
-        if request.method == "HEAD" or not size_bytes:
+        if is_head or not size_bytes:
             await self._in_thread(self._look, name, digest, size_bytes)
         else:
             first, rest = await self._in_thread(self._open, name, digest, size_bytes, start, end)

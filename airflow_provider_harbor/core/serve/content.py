@@ -15,6 +15,7 @@ from pathlib import Path
 from airflow_provider_harbor.core.exceptions import DamagedContentError, MissingContentError
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.troubles import store_error
 
 # For each client up to three of them are in memory: on its way, waiting, and being read.
 BLOCK_BYTES = 256 * 1024
@@ -48,7 +49,8 @@ def open_blob(
         end: Where it ends: its last byte is the one before; greater than `start`.
 
     Raises:
-        MissingContentError: It is not there; so with what `check_blob` raises.
+        MissingContentError: It is not there; so with what `check_blob` raises. While blocks are
+            read, `OSError` or `StoreError`.
     """
     path = layout.blob(digest)
     local = store.files.local_path(path)
@@ -61,6 +63,8 @@ def open_blob(
     except FileNotFoundError:
         _check(store, digest, size_bytes, None)
         raise
+    except OSError as err:
+        raise store_error(err, store.files.url_of(path)) from None
 
 
 def _open_local(

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_harbor.core.exceptions import StoreError
+from airflow_provider_harbor.core.exceptions import StoreError, describe
 from airflow_provider_harbor.core.serve.content import Block
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,8 @@ class BlobResponse(Response):
     def _next(self) -> Block:
         try:
             return next(self._rest, b"")
-        except StoreError as err:
-            log.error("%s: %s", self._where, err)
+        except (OSError, StoreError) as err:
+            log.error("%s: %s", self._where, describe(err))
             return b""
 
 

@@ -162,6 +162,23 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def test_head_has_no_parts(served: Served):
+    answer = served.head(PATH, headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(SIZE))
+
+
+def test_what_the_system_cannot_read_is_not_there_now(own_night: Night):
+    """As on a disk that fails: neither a defect of this program, nor gone for good."""
+    path = own_night.file_of(DIGEST)
+    path.unlink()
+    os.symlink(path, path)  # a circle
+    with serving(own_night.store) as served:
+        answer = served.get(PATH)
+        assert answer.status_code == 503
+        assert answer.json()["errors"][0]["code"] == "UNAVAILABLE"
+        assert served.get(f"/v2/{REPOSITORY}/manifests/1.0").ok
+
+
 @pytest.mark.parametrize("how", ["cut", "gone", "longer"])
 def test_a_blob_of_another_size_is_not_sent(own_night: Night, how: str):
     path = own_night.file_of(DIGEST)
