@@ -7,35 +7,40 @@ run on another machine. A project that failed is run again by taking its steps a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 
-from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status, Tally
+from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.places import Place, Source
-from airflow_provider_harbor.core.copy.plan import PlanCounts, RepositoryPlan, iter_plans
-from airflow_provider_harbor.core.copy.transfer import Transfer
+from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.exceptions import (
+    BackupInterruptedError,
     HarborAuthError,
-    HarborBackupError,
     HarborNotFoundError,
+    IntegrityError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
-from airflow_provider_harbor.core.harbor.records import Gap, Record, line_of
+from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.human import Progress, human_count
-from airflow_provider_harbor.core.jobs.memory import Memory
+from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
 log = logging.getLogger(__name__)
+
+# So often a project is begun anew because prune has deleted meanwhile what it needs.
+_TRIES = 3
 
 
 def inventory_project(
@@ -57,7 +62,11 @@ def inventory_project(
     """
 
     def leave(
-        *, ref: InventoryRef | None = None, gaps: tuple[Gap, ...] = (), error: str = ""
+        *,
+        ref: InventoryRef | None = None,
+        gaps: tuple[Gap, ...] = (),
+        error: str = "",
+        sweep: str = "",
     ) -> None:
         made = ProjectResult(
             project=project,
@@ -67,29 +76,25 @@ def inventory_project(
             error=error,
             stage="inventory",
             harbor_url=client.url,
+            sweep=sweep,
         )
         Results(store.results, run).keep(made)
 
     try:
         # Proves the login: of a public project Harbor would list something to anybody.
         _ = client.version
-        listed_at = datetime.now(timezone.utc)
-        walk = InventoryWalk(client, project, progress=progress)
-        with store.inventories.write(project) as writer:
-            for _, records in walk:
-                writer.add(records)
-            ref = InventoryRef(
-                project=project,
-                sha256=writer.finish(),
-                counts=writer.counts,
-                listed_at=listed_at.isoformat(timespec="microseconds"),
-                gaps=len(walk.gaps),
-            )
+        for _ in range(_TRIES):
+            claim = Claim(store)
+            ref, gaps = _list_once(client, store, project, progress)
+            leave(ref=ref, gaps=gaps, sweep=claim.sweep)
+            if not claim.settle(project, ref.sha256, ""):
+                break
+        else:
+            raise _pruned_again_and_again(project)
     except Exception as err:
         leave(error=describe(err))
         raise
-    leave(ref=ref, gaps=walk.gaps)
-    for gap in walk.gaps:
+    for gap in gaps:
         log.warning("Not listed whole: %s", gap)
     counts = ref.counts
     log.info(
@@ -103,6 +108,30 @@ def inventory_project(
     )
     log.info("The inventory is %s of the store %s", ref.sha256, store.url)
     return ref
+
+
+def _list_once(
+    client: HarborClient, store: BackupStore, project: str, progress: Progress | None
+) -> tuple[InventoryRef, tuple[Gap, ...]]:
+    listed_at = datetime.now(timezone.utc)
+    walk = InventoryWalk(client, project, progress=progress)
+    with store.inventories.write(project) as writer:
+        for _, records in walk:
+            writer.add(records)
+        ref = InventoryRef(
+            project=project,
+            sha256=writer.finish(),
+            counts=writer.counts,
+            listed_at=listed_at.isoformat(timespec="microseconds"),
+            gaps=len(walk.gaps),
+        )
+    return ref, tuple(walk.gaps)
+
+
+def _pruned_again_and_again(project: str) -> BackupInterruptedError:
+    return BackupInterruptedError(
+        f"project {project}: prune went on deleting what this run needs. Run it again", []
+    )
 
 
 def copy_project(
@@ -147,6 +176,7 @@ def copy_project(
         contents: str = "",
         plan: PlanCounts | None = None,
         error: str = "",
+        sweep: str = "",
     ) -> ProjectResult:
         made = ProjectResult(
             project=ref.project,
@@ -160,113 +190,42 @@ def copy_project(
             dry_run=dry_run,
             harbor_url=client.url,
             destination=place.url,
+            sweep=sweep,
         )
         Results(store.results, run).keep(made)
         return made
+
+    def copy(lease: Lease) -> ProjectResult:
+        for _ in range(_TRIES):
+            claim = Claim(store)
+            project_copy = ProjectCopy(source, place, store, run, ref, workers=workers)
+            report, contents = project_copy.run(lease, progress)
+            made = result(copy=report, contents=contents, sweep=claim.sweep)
+            missing = claim.settle(ref.project, ref.sha256, contents)
+            if not missing:
+                return made
+            log.info("Prune has deleted %s and maybe more meanwhile. Copying again", missing[0])
+        raise _pruned_again_and_again(ref.project)
 
     try:
         place.require_other(client)
         store.inventories.verify(ref.project, ref.sha256)
         if _is_proxy_cache(client, ref.project):
             return result(copy=_all_skipped(store, ref, place))
-        copy = _ProjectCopy(source, place, store, run, ref, workers=workers)
         if dry_run:
-            plan, error = copy.plan_only()
+            project_copy = ProjectCopy(source, place, store, run, ref, workers=workers)
+            plan, error = project_copy.plan_only()
             return result(plan=plan, error=error)
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            report, contents = copy.run(lease, progress)
+            made = copy(lease)
     except Exception as err:
         result(error=describe(err))
         raise
-    made = result(copy=report, contents=contents)
-    if contents:
-        store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
+    if made.contents:
+        store.snapshots.write_latest(ref.project, run, ref.sha256, made.contents)
     return made
-
-
-class _ProjectCopy:
-    """One copy of one project."""
-
-    def __init__(
-        self,
-        source: Source,
-        place: Place,
-        store: BackupStore,
-        run: str,
-        ref: InventoryRef,
-        *,
-        workers: int,
-    ) -> None:
-        self._source = source
-        self._place = place
-        self._store = store
-        self._run = run
-        self._ref = ref
-        self._workers = workers
-        self._memory = Memory(store, place, run, ref)
-        self._is_prepared = False
-
-    def _iter_plans(self) -> Iterator[list[RepositoryPlan]]:
-        ref = self._ref
-        view = self._place.look_at(ref.project, self._memory.remembered, workers=self._workers)
-        groups = self._store.inventories.iter_repositories(ref.project, ref.sha256)
-        return iter_plans(groups, view, self._memory.rule)
-
-    def plan_only(self) -> tuple[PlanCounts, str]:
-        """Write the plan; returns what it comes to, and what cannot be copied, in words."""
-        counts = PlanCounts()
-        excluded: list[tuple[Record, HarborBackupError]] = []
-        with self._store.snapshots.write_plan(self._run, self._ref.project) as lines:
-            for plans in self._iter_plans():
-                for plan in plans:
-                    counts += plan.counts
-                    excluded += plan.excluded
-                    for step in plan.steps:
-                        lines.add(line_of(step.to_json()))
-            lines.finish()
-        if not excluded:
-            return counts, ""
-        record, error = excluded[0]
-        number = human_count(len(excluded), "digest")
-        name = f"{record.repository}@{record.digest}"
-        return counts, f"{number} cannot be copied, {name} for one: {error}"
-
-    def run(self, lease: Lease, progress: Progress | None) -> tuple[CopyReport, str]:
-        """Copy; returns what it came to, and the SHA-256 of the contents, where a store has any."""
-        tally, sha256 = Tally(), ""
-        with (
-            self._store.inventories.write_contents(self._ref.project) as contents,
-            Transfer(
-                self._source,
-                self._place,
-                total=self._ref.counts.records,
-                workers=self._workers,
-                may_write=lease.check,
-                progress=progress,
-            ) as transfer,
-        ):
-            for outcome in transfer.run(self._begin_plans()):
-                tally.add(outcome)
-                self._memory.add(outcome)
-                contents.add(outcome.repository, outcome.held.contents.values())
-            if not self._place.keeps_tags:
-                sha256 = contents.finish()
-        self._memory.finish()
-        report = tally.report(
-            self._ref.project, self._place.url, transfer.numbers, transfer.seconds
-        )
-        return report, sha256
-
-    def _begin_plans(self) -> Iterator[RepositoryPlan]:
-        """Yield the plans, each after what has to be done before it may be carried out."""
-        for plans in self._iter_plans():
-            self._memory.before(plans)
-            if not self._is_prepared and any(plan.steps for plan in plans):
-                self._place.prepare(self._ref.project)
-                self._is_prepared = True
-            yield from plans
 
 
 def _gaps(store: BackupStore, run: str, ref: InventoryRef) -> tuple[Gap, ...]:
@@ -316,7 +275,7 @@ def finish_run(
     report = build_report(
         run,
         expected,
-        Results(store.results, run),
+        Results(store.results, run) if dry_run else _settled(store, run),
         harbor_url=harbor_url,
         harbor_version=harbor_version,
         destination=destination,
@@ -330,6 +289,33 @@ def finish_run(
         store.snapshots.commit(_snapshot(report, limited_to))
     store.lease(destination, run).release()
     return report
+
+
+def _settled(store: BackupStore, run: str) -> list[ProjectResult]:
+    """Return the results of a run, and make sure that what they name is there, and stays."""
+    results = list(Results(store.results, run))
+    sweep = store.sweeps.read()
+    return [r if sweep.has_spared(r.sweep) else _settle(store, r) for r in results]
+
+
+def _settle(store: BackupStore, result: ProjectResult) -> ProjectResult:
+    if result.inventory is None:
+        return result
+    error = ""
+    try:
+        missing = settle(
+            store, result.sweep, result.project, result.inventory.sha256, result.contents
+        )
+        if missing:
+            error = f"prune has deleted {missing[0]} and maybe more. Run the project again"
+    except IntegrityError as err:
+        error = describe(err)
+    if not error:
+        return result
+    error = result.error or error
+    lost = replace(result, inventory=None, gaps=(), copy=None, contents="", error=error)
+    Results(store.results, result.run).keep(lost)
+    return lost
 
 
 def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:

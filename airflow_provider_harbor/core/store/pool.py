@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from airflow_provider_harbor.core.exceptions import (
     DamagedContentError,
@@ -29,17 +29,15 @@ class Pool:
 
     Args:
         files: Of the store.
-        marked: Digests that are going to be deleted: they count as absent, and are written again.
     """
 
-    def __init__(self, files: Files, marked: Set[str] = frozenset()) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
-        self._marked = marked
         self._room = _Room(_IN_FLIGHT_BYTES)
 
     def has(self, digest: str, size_bytes: int) -> bool:
         """Tell whether content is there, with the size that it should have."""
-        return digest not in self._marked and self._files.size(layout.blob(digest)) == size_bytes
+        return self._files.size(layout.blob(digest)) == size_bytes
 
     def put(self, body: Body, digest: str) -> None:
         """Write content from a stream; it becomes visible only when it is whole.
