@@ -3,6 +3,7 @@
 main                 the process: errors become exit codes, signals stop it
 backup, restore      commands: copy what Harbor has; bring it back
 snapshots, ls        commands: what there is to bring back
+forget, prune        commands: keep only some nights, and delete what the others alone had
 inventory            command: list only
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown

@@ -17,7 +17,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.cli import backup, inventory, ls, restore, snapshots
+from airflow_provider_harbor.core.cli import (
+    backup,
+    forget,
+    inventory,
+    ls,
+    prune,
+    restore,
+    snapshots,
+)
 from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console, ConsoleHandler
@@ -48,8 +56,9 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup backup URL STORE       every night
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
+  harbor-backup forget, prune STORE    keep only some of them
 """
-_COMMANDS = (backup, restore, snapshots, ls, inventory)
+_COMMANDS = (backup, restore, snapshots, ls, forget, prune, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

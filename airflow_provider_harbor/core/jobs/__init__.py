@@ -1,9 +1,12 @@
 """What a person or a DAG asks for.
 
 backup                 list, copy, conclude
+project_copy           the copy of one project
 memory                 what is remembered of a registry that is copied to
 restore                bring back what a snapshot holds
 choosing               which snapshot, and what of it
+forget, prune          which nights are kept; delete what nothing names any more
+rights                 who may delete
 results                how a project ended
 report, report_page    how a run ended, as values and as a page
 """
