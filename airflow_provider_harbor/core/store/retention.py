@@ -158,8 +158,8 @@ def decide(
     reasons = _by_rules(policy, dated)
     decisions = []
     for begun, snapshot in dated:
-        kept_by = reasons[snapshot.key]
-        if not kept_by:
+        kept_by = reasons.get(snapshot.key)
+        if kept_by is None:  # the rules do not count it
             kept_by = _by_age(begun, now) + _by_lack(snapshot, dated)
         decisions.append(
             Decision(key=snapshot.key, state=_state(snapshot), begun=begun, reasons=tuple(kept_by))
@@ -190,14 +190,16 @@ def _place(snapshot: Snapshot) -> str:
     return snapshot.destination if is_mirror else "store"
 
 
-def _by_rules(policy: Policy, dated: Sequence[Dated]) -> defaultdict[str, list[str]]:
-    """Return which rules keep which snapshots, by their keys."""
+def _by_rules(policy: Policy, dated: Sequence[Dated]) -> dict[str, list[str]]:
+    """Return which rules keep which snapshots, by the keys of those that the rules count."""
     series: dict[Series, list[Dated]] = defaultdict(list)
     for begun, snapshot in dated:
         place, limits = _place(snapshot), tuple(sorted(snapshot.limited_to))
         if snapshot.complete and not (limits and (place, ()) in series):
             series[place, limits].append((begun, snapshot))
-    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    reasons: dict[str, list[str]] = {
+        snapshot.key: [] for members in series.values() for _, snapshot in members
+    }
     for (place, limits), members in series.items():
         if not limits or (place, ()) not in series:
             reasons[members[0][1].key].append("newest complete")
