@@ -312,10 +312,9 @@ def _settle(store: BackupStore, result: ProjectResult) -> ProjectResult:
         error = describe(err)
     if not error:
         return result
+    # Not kept: the result is a claim, and the project may be under way again.
     error = result.error or error
-    lost = replace(result, inventory=None, gaps=(), copy=None, contents="", error=error)
-    Results(store.results, result.run).keep(lost)
-    return lost
+    return replace(result, inventory=None, gaps=(), copy=None, contents="", error=error)
 
 
 def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:

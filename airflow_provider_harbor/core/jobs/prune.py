@@ -181,7 +181,7 @@ class _Prune:
         dry_run = self._lease is None
         now = datetime.now(timezone.utc) if dry_run else self._store.now()
         before = self._store.sweeps.read()
-        if not before.is_over(now):
+        if not self._store.sweeps.is_over(before, now):
             raise LeaseError(
                 f"somebody on {before.host} deletes from {self._store.url} since "
                 f"{before.announced_at}. Run it again when that has ended; if it was killed, in an "
@@ -278,7 +278,7 @@ class _Prune:
             sweeps.end(before, marks.values())
             return set()
         doomed = [Mark(m.path, m.since, m.path in due) for m in marks.values()]
-        sweep = sweeps.announce(before, doomed, self._store.now())
+        sweep = sweeps.announce(before, doomed)
         deadline = time.monotonic() + _LONGEST_SWEEP_SECONDS
         deleted: set[str] = set()
         try:

@@ -105,7 +105,9 @@ def _wait_while_doomed(store: BackupStore, paths: Collection[str]) -> None:
         if not sweep.is_going_on:
             return
         try:
-            if store.sweeps.doomed(sweep).isdisjoint(paths) or sweep.is_over(store.now()):
+            if store.sweeps.doomed(sweep).isdisjoint(paths):
+                return
+            if store.sweeps.is_over(sweep, store.now()):
                 return
         except IntegrityError:
             if store.sweeps.is_current(sweep):

@@ -50,8 +50,7 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
     state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
-                    "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}; times are
-                    those of the storage's clock
+                    "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}
     marks          {"path": "blobs/sha256/...", "since": "2026-11-25T01:00:00+00:00",
                     "is_doomed": false}, sorted by path; doomed is what the sweep may delete
 

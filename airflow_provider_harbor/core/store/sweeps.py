@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import LeaseError
@@ -65,8 +65,8 @@ class Sweep:
 
     Attributes:
         id: Another one for each sweep; empty where there was none.
-        is_going_on: Whether it has not ended; it may have been killed, see `is_over`.
-        announced_at: When it was announced; None where there was none.
+        is_going_on: Whether it has not ended; it may have been killed, see `Sweeps.is_over`.
+        announced_at: When it was announced (ISO 8601), for people; empty where there was none.
         host, process: Who announced it, see `leases.this_process`.
         marks: SHA-256 (hex) of the marks; empty where there are none.
         content: The file, as it was read; None where there is none.
@@ -74,7 +74,7 @@ class Sweep:
 
     id: str = ""
     is_going_on: bool = False
-    announced_at: datetime | None = None
+    announced_at: str = ""
     host: str = ""
     process: str = ""
     marks: str = ""
@@ -84,18 +84,12 @@ class Sweep:
         """Whether none was announced since a claim was begun; `sweep` is what the claim says."""
         return self.id == sweep and not self.is_going_on
 
-    def is_over(self, now: datetime) -> bool:
-        """Whether nobody deletes any more what it doomed."""
-        if not self.is_going_on or has_died(self.process):
-            return True
-        return self.announced_at is None or abs(now - self.announced_at) > OVER
-
     def to_json(self) -> dict[str, Any]:
         """Return what state.json holds."""
         return {
             "sweep": self.id,
             "is_going_on": self.is_going_on,
-            "announced_at": self.announced_at.isoformat() if self.announced_at else None,
+            "announced_at": self.announced_at,
             "host": self.host,
             "process": self.process,
             "marks": self.marks,
@@ -104,11 +98,10 @@ class Sweep:
     @classmethod
     def from_json(cls, data: dict[str, Any], content: bytes) -> Sweep:
         """Read state.json."""
-        moment = data["announced_at"]
         return cls(
             id=str(data["sweep"]),
             is_going_on=bool(data["is_going_on"]),
-            announced_at=datetime.fromisoformat(moment) if moment else None,
+            announced_at=str(data["announced_at"]),
             host=str(data["host"]),
             process=str(data["process"]),
             marks=str(data["marks"]),
@@ -150,9 +143,21 @@ class Sweeps:
         """Return the paths of what a sweep may delete that goes on."""
         return frozenset(mark.path for mark in self.iter_marks(sweep) if mark.is_doomed)
 
+    def is_over(self, sweep: Sweep, now: datetime) -> bool:
+        """Tell whether nobody deletes any more what a sweep doomed; `now` is the storage's clock.
+
+        When it was announced is told by the storage, too: who announced it may have slept before.
+        """
+        if not sweep.is_going_on or has_died(sweep.process):
+            return True
+        try:
+            return now - self._files.modified(layout.PRUNE_STATE) > OVER
+        except FileNotFoundError:
+            return True
+
     # -- for who deletes
 
-    def announce(self, before: Sweep, marks: Iterable[Mark], now: datetime) -> Sweep:
+    def announce(self, before: Sweep, marks: Iterable[Mark]) -> Sweep:
         """Announce a sweep. Only after that it may be read what is reached by now.
 
         Raises:
@@ -163,7 +168,7 @@ class Sweeps:
             Sweep(
                 id=uuid.uuid4().hex,
                 is_going_on=True,
-                announced_at=now,
+                announced_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 host=socket.gethostname(),
                 process=this_process(),
                 marks=self._write_marks(marks),
