@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -48,6 +49,45 @@ class S3Server:
         (self.directory / name).mkdir()
         return name
 
+    def add_writer(self, bucket: str) -> dict[str, Any]:
+        """Make a login that may list, read and write a bucket, and not delete; returns its options.
+
+        By the policy of the README.
+        """
+        boto3 = pytest.importorskip("boto3", reason="needs the package boto3")
+        login = {"access_key_id": f"writer-of-{bucket}", "secret_access_key": "writer-secret"}
+        subprocess.run(
+            [
+                *(require_versitygw(), "admin", "--endpoint-url", self.url),
+                *("--access", self.user, "--secret", self.password),
+                *("create-user", "--role", "user"),
+                *("--access", login["access_key_id"], "--secret", login["secret_access_key"]),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+        rights = [(["s3:ListBucket"], bucket), (objects, f"{bucket}/*")]
+        statements = [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": [login["access_key_id"]]},
+                "Action": actions,
+                "Resource": f"arn:aws:s3:::{resource}",
+            }
+            for actions, resource in rights
+        ]
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.user,
+            aws_secret_access_key=self.password,
+        )
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        return self.options | login
+
     @property
     def environment(self) -> Mapping[str, str]:
         """What a process needs to reach it."""
@@ -78,10 +118,13 @@ def running_s3_server(directory: Path) -> Iterator[S3Server]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     server = S3Server(f"http://{address}", directory / "data")
     server.directory.mkdir()
+    users = directory / "users"
+    users.mkdir()
     process = subprocess.Popen(
         [
             *(program, "--port", address, "--region", "us-east-1", "--quiet"),
             *("--access", server.user, "--secret", server.password),
+            *("--iam-dir", str(users)),
             *("posix", str(server.directory)),
         ],
         stdout=subprocess.DEVNULL,

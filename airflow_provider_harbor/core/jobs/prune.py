@@ -335,5 +335,5 @@ class _Prune:
         old = [e.path for e in files.iter_files(layout.MARKS) if e.path != layout.marks(current)]
         with deleting(self._store):
             files.delete(old)
-        for kind in ("plans", "contents", "inventories"):
+        for kind in (layout.MARKS, "plans", "contents", "inventories"):
             files.delete_empty_directories(kind)

@@ -12,7 +12,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest.mock import patch
@@ -21,15 +20,7 @@ import obstore
 from obstore.store import MemoryStore
 
 from airflow_provider_harbor.core.copy import transfer
-from airflow_provider_harbor.core.copy.places import Source
-from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import HarborBackupError
-from airflow_provider_harbor.core.harbor.records import Record, Role
-from airflow_provider_harbor.core.jobs import backup
-from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
-from airflow_provider_harbor.core.jobs.report import RunReport
-from airflow_provider_harbor.core.oci.blob_reader import BlobReader
-from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.store import (
     backup_store,
     claims,
@@ -41,9 +32,7 @@ from airflow_provider_harbor.core.store import (
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Entry, Files
 from airflow_provider_harbor.core.store.leases import Lease
-from tests.double import Image
 
-HARBOR = "https://harbor.example.com"
 _PAGE = 5
 
 
@@ -84,7 +73,6 @@ def inline() -> Iterator[None]:
     with contextlib.ExitStack() as opened:
         for module in (transfer, claims, reach, result_files, snapshots):
             opened.enter_context(patch.object(module, "ThreadPoolExecutor", InlineExecutor))
-        opened.enter_context(patch.object(backup, "InventoryWalk", Listing))
         opened.enter_context(patch.object(claims, "_sleep", lambda seconds: None))
         opened.enter_context(patch.object(Lease, "__enter__", _acquired))
         opened.enter_context(patch.object(Lease, "__exit__", lambda lease, *exc_info: None))
@@ -329,99 +317,3 @@ class SteppedStore(BackupStore):
     def lease(self, place: str, run: str, *, is_process: bool = False) -> Lease:
         seconds = lambda: self._world.clock.timestamp()  # noqa: E731
         return Lease(self.files, "store" if place == self.url else place, run, clock=seconds)
-
-
-# -- a Harbor, as far as a backup asks
-
-
-@dataclass
-class SmallHarbor(Source):
-    """A Harbor that holds some images by their names, in projects."""
-
-    projects: dict[str, dict[str, Image]] = field(default_factory=dict)
-    kind = "Harbor"
-    url = HARBOR
-    version = "2.15.2"
-    is_proxy_cache = False
-
-    def get_project(self, project: str) -> SmallHarbor:
-        return self
-
-    def get_manifest(self, record: Record) -> Manifest:
-        image = self._image(record.digest)
-        return Manifest.from_bytes(image.manifest, image.media_type, record.repository)
-
-    @contextlib.contextmanager
-    def open_blob(self, repository: str, blob: Any) -> Iterator[BlobReader]:
-        for images in self.projects.values():
-            for image in images.values():
-                if blob.digest in image.blobs:
-                    content = image.blobs[blob.digest]
-                    yield BlobReader(iter([content]), blob.digest, len(content), repository)
-                    return
-        raise AssertionError(f"nobody has {blob.digest}")
-
-    def _image(self, digest: str) -> Image:
-        images = [image for held in self.projects.values() for image in held.values()]
-        return next(image for image in images if image.digest == digest)
-
-
-class Listing:
-    """In place of `InventoryWalk`: lists such a source."""
-
-    gaps = ()
-
-    def __init__(self, client: SmallHarbor, project: str, **options: Any) -> None:
-        self._project = project
-        self._images = client.projects[project]
-
-    def __iter__(self) -> Iterator[tuple[str, list[Record]]]:
-        for name, image in sorted(self._images.items()):
-            repository = f"{self._project}/{name}"
-            yield (
-                repository,
-                [
-                    Record(
-                        project=self._project,
-                        repository=repository,
-                        digest=image.digest,
-                        role=Role.ARTIFACT,
-                        media_type=image.media_type,
-                    )
-                ],
-            )
-
-
-class NoLease:
-    """Backups are kept apart by their caller."""
-
-    def check(self) -> None:
-        pass
-
-
-def back_up(store: BackupStore, source: SmallHarbor, run: str, started_at: datetime) -> RunReport:
-    """Do what the command line does: list and copy each project, and conclude."""
-    for project in sorted(source.projects):
-        with contextlib.suppress(HarborBackupError):
-            ref = inventory_project(source, store, run, project)  # type: ignore[arg-type]
-            copy_project(
-                source,  # type: ignore[arg-type]
-                source,
-                StorePlace(store),
-                store,
-                run,
-                ref,
-                lease=NoLease(),  # type: ignore[arg-type]
-            )
-    return conclude(store, source, run, started_at)
-
-
-def conclude(store: BackupStore, source: SmallHarbor, run: str, started_at: datetime) -> RunReport:
-    return finish_run(
-        store,
-        run,
-        sorted(source.projects),
-        harbor_url=HARBOR,
-        destination=store.url,
-        started_at=started_at,
-    )

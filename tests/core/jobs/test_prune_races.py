@@ -13,31 +13,12 @@ from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.retention import Policy
-from tests.core.jobs.interleaving import (
-    HARBOR,
-    Actor,
-    SmallHarbor,
-    World,
-    back_up,
-    conclude,
-    inline,
-)
-from tests.double import Image
+from tests.core.jobs.interleaving import Actor, World, inline
+from tests.core.jobs.small_harbor import HARBOR, back_up, conclude, small_harbor
 
-IMAGES = {name: Image(name) for name in "abcdef"}
 NEWEST = Policy(keep_last=1)
 HOURS = timedelta(hours=1)
 CHUNKS, SCHEDULES = 10, 100
-
-
-def source(*projects: str) -> SmallHarbor:
-    """Return a Harbor: for each project the names of its images, such as `ab`."""
-    return SmallHarbor(
-        projects={
-            f"p{number}": {name: IMAGES[name] for name in names}
-            for number, names in enumerate(projects)
-        }
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +37,7 @@ def begun() -> World:
     store = world.store()
     store.open_for(HARBOR)
     for night, held in enumerate([("ab", "c"), ("ad", "c"), ("ad", "ce")], start=1):
-        back_up(store, source(*held), f"night-{night}", world.clock)
+        back_up(store, small_harbor(*held), f"night-{night}", world.clock)
         world.clock += 24 * HOURS
     forget(store, NEWEST, now=world.clock)
     prune(store, "first", limit_percent=100)
@@ -81,14 +62,16 @@ def play(seed: int) -> World:
     reports = []
 
     def a_night(store: BackupStore) -> None:
-        reports.append(back_up(store, source(*choose(TONIGHTS)), "night-4", world.clock))
+        reports.append(back_up(store, small_harbor(*choose(TONIGHTS)), "night-4", world.clock))
 
     def another_night(store: BackupStore) -> None:
-        back_up(store, source(*choose(TONIGHTS)), "night-5", world.clock)
+        back_up(store, small_harbor(*choose(TONIGHTS)), "night-5", world.clock)
 
     def old_run_again(store: BackupStore) -> None:
         # A cleared task of a night that may have been forgotten.
-        conclude(store, source("ab", "c"), choose(["night-1", "night-2", "night-4"]), world.clock)
+        conclude(
+            store, small_harbor("ab", "c"), choose(["night-1", "night-2", "night-4"]), world.clock
+        )
 
     def a_prune(store: BackupStore) -> None:
         for _ in range(choose([1, 2])):
@@ -129,7 +112,7 @@ def finish(world: World) -> None:
     """Whatever came before: the next night is complete, and in the end only that is there."""
     store = world.store()
     world.clock += 2 * HOURS
-    back_up(store, source("af", "c"), "night-9", world.clock)
+    back_up(store, small_harbor("af", "c"), "night-9", world.clock)
     newest = store.snapshots.read("night-9")
     assert newest
     assert newest.complete
