@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Entry
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.reach import Reach
-from airflow_provider_harbor.core.store.sweeps import Mark, Sweep
+from airflow_provider_harbor.core.store.sweeps import OVER, Mark, Sweep
 
 GRACE = timedelta(hours=48)
 LIMIT_PERCENT = 30.0
@@ -151,8 +151,8 @@ def prune(
         lease = None
         if not dry_run:
             lease = store.lease(_PLACE, run, is_process=is_process)
-            opened.enter_context(lease)
             opened.callback(lease.release)
+            opened.enter_context(lease)
         return _Prune(store, lease, grace, limit_percent, progress).run()
 
 
@@ -176,6 +176,7 @@ class _Prune:
         self._tallies = {kind: Tally() for kind in KINDS}
         self._foreign: list[str] = []
         self._unnamed: list[Entry] = []
+        self._own_marks: set[str] = set()
 
     def run(self) -> Pruned:
         dry_run = self._lease is None
@@ -198,8 +199,9 @@ class _Prune:
             deleted = set(due)
         else:
             deleted = self._sweep(before, marks, due)
-            left = self._delete_leftovers(now)
-            self._tidy()
+            with deleting(self._store):
+                left = self._delete_leftovers(now)
+                self._tidy(before, now)
         for entry in self._unnamed:
             tally = self._tallies[entry.path.split("/")[0]]
             (tally.deleted if entry.path in deleted else tally.marked).add(entry.size_bytes)
@@ -279,6 +281,7 @@ class _Prune:
             return set()
         doomed = [Mark(m.path, m.since, m.path in due) for m in marks.values()]
         sweep = sweeps.announce(before, doomed)
+        self._own_marks.add(layout.marks(sweep.marks))
         deadline = time.monotonic() + _LONGEST_SWEEP_SECONDS
         deleted: set[str] = set()
         try:
@@ -329,11 +332,18 @@ class _Prune:
                 amount.add(entry.size_bytes)
         return amount
 
-    def _tidy(self) -> None:
+    def _tidy(self, before: Sweep, now: datetime) -> None:
         """Delete old files of marks, and directories that have become empty."""
-        files, current = self._store.files, self._store.sweeps.read().marks
-        old = [e.path for e in files.iter_files(layout.MARKS) if e.path != layout.marks(current)]
-        with deleting(self._store):
+        files = self._store.files
+        current = layout.marks(self._store.sweeps.read().marks)
+        # Another one that is young may be that of a prune which took this one for dead.
+        old = [
+            entry.path
+            for entry in files.iter_files(layout.MARKS)
+            if entry.path in self._own_marks | {layout.marks(before.marks)}
+            or now - entry.modified > OVER
+        ]
+        if old := [path for path in old if path != current]:
             files.delete(old)
         for kind in (layout.MARKS, "plans", "contents", "inventories"):
             files.delete_empty_directories(kind)

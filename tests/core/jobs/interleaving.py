@@ -21,6 +21,7 @@ from obstore.store import MemoryStore
 
 from airflow_provider_harbor.core.copy import transfer
 from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.jobs import backup
 from airflow_provider_harbor.core.store import (
     backup_store,
     claims,
@@ -32,6 +33,7 @@ from airflow_provider_harbor.core.store import (
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Entry, Files
 from airflow_provider_harbor.core.store.leases import Lease
+from tests.core.jobs.small_harbor import Listing
 
 _PAGE = 5
 
@@ -73,6 +75,7 @@ def inline() -> Iterator[None]:
     with contextlib.ExitStack() as opened:
         for module in (transfer, claims, reach, result_files, snapshots):
             opened.enter_context(patch.object(module, "ThreadPoolExecutor", InlineExecutor))
+        opened.enter_context(patch.object(backup, "InventoryWalk", Listing))
         opened.enter_context(patch.object(claims, "_sleep", lambda seconds: None))
         opened.enter_context(patch.object(Lease, "__enter__", _acquired))
         opened.enter_context(patch.object(Lease, "__exit__", lambda lease, *exc_info: None))
@@ -91,6 +94,7 @@ class World:
         self.random = random.Random(seed)
         self.memory = MemoryStore()
         self.clock = datetime(2026, 11, 1, tzinfo=timezone.utc)
+        self.latest = self.clock
         self.modified: dict[str, datetime] = {}
         self.steps = 0
         self.actors: list[Actor] = []
@@ -133,9 +137,11 @@ class World:
             raise Killed
         actor.steps += 1
         if self.random.random() < self.leaping and self.leaps_left and not self._is_sweeping():
-            leap = min(self.leaps_left, timedelta(hours=self.random.choice([1, 25, 49])))
-            self.leaps_left -= leap
+            # The clock is also set back, by somebody who finds it wrong.
+            leap = timedelta(hours=self.random.choice([1, 25, 49, -30]))
+            self.leaps_left = max(self.leaps_left - abs(leap), timedelta(0))
             self.clock += leap
+        self.latest = max(self.latest, self.clock)
         if self.random.random() < self.switching:
             self.pass_on(actor)
 
