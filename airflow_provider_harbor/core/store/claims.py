@@ -7,6 +7,7 @@ claim; look at the store, and write to it; write the result; `settle` the claim.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+
+log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 600.0
@@ -120,6 +123,8 @@ def _wait_while_doomed(store: BackupStore, paths: Collection[str]) -> None:
                 "again when that has ended; if it was killed, in an hour",
                 where=store.url,
             )
+        if not waited:
+            log.info("Waiting until the prune on %s has ended", sweep.host)
         _sleep(_LOOK_AGAIN_SECONDS)
         waited += _LOOK_AGAIN_SECONDS
 

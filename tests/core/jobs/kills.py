@@ -32,7 +32,7 @@ from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.retention import Policy
 from tests.core.jobs.small_harbor import HARBOR, back_up, small_harbor
 
-EVERY = 2
+EVERY = 3
 _BUSY = 9
 
 

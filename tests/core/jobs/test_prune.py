@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     IntegrityError,
@@ -20,14 +21,23 @@ from airflow_provider_harbor.core.exceptions import (
     StoreReason,
     StoreUnreachableError,
 )
+from airflow_provider_harbor.core.jobs.backup import copy_project
 from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.prune import Pruned, prune
+from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.store import claims, layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import this_process
 from airflow_provider_harbor.core.store.retention import Policy
 from airflow_provider_harbor.core.store.sweeps import Mark, Sweep
-from tests.core.jobs.small_harbor import HARBOR, IMAGES, back_up, small_harbor
+from tests.core.jobs.small_harbor import (
+    HARBOR,
+    IMAGES,
+    NoLease,
+    back_up,
+    conclude,
+    small_harbor,
+)
 from tests.s3_server import S3Server
 
 Age = Callable[[timedelta], None]
@@ -324,6 +334,41 @@ def test_a_result_that_only_listed_keeps_the_list(store: BackupStore) -> None:
     store.results.write("r", "p9", result)
     sweep(store)
     assert store.files.exists(layout.inventory("p9", sha256))
+
+
+def test_an_old_run_that_is_cleared_names_nothing_that_has_gone(store: BackupStore) -> None:
+    old = Results(store.results, "2026-11-01").find("p0")
+    assert old
+    assert old.inventory
+    forget(store, NEWEST)
+    sweep(store)
+    harbor, lease = small_harbor("ab"), NoLease()
+    # Its copy has the reference of long ago.
+    with pytest.raises(IntegrityError, match="is gone from the store"):
+        copy_project(
+            harbor,  # type: ignore[arg-type]
+            harbor,
+            StorePlace(store),
+            store,
+            "2026-11-01",
+            old.inventory,
+            lease=lease,  # type: ignore[arg-type]
+        )
+    conclude(store, harbor, "2026-11-01", datetime(2026, 11, 1, tzinfo=timezone.utc))
+    again = store.snapshots.read("2026-11-01")
+    assert again
+    assert (again.complete, again.projects) == (False, {})
+    # Listed anew it is a night like any other.
+    back_up(store, harbor, "2026-11-01", datetime(2026, 11, 1, tzinfo=timezone.utc))
+    again = store.snapshots.read("2026-11-01")
+    assert again
+    assert again.complete
+
+
+def test_what_the_next_backup_believes_stays_without_any_night(store: BackupStore) -> None:
+    store.files.delete(sorted(paths(store, "snapshots")))
+    sweep(store)
+    assert blobs_of("a", "c", "d") <= paths(store, "blobs")
 
 
 # -- several at once, and killed ones
