@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
     HarborConfigurationError,
     IntegrityError,
     LeaseError,
@@ -284,6 +285,8 @@ class _Prune:
         self._own_marks.add(layout.marks(sweep.marks))
         deadline = time.monotonic() + _LONGEST_SWEEP_SECONDS
         deleted: set[str] = set()
+        # Whether the storage may go on deleting, since it did not say how it ended.
+        is_unsure = False
         try:
             self._tell("what is named: once more")
             self._reach.look()
@@ -292,17 +295,18 @@ class _Prune:
                 if time.monotonic() > deadline:
                     break
                 self._check_that_it_is_mine(sweep)
-                self._store.files.delete(batch)
+                is_unsure = True
+                with deleting(self._store):
+                    self._store.files.delete(batch)
+                is_unsure = False
                 deleted.update(batch)
-        except KeyboardInterrupt:
-            self._end(sweep, marks, deleted)
-            raise
-        except StoreError as err:
-            if err.reason is not StoreReason.DENIED:
-                raise  # maybe the storage goes on deleting
-            self._end(sweep, marks, deleted)
-            with deleting(self._store):
+        except BaseException as err:
+            if isinstance(err, StoreError) and err.reason is not StoreReason.DENIED and is_unsure:
                 raise
+            # Nobody need wait for this one any more.
+            with suppress(HarborBackupError):
+                self._end(sweep, marks, deleted)
+            raise
         self._end(sweep, marks, deleted)
         return deleted
 

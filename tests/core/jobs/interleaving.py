@@ -108,7 +108,8 @@ class World:
     def copy(self, seed: int) -> World:
         """Return another world that begins as this one is."""
         other = World(seed)
-        other.clock, other.modified = self.clock, dict(self.modified)
+        other.clock = other.latest = self.clock
+        other.modified = dict(self.modified)
         for path in self.modified:
             obstore.put(other.memory, path, obstore.get(self.memory, path).bytes())
         other.named = dict(self.named)

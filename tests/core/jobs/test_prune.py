@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.jobs.prune import Pruned, prune
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.store import claims, layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.leases import this_process
+from airflow_provider_harbor.core.store.leases import Lease, this_process
 from airflow_provider_harbor.core.store.retention import Policy
 from airflow_provider_harbor.core.store.sweeps import Mark, Sweep
 from tests.core.jobs.small_harbor import (
@@ -394,6 +394,35 @@ def test_who_may_still_delete_is_waited_for(store: BackupStore) -> None:
     announced(store, "blobs/sha256/" + 64 * "0", process="elsewhere")
     with pytest.raises(LeaseError, match=f"somebody on {socket.gethostname()} deletes from"):
         sweep(store)
+
+
+def test_a_prune_that_gives_up_keeps_nobody_waiting(
+    store: BackupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(store, NEWEST)
+    with monkeypatch.context() as patched:
+        # As where the machine slept, and another one has the lease now.
+        patched.setattr(Lease, "check", lambda lease: (_ for _ in ()).throw(LeaseError("lost")))
+        with pytest.raises(LeaseError, match="lost"):
+            sweep(store)
+    assert not store.sweeps.read().is_going_on
+    assert blobs_of("b") <= paths(store, "blobs")
+    assert sweep(store).total("deleted").files
+
+
+def test_a_prune_that_does_not_know_what_was_deleted_says_so(
+    store: BackupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*args: object) -> None:
+        raise StoreUnreachableError(StoreReason.UNREACHABLE, "no answer", where=store.url)
+
+    forget(store, NEWEST)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store.files), "delete", gone)
+        with pytest.raises(StoreUnreachableError):
+            sweep(store)
+    # Maybe the storage goes on, so backups look twice for an hour.
+    assert store.sweeps.read().is_going_on
 
 
 def test_a_process_of_this_machine_that_died_deletes_no_more(store: BackupStore) -> None:
