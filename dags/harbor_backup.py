@@ -6,15 +6,17 @@
    **inventory** lists every digest, **copy** copies into the store what is new.
 4. **snapshot**: write the report. It is green only when everything is protected; its log, and
    `reports/` in the store, say what is not, and why.
+5. **retention**, only after a green snapshot: **forget** the nights that no rule keeps (its log has
+   a table), and **prune**: delete what no night names any more, two days after that was found.
 
 **To run one project again**: open its red `backup.inventory` (or, where that one is green, its red
 `backup.copy`), choose **Clear**, leave **Downstream** on, and confirm. The project's tasks and
-`snapshot` run again, and nothing else.
+`snapshot` run again, with `retention` behind it, and nothing else.
 
 **To get something back**: trigger `harbor_restore`.
 
 **To look before it copies**: trigger it with **Dry run**. Inventories and plans are written into
-the store, nothing is copied, and `snapshot` ends as skipped.
+the store, nothing is copied, and `snapshot` ends as skipped, and `retention` with it.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from airflow_provider_harbor.operators.harbor import (
     HarborHealthCheckOperator,
     HarborListProjectsOperator,
 )
+from airflow_provider_harbor.operators.retention import HarborForgetOperator, HarborPruneOperator
 
 SOURCE = "harbor_default"  # the connection of the Harbor to back up
 MIRROR = None  # the connection of a registry to copy to, in place of the store
@@ -41,6 +44,18 @@ SCHEDULE = "30 3 * * *"
 TIME_ZONE = "UTC"
 # How much load Harbor gets: so many projects at once, each with `workers` artifacts at once.
 PROJECTS_AT_ONCE = 4
+# Which complete nights stay: the newest N, and the newest of each of the last N days, weeks, months
+# and years that have any. None keeps all nights, and never deletes.
+RETENTION = {
+    "keep_last": 7,
+    "keep_daily": 14,
+    "keep_weekly": 8,
+    "keep_monthly": 12,
+    "keep_yearly": 3,
+}
+# The connection (type Amazon Web Services) that may delete from a store on S3, where the one in the
+# store's URL may not.
+RETENTION_CONNECTION = None
 
 with DAG(
     "harbor_backup",
@@ -157,3 +172,15 @@ with DAG(
 
     check >> projects
     backup.expand(unit=projects.output) >> snapshot
+
+    if RETENTION:
+
+        @task_group
+        def retention():
+            options = {"store": store, "delete_conn_id": RETENTION_CONNECTION}
+            forget = HarborForgetOperator(
+                task_id="forget", time_zone=TIME_ZONE, **RETENTION, **options
+            )
+            forget >> HarborPruneOperator(task_id="prune", **options)
+
+        snapshot >> retention()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -40,7 +41,9 @@ class S3Server:
     def __init__(self, program: str, address: str, directory: Path) -> None:
         self.url = f"http://{address}"
         self.directory = directory / "data"
-        self.directory.mkdir()
+        self._users = directory / "users"
+        for path in (self.directory, self._users):
+            path.mkdir()
         self._program = program
         self._address = address
         self._numbers = itertools.count(1)
@@ -52,6 +55,7 @@ class S3Server:
             [
                 *(self._program, "--port", self._address, "--region", "us-east-1", "--quiet"),
                 *("--access", self.user, "--secret", self.password),
+                *("--iam-dir", str(self._users)),
                 *("posix", str(self.directory)),
             ],
             stdout=subprocess.DEVNULL,
@@ -72,6 +76,45 @@ class S3Server:
         name = f"bucket-{next(self._numbers)}"
         (self.directory / name).mkdir()
         return name
+
+    def add_writer(self, bucket: str) -> dict[str, Any]:
+        """Make a login that may list, read and write a bucket, and not delete; returns its options.
+
+        By the policy of the README.
+        """
+        boto3 = pytest.importorskip("boto3", reason="needs the package boto3")
+        login = {"access_key_id": f"writer-of-{bucket}", "secret_access_key": "writer-secret"}
+        subprocess.run(
+            [
+                *(require_versitygw(), "admin", "--endpoint-url", self.url),
+                *("--access", self.user, "--secret", self.password),
+                *("create-user", "--role", "user"),
+                *("--access", login["access_key_id"], "--secret", login["secret_access_key"]),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        objects = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+        rights = [(["s3:ListBucket"], bucket), (objects, f"{bucket}/*")]
+        statements = [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": [login["access_key_id"]]},
+                "Action": actions,
+                "Resource": f"arn:aws:s3:::{resource}",
+            }
+            for actions, resource in rights
+        ]
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.user,
+            aws_secret_access_key=self.password,
+        )
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        return self.options | login
 
     @property
     def environment(self) -> Mapping[str, str]:

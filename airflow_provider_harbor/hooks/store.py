@@ -17,28 +17,34 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 
-def open_store(url: str | None = None) -> BackupStore:
+def open_store(url: str | None = None, *, conn_id: str | None = None) -> BackupStore:
     """Return the store at an address.
 
     :param url: A directory, or ``s3://conn_id@bucket/prefix``, where ``conn_id`` is a connection of
         type ``aws`` whose credentials, region and ``endpoint_url`` are used. Without ``conn_id@``,
         and for ``gs://`` and ``az://``, the environment of the worker has the credentials. By
         default the store of ``[harbor] store``.
+    :param conn_id: Connection to use in place of the one in the URL, which must be of S3 then.
     :raises HarborConfigurationError: It is no address of a store, or the connection cannot be used.
     """
     url = str(url or conf.get_mandatory_value("harbor", "store"))
     parts = urlsplit(url) if "://" in url else None
-    if parts is None or "@" not in parts.netloc:
+    if conn_id and (parts is None or parts.scheme != "s3"):
+        raise HarborConfigurationError(
+            f"the connection {conn_id!r} is for a store on S3, and this one is elsewhere: leave it "
+            "out"
+        )
+    if parts is None or not ("@" in parts.netloc or conn_id):
         return BackupStore(url)
-    conn_id, _, bucket = parts.netloc.rpartition("@")
-    if parts.scheme != "s3" or ":" in conn_id:
+    named, _, bucket = parts.netloc.rpartition("@")
+    if parts.scheme != "s3" or ":" in named:
         # What stands before the @ may be a key and its secret: it is not repeated.
         raise HarborConfigurationError(
             f"the store {parts.scheme}://...@{bucket} has something before its '@' that is not the "
             "id of a connection. Write s3://conn_id@bucket/prefix, with a connection of type aws; "
             "credentials of other storages come from the environment"
         )
-    return BackupStore(f"s3://{bucket}{parts.path}", **_aws_options(conn_id))
+    return BackupStore(f"s3://{bucket}{parts.path}", **_aws_options(conn_id or named))
 
 
 def _aws_options(conn_id: str) -> dict[str, Any]:

@@ -88,8 +88,39 @@ def test_nightly_tasks(nightly: Any) -> None:
         "projects": {"backup.inventory", "backup.copy", "snapshot"},
         "backup.inventory": {"backup.copy"},
         "backup.copy": {"snapshot"},
-        "snapshot": set(),
+        "snapshot": {"retention.forget"},
+        "retention.forget": {"retention.prune"},
+        "retention.prune": set(),
     }
+
+
+def test_nights_are_forgotten_only_after_a_green_snapshot(nightly: Any) -> None:
+    forget, prune = (nightly.task_dict[f"retention.{name}"] for name in ("forget", "prune"))
+
+    assert forget.trigger_rule == prune.trigger_rule == "all_success"
+    policy = {name: getattr(forget, name) for name in forget.template_fields if "keep" in name}
+    assert policy == {
+        "keep_last": 7,
+        "keep_daily": 14,
+        "keep_weekly": 8,
+        "keep_monthly": 12,
+        "keep_yearly": 3,
+    }
+    assert forget.time_zone == str(nightly.timezone)
+    assert prune.grace_hours == 48
+    assert forget.delete_conn_id is prune.delete_conn_id is None
+
+
+def test_without_a_policy_nothing_is_ever_deleted(tmp_path: Path) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    text = (DAGS / "harbor_backup.py").read_text()
+    before, _, rest = text.partition("RETENTION = {")
+    (tmp_path / "harbor_backup.py").write_text(f"{before}RETENTION = None{rest.partition('}')[2]}")
+    dag = DagBag(tmp_path / "harbor_backup.py").dags["harbor_backup"]
+
+    assert dag.task_dict["snapshot"].downstream_task_ids == set()
+    assert not [task for task in dag.task_ids if task.startswith("retention")]
 
 
 def test_nightly_load_is_bounded(nightly: Any) -> None:

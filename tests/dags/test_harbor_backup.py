@@ -17,6 +17,7 @@ from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arc
 pytestmark = pytest.mark.airflow
 RunDag = Callable[..., Run]
 NAMES = ("library", "team-a", "team-b")
+RETENTION = (("retention.forget", -1), ("retention.prune", -1))
 
 
 @pytest.fixture
@@ -105,7 +106,8 @@ def test_one_project_cannot_be_listed(
     assert run.state == "failed"
     # Permanent: failed at the first try, and shown by its name.
     assert failed(run) == {("backup.inventory", 1), ("backup.copy", 1), ("snapshot", -1)}
-    assert set(run.tries.values()) == {1}
+    assert {tries for key, tries in run.tries.items() if key not in RETENTION} == {1}
+    assert {run.states[key] for key in RETENTION} == {"upstream_failed"}
     assert run.names["backup.copy", 1] == "team-a"
     assert fault.hits == 1
     assert committed(tmp_path) == ["partial.json"]
@@ -133,7 +135,7 @@ def test_one_artifact_cannot_be_copied(
     run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
     assert failed(run) == {("backup.copy", 1), ("snapshot", -1)}
-    assert set(run.tries.values()) == {1}
+    assert {tries for key, tries in run.tries.items() if key not in RETENTION} == {1}
     assert committed(tmp_path) == ["partial.json"]
     (report,) = tmp_path.glob("reports/*.json")
     findings = json.loads(report.read_text())["projects"][1]["copy"]["findings"]
@@ -208,7 +210,7 @@ def test_dry_run(
     run = run_dag("harbor_backup", store=str(tmp_path), mirror="there", dry_run=True)
 
     assert run.state == "success"
-    assert run.states["snapshot", -1] == "skipped"
+    assert {run.states[key] for key in (("snapshot", -1), *RETENTION)} == {"skipped"}
     assert held(other_harbor) == before == set()
     assert len(list(tmp_path.glob("plans/*/*.jsonl.gz"))) == 3
     assert len(list(tmp_path.glob("inventories/*/*"))) == 3
@@ -231,3 +233,28 @@ def test_more_projects_than_airflow_maps(
     assert failed(run) == {("backup.inventory", 0), ("backup.copy", 0), ("snapshot", -1)}
     # The other project of the unit is protected all the same.
     assert {repository for repository, _, _ in held(other_harbor)} == {"team-a/app", "team-b/web"}
+
+
+def test_nights_that_no_rule_keeps_are_forgotten_after_a_complete_one(
+    run_dag: RunDag, filled: HarborDouble, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_dag("harbor_backup", store=str(tmp_path)).state == "success"
+    (last,) = tmp_path.glob("snapshots/*/snapshot.json")
+    for day in range(1, 29):
+        old = tmp_path / "snapshots" / f"2020-02-{day:02}"
+        old.mkdir()
+        night = json.loads(last.read_text())
+        night |= {"run": old.name, "started_at": f"2020-02-{day:02}T03:30:00+00:00"}
+        (old / "snapshot.json").write_text(json.dumps(night))
+    capfd.readouterr()
+    run = run_dag("harbor_backup", store=str(tmp_path))
+
+    assert set(run.states.values()) == {"success"}
+    kept = sorted(path.name for path in tmp_path.glob("snapshots/*"))
+    # By days, and then by weeks; all else is kept already.
+    february = [f"2020-02-{day:02}" for day in (2, 9, *range(16, 29))]
+    assert kept[:-2] == february
+    assert len(run.xcoms["retention.forget", -1]["forgotten"]) == 28 - len(february)
+    assert run.xcoms["retention.prune", -1]["deleted_files"] == 0
+    output = "".join(capfd.readouterr())
+    assert "daily 2020-02-28, weekly 2020-W09, monthly 2020-02, yearly 2020" in output

@@ -6,6 +6,7 @@ snapshots, ls        commands: what there is to bring back
 find, diff, stats    commands: look into all nights
 export               command: a repository as a directory for other tools
 serve                command: a snapshot as a registry that can be read
+forget, prune        commands: keep only some nights, and delete what the others alone had
 inventory            command: list only
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown

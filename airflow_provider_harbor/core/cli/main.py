@@ -22,8 +22,10 @@ from airflow_provider_harbor.core.cli import (
     diff,
     export,
     find,
+    forget,
     inventory,
     ls,
+    prune,
     restore,
     serve,
     snapshots,
@@ -60,8 +62,22 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
   harbor-backup serve STORE            pull from any of them, while Harbor is gone
+  harbor-backup forget, prune STORE    keep only some of them
 """
-_COMMANDS = (backup, restore, snapshots, ls, find, diff, stats, export, serve, inventory)
+_COMMANDS = (
+    backup,
+    restore,
+    snapshots,
+    ls,
+    find,
+    diff,
+    stats,
+    export,
+    serve,
+    forget,
+    prune,
+    inventory,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

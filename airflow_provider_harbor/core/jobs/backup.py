@@ -7,27 +7,28 @@ run on another machine. A project that failed is run again by taking its steps a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
+from typing import Any
 
-from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status, Tally
+from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.places import Place, Source
-from airflow_provider_harbor.core.copy.plan import PlanCounts, RepositoryPlan, iter_plans
-from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import (
+    BackupInterruptedError,
     HarborAuthError,
     HarborBackupError,
     HarborNotFoundError,
-    LeaseError,
-    StoreError,
+    IntegrityError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
-from airflow_provider_harbor.core.harbor.records import Gap, Record, line_of
+from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.human import Progress, human_count
-from airflow_provider_harbor.core.jobs.memory import Memory
+from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import (
@@ -36,12 +37,16 @@ from airflow_provider_harbor.core.jobs.results import (
     keeping_first_error,
 )
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
 log = logging.getLogger(__name__)
+
+# So often a project is begun anew because prune has deleted meanwhile what it needs.
+_TRIES = 3
 
 
 def inventory_project(
@@ -63,7 +68,11 @@ def inventory_project(
     """
 
     def leave(
-        *, ref: InventoryRef | None = None, gaps: tuple[Gap, ...] = (), error: str = ""
+        *,
+        ref: InventoryRef | None = None,
+        gaps: tuple[Gap, ...] = (),
+        error: str = "",
+        sweep: str = "",
     ) -> None:
         made = ProjectResult(
             project=project,
@@ -73,30 +82,26 @@ def inventory_project(
             error=error,
             stage="inventory",
             harbor_url=client.url,
+            sweep=sweep,
         )
         Results(store.results, run).keep(made)
 
     try:
         # Proves the login: of a public project Harbor would list something to anybody.
         _ = client.version
-        listed_at = datetime.now(timezone.utc)
-        walk = InventoryWalk(client, project, progress=progress)
-        with store.inventories.write(project) as writer:
-            for _, records in walk:
-                writer.add(records)
-            ref = InventoryRef(
-                project=project,
-                sha256=writer.finish(),
-                counts=writer.counts,
-                listed_at=listed_at.isoformat(timespec="microseconds"),
-                gaps=len(walk.gaps),
-            )
+        for _ in range(_TRIES):
+            claim = Claim(store)
+            ref, gaps = _list_once(client, store, project, progress)
+            leave(ref=ref, gaps=gaps, sweep=claim.sweep)
+            if not claim.settle(project, ref.sha256, ""):
+                break
+        else:
+            raise _pruned_again_and_again(project)
     except Exception as err:
         with keeping_first_error(project):
             leave(error=describe(err))
         raise
-    leave(ref=ref, gaps=walk.gaps)
-    for gap in walk.gaps:
+    for gap in gaps:
         log.warning("Not listed whole: %s", gap)
     counts = ref.counts
     log.info(
@@ -110,6 +115,30 @@ def inventory_project(
     )
     log.info("The inventory is %s of the store %s", ref.sha256, store.url)
     return ref
+
+
+def _list_once(
+    client: HarborClient, store: BackupStore, project: str, progress: Progress | None
+) -> tuple[InventoryRef, tuple[Gap, ...]]:
+    listed_at = datetime.now(timezone.utc)
+    walk = InventoryWalk(client, project, progress=progress)
+    with store.inventories.write(project) as writer:
+        for _, records in walk:
+            writer.add(records)
+        ref = InventoryRef(
+            project=project,
+            sha256=writer.finish(),
+            counts=writer.counts,
+            listed_at=listed_at.isoformat(timespec="microseconds"),
+            gaps=len(walk.gaps),
+        )
+    return ref, tuple(walk.gaps)
+
+
+def _pruned_again_and_again(project: str) -> BackupInterruptedError:
+    return BackupInterruptedError(
+        f"project {project}: prune went on deleting what this run needs. Run it again", []
+    )
 
 
 def copy_project(
@@ -146,152 +175,75 @@ def copy_project(
         HarborBackupError: The project as a whole could not be copied; the reason is the project's
             result then.
     """
-    gaps = _gaps(store, run, ref)
-
-    def result(
-        *,
-        copy: CopyReport | None = None,
-        contents: str = "",
-        plan: PlanCounts | None = None,
-        error: str = "",
-    ) -> ProjectResult:
-        made = ProjectResult(
+    keeper = _Keeper(
+        results=Results(store.results, run),
+        blank=ProjectResult(
             project=ref.project,
             run=run,
             inventory=ref,
-            gaps=gaps,
-            copy=copy,
-            contents=contents,
-            plan=plan,
-            error=error,
+            gaps=_gaps(store, run, ref),
             dry_run=dry_run,
             harbor_url=client.url,
             destination=place.url,
-        )
-        Results(store.results, run).keep(made)
-        return made
-
+        ),
+    )
+    copy = partial(ProjectCopy, source, place, store, run, ref, workers=workers)
     try:
         place.require_other(client)
         store.inventories.verify(ref.project, ref.sha256)
         if _is_proxy_cache(client, ref.project):
-            return result(copy=_all_skipped(store, ref, place))
-        copy = _ProjectCopy(source, place, store, run, ref, workers=workers)
+            return keeper.keep(copy=_all_skipped(store, ref, place))
         if dry_run:
-            plan, error = copy.plan_only()
-            return result(plan=plan, error=error)
+            plan, error = copy().plan_only()
+            return keeper.keep(plan=plan, error=error)
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            report, contents, cause = copy.run(lease, progress)
+            made = _copy_claimed(store, ref, keeper, lambda: copy().run(lease, progress))
     except Exception as err:
         with keeping_first_error(ref.project):
-            result(error=describe(err))
+            keeper.keep(error=describe(err))
         raise
-    if cause:
-        with keeping_first_error(ref.project):
-            result(copy=report, contents=contents, error=str(cause))
-        raise cause
-    made = result(copy=report, contents=contents)
-    if contents:
-        store.snapshots.write_latest(ref.project, run, ref.sha256, contents)
+    if isinstance(made, HarborBackupError):
+        raise made
+    if made.contents:
+        store.snapshots.write_latest(ref.project, run, ref.sha256, made.contents)
     return made
 
 
-class _ProjectCopy:
-    """One copy of one project."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keeper:
+    """Keeps the result of one project, which differs in some fields only."""
 
-    def __init__(
-        self,
-        source: Source,
-        place: Place,
-        store: BackupStore,
-        run: str,
-        ref: InventoryRef,
-        *,
-        workers: int,
-    ) -> None:
-        self._source = source
-        self._place = place
-        self._store = store
-        self._run = run
-        self._ref = ref
-        self._workers = workers
-        self._memory = Memory(store, place, run, ref)
-        self._is_prepared = False
+    results: Results
+    blank: ProjectResult
 
-    def _iter_plans(self) -> Iterator[list[RepositoryPlan]]:
-        ref = self._ref
-        view = self._place.look_at(ref.project, self._memory.remembered, workers=self._workers)
-        groups = self._store.inventories.iter_repositories(ref.project, ref.sha256)
-        return iter_plans(groups, view, self._memory.rule)
+    def keep(self, **changes: Any) -> ProjectResult:
+        made = replace(self.blank, **changes)
+        self.results.keep(made)
+        return made
 
-    def plan_only(self) -> tuple[PlanCounts, str]:
-        """Write the plan; returns what it comes to, and what cannot be copied, in words."""
-        counts = PlanCounts()
-        excluded: list[tuple[Record, HarborBackupError]] = []
-        with self._store.snapshots.write_plan(self._run, self._ref.project) as lines:
-            for plans in self._iter_plans():
-                for plan in plans:
-                    counts += plan.counts
-                    excluded += plan.excluded
-                    for step in plan.steps:
-                        lines.add(line_of(step.to_json()))
-            lines.finish()
-        if not excluded:
-            return counts, ""
-        record, error = excluded[0]
-        number = human_count(len(excluded), "digest")
-        name = f"{record.repository}@{record.digest}"
-        return counts, f"{number} cannot be copied, {name} for one: {error}"
 
-    def run(
-        self, lease: Lease, progress: Progress | None
-    ) -> tuple[CopyReport, str, HarborBackupError | None]:
-        """Copy.
-
-        Returns:
-            What it came to; the SHA-256 of the contents, where a store has any; and, where the
-            store failed or the lease was lost, the error of the project as a whole.
-        """
-        tally, sha256 = Tally(), ""
-        with (
-            self._store.inventories.write_contents(self._ref.project) as contents,
-            Transfer(
-                self._source,
-                self._place,
-                total=self._ref.counts.records,
-                workers=self._workers,
-                may_write=lease.check,
-                progress=progress,
-            ) as transfer,
-        ):
-            for outcome in transfer.run(self._begin_plans()):
-                tally.add(outcome)
-                self._memory.add(outcome)
-                contents.add(outcome.repository, outcome.held.contents.values())
-            if not self._place.keeps_tags:
-                sha256 = contents.finish()
-        report = tally.report(
-            self._ref.project, self._place.url, transfer.numbers, transfer.seconds
-        )
-        try:
-            lease.check()
-        except LeaseError as err:
-            # Who took over may have moved back what this run set: nothing of it is remembered.
-            return report, sha256, err
-        self._memory.finish()
-        given_up = transfer.given_up
-        return report, sha256, given_up if isinstance(given_up, StoreError) else None
-
-    def _begin_plans(self) -> Iterator[RepositoryPlan]:
-        """Yield the plans, each after what has to be done before it may be carried out."""
-        for plans in self._iter_plans():
-            self._memory.before(plans)
-            if not self._is_prepared and any(plan.steps for plan in plans):
-                self._place.prepare(self._ref.project)
-                self._is_prepared = True
-            yield from plans
+def _copy_claimed(
+    store: BackupStore,
+    ref: InventoryRef,
+    keeper: _Keeper,
+    copy: Callable[[], tuple[CopyReport, str, HarborBackupError | None]],
+) -> ProjectResult | HarborBackupError:
+    """Copy until prune has deleted nothing of it; returns the error of what has its result."""
+    for _ in range(_TRIES):
+        claim = Claim(store)
+        report, contents, cause = copy()
+        if cause:
+            with keeping_first_error(ref.project):
+                keeper.keep(copy=report, contents=contents, error=str(cause), sweep=claim.sweep)
+            return cause
+        made = keeper.keep(copy=report, contents=contents, sweep=claim.sweep)
+        missing = claim.settle(ref.project, ref.sha256, contents)
+        if not missing:
+            return made
+        log.info("Prune has deleted %s and maybe more meanwhile. Copying again", missing[0])
+    raise _pruned_again_and_again(ref.project)
 
 
 def _gaps(store: BackupStore, run: str, ref: InventoryRef) -> tuple[Gap, ...]:
@@ -341,7 +293,7 @@ def finish_run(
     report = build_report(
         run,
         expected,
-        Results(store.results, run),
+        Results(store.results, run) if dry_run else _settled(store, run),
         harbor_url=harbor_url,
         harbor_version=harbor_version,
         destination=destination,
@@ -355,6 +307,32 @@ def finish_run(
         store.snapshots.commit(_snapshot(report, limited_to))
     store.lease(destination, run).release()
     return report
+
+
+def _settled(store: BackupStore, run: str) -> list[ProjectResult]:
+    """Return the results of a run, and make sure that what they name is there, and stays."""
+    results = list(Results(store.results, run))
+    sweep = store.sweeps.read()
+    return [r if sweep.has_spared(r.sweep) else _settle(store, r) for r in results]
+
+
+def _settle(store: BackupStore, result: ProjectResult) -> ProjectResult:
+    if result.inventory is None:
+        return result
+    error = ""
+    try:
+        missing = settle(
+            store, result.sweep, result.project, result.inventory.sha256, result.contents
+        )
+        if missing:
+            error = f"prune has deleted {missing[0]} and maybe more. Run the project again"
+    except IntegrityError as err:
+        error = describe(err)
+    if not error:
+        return result
+    # Not kept: the result is a claim, and the project may be under way again.
+    error = result.error or error
+    return replace(result, inventory=None, gaps=(), copy=None, contents="", error=error)
 
 
 def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:

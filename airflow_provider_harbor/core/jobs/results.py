@@ -40,6 +40,7 @@ class ProjectResult:
         stage: Where it stopped, or the last one it passed.
         plan: What copying would come to, where it was planned only.
         dry_run: Whether the copy was planned only.
+        sweep: Before which sweep of the store it was begun, see `claims`.
     """
 
     project: str
@@ -54,6 +55,7 @@ class ProjectResult:
     dry_run: bool = False
     harbor_url: str = ""
     destination: str = ""
+    sweep: str = ""
 
     @property
     def ok(self) -> bool:
@@ -89,6 +91,7 @@ class ProjectResult:
             "copy": self.copy.to_json(with_findings=with_findings) if self.copy else None,
             "contents": self.contents,
             "plan": self.plan.to_json() if self.plan else None,
+            "sweep": self.sweep,
         }
 
     @classmethod
@@ -107,6 +110,7 @@ class ProjectResult:
             dry_run=data["dry_run"],
             harbor_url=data["harbor_url"],
             destination=data["destination"],
+            sweep=data["sweep"],
         )
 
 

@@ -10,6 +10,10 @@ It knows nothing of registries, nor of how content gets there.
     result_files     how each project ended in it
     known            what a registry is known to hold
     leases           which run may write
+    retention        which snapshots a policy keeps
+    reach            what snapshots, results and pointers name
+    sweeps           what is marked, and who deletes at this moment
+    claims           that nobody deletes what a new result names
     documents        JSON files, and packed files of lines
     files, troubles  a directory or an object storage: the only modules that know `obstore`
     aws              its options, out of a session of boto3

@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.pool import Pool
 from airflow_provider_harbor.core.store.result_files import ResultFiles
 from airflow_provider_harbor.core.store.snapshots import Snapshots
+from airflow_provider_harbor.core.store.sweeps import Sweeps
 
 # The lease of a run that keeps everything in the store itself.
 _ITSELF = "store"
@@ -39,6 +40,7 @@ class BackupStore:
         snapshots: How each run ended.
         results: How each project ended in a backup.
         restore_results: How each project ended in a restore.
+        sweeps: What is going to be deleted.
     """
 
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
@@ -49,6 +51,7 @@ class BackupStore:
         self.snapshots = Snapshots(self.files)
         self.results = ResultFiles(self.files, layout.SNAPSHOTS)
         self.restore_results = ResultFiles(self.files, layout.RESTORES)
+        self.sweeps = Sweeps(self.files)
 
     def __repr__(self) -> str:
         return f"BackupStore({self.url!r})"
@@ -130,11 +133,23 @@ class BackupStore:
         Raises:
             StoreError: It cannot.
         """
+        self._write_check()
+        self.files.read(layout.CHECK)
+        self.files.list_names("")
+
+    def now(self) -> datetime:
+        """Return what time it is by the storage's clock, which is one for all machines.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        self._write_check()
+        return self.files.modified(layout.CHECK)
+
+    def _write_check(self) -> None:
         moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
         content = dump({"checked": moment, "host": socket.gethostname()})
         self.files.write(layout.CHECK, content)
-        self.files.read(layout.CHECK)
-        self.files.list_names("")
 
     def lease(self, place: str, run: str, *, is_process: bool = False) -> Lease:
         """Return the lease of a run, not taken yet.

@@ -44,10 +44,17 @@ def read_object(files: Files, path: str) -> dict[str, Any] | None:
         HarborConfigurationError: It is of a newer format.
     """
     try:
-        data = json.loads(files.read(path))
-        version = int(data["format_version"])
+        content = files.read(path)
     except FileNotFoundError:
         return None
+    return parse_object(files, path, content)
+
+
+def parse_object(files: Files, path: str, content: bytes) -> dict[str, Any]:
+    """Return the object of what a file holds; see `read_object`."""
+    try:
+        data = json.loads(content)
+        version = int(data["format_version"])
     except SHAPE_ERRORS as err:
         raise damage(files, path, err) from err
     if version > FORMAT_VERSION:

@@ -10,11 +10,12 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 2
 _PAGE_SIZE = 1_000
 _SCHEMES = ("file", "s3", "gs", "az")
+# obstore writes a file of a directory beside its place, under such a name.
+_LEFTOVER = re.compile(r".+#\d+")
 _CLIENT_OPTIONS = {
     "connect_timeout": timedelta(seconds=10),
     # For one request: a part on a slow line.
@@ -270,6 +273,16 @@ class Files:
                 self._open()  # whether the directory is still there
                 return None
 
+    def modified(self, path: str) -> datetime:
+        """Return when a file was written, by the clock of the storage.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        _check(path)
+        with _troubles(self.url_of(path)):
+            return obstore.head(self._open(), path)["last_modified"]
+
     def exists(self, path: str) -> bool:
         """Tell whether there is such a file."""
         return self.size(path) is not None
@@ -301,6 +314,40 @@ class Files:
                 return []
         paths = [item if isinstance(item, str) else item["path"] for item in found[kind]]
         return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+
+    # -- what only a directory has
+
+    def iter_leftovers(self) -> Iterator[Entry]:
+        """Yield what writers left that were killed: files that never became visible.
+
+        An object storage forgets uploads by a rule of the bucket; here they are not seen.
+        """
+        for directory, _, names in os.walk(self._directory) if self._directory else ():
+            for name in names:
+                path = Path(directory, name)
+                if _LEFTOVER.fullmatch(name):
+                    with contextlib.suppress(FileNotFoundError):
+                        found = path.stat()
+                        moment = datetime.fromtimestamp(found.st_mtime, timezone.utc)
+                        relative = path.relative_to(cast(Path, self._directory))
+                        yield Entry(str(relative), found.st_size, moment)
+
+    def delete_leftover(self, path: str) -> None:
+        """Delete what `iter_leftovers` found; what is gone does no harm."""
+        _check(path)
+        with _troubles(self.url_of(path)):
+            cast(Path, self.local_path(path)).unlink(missing_ok=True)
+
+    def delete_empty_directories(self, directory: str) -> None:
+        """Delete directories that hold nothing, below a directory and itself."""
+        if self._directory is None:
+            return
+        for found, _, _ in os.walk(self._directory / directory, topdown=False):
+            # It is not empty, or somebody was faster.
+            with contextlib.suppress(OSError):
+                os.rmdir(found)
+
+    # -- where it is
 
     def url_of(self, path: str) -> str:
         """Return the whole address of a file, for people."""

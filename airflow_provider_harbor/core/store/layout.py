@@ -21,6 +21,8 @@ Layout, `/` below the root of the store:
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
     leases/<place>.json                     which run writes, see `leases`: may be lost
+    prune/state.json                        the last sweep, see `sweeps`
+    prune/marks/<sha256>.jsonl.gz           what nothing names, and since when
     check.json                              that a check could write: may be lost
 
 `<project>` is Harbor's name of it, `<host>` and `<place>` the address of a registry, or `store`.
@@ -47,6 +49,10 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
+    state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
+                    "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}
+    marks          {"path": "blobs/sha256/...", "since": "2026-11-25T01:00:00+00:00",
+                    "is_doomed": false}, sorted by path; doomed is what the sweep may delete
 
 Writing. A file is visible only when it is whole. Content is hashed on its way, and never becomes
 visible under a name that it is not. Written once, and never changed, are: store.json, the pool,
@@ -55,8 +61,23 @@ run; the end of a run that is ended again (snapshot.json by another snapshot.jso
 leases and caches. Nothing has to be deleted for a backup.
 
 Commit. A result is written after everything that it names, and snapshot.json or partial.json after
-all results. On a local disk the file system is synced before each of them, and after the last. A
-run that has neither was cut short, and claims nothing.
+all results. On a local disk the file system is synced before each of them, and after the
+last. A run that has neither was cut short, and claims nothing.
+
+Deleting. A snapshot never names what is not there, whoever deletes beside a backup:
+- Everything that snapshots (of both kinds), results and pointers name is *reached*; and each of
+  them counts as long as it is there. Only what is not reached is marked, and only what has been
+  marked for the grace, and was not written since, is deleted.
+- Who deletes first *announces* it: state.json gets a new id of a sweep, and the marks say what it
+  may delete (the doomed). After that it reads all over again what is reached, leaves that out, and
+  deletes the rest; then it says that the sweep has ended.
+- Who writes a result reads state.json first, before it believes of anything that it is there, and
+  again after the result is written, see `claims`. Where a sweep was announced in between it waits
+  until that one has ended or dooms nothing of it, looks at all that the result names, and writes
+  what is missing again. The result says before which sweep it was begun (`sweep`); who writes a
+  snapshot does the same for all results of whose sweep it cannot be sure.
+So either the sweep sees the result, or the writer of the result sees the sweep; clocks do not
+matter to that. Forgotten is a run by deleting its partial.json and snapshot.json, then its results.
 """
 
 from __future__ import annotations
@@ -69,6 +90,8 @@ from airflow_provider_harbor.core.oci.names import parse_digest, parse_project
 FORMAT_VERSION = 1
 STORE = "store.json"
 CHECK = "check.json"
+PRUNE_STATE = "prune/state.json"
+MARKS = "prune/marks"
 POOL = "blobs"
 SNAPSHOTS = "snapshots"
 RESTORES = "restores"
@@ -153,6 +176,11 @@ def known(place: str, project: str) -> str:
 def lease(place: str) -> str:
     """Return where the lease on a place is."""
     return f"leases/{place_key(place)}.json"
+
+
+def marks(sha256: str) -> str:
+    """Return where marks are."""
+    return f"{MARKS}/{sha256}.jsonl.gz"
 
 
 def place_key(url: str) -> str:

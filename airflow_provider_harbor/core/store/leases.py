@@ -71,7 +71,7 @@ class Holder:
         """Whether somebody else may have the lease."""
         if self.released or now - self.renewed_at > STALE_SECONDS:
             return True
-        return _has_died(self.process)
+        return has_died(self.process)
 
 
 class Lease:
@@ -100,7 +100,7 @@ class Lease:
         self._files = files
         self._path = layout.lease(place)
         self._run = run
-        self._process = _process() if is_process else ""
+        self._process = this_process() if is_process else ""
         self._clock = clock
         self._lock = threading.Lock()
         self._holder = Holder(run=run)
@@ -279,8 +279,8 @@ def _holder_of(content: bytes) -> Holder | None:
     return holder
 
 
-def _process(pid: int | None = None) -> str:
-    """Return what names a process for ever, on this machine and until it starts again.
+def this_process(pid: int | None = None) -> str:
+    """Return what names a process for ever: of this machine, and of this start of it.
 
     Empty where the system does not tell it (it does on Linux).
     """
@@ -300,10 +300,10 @@ def _process(pid: int | None = None) -> str:
     return ""
 
 
-def _has_died(process: str) -> bool:
+def has_died(process: str) -> bool:
     """Tell whether a process of this machine is no more; False for one of another, or for none."""
-    own = _process().split(" ")
+    own = this_process().split(" ")
     theirs = process.split(" ")
     if len(own) != 4 or len(theirs) != 4 or own[:2] != theirs[:2]:
         return False
-    return _process(int(theirs[2])) != process
+    return this_process(int(theirs[2])) != process

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 
 from airflow_provider_harbor.core.exceptions import (
     DamagedContentError,
@@ -29,25 +29,21 @@ class Pool:
 
     Args:
         files: Of the store.
-        marked: Digests that are going to be deleted: they count as absent, and are written again.
     """
 
-    def __init__(self, files: Files, marked: Set[str] = frozenset()) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
-        self._marked = marked
         self._room = _Room(_IN_FLIGHT_BYTES)
 
     def has(self, digest: str, size_bytes: int) -> bool:
         """Tell whether content is there, with the size that it should have."""
-        return digest not in self._marked and self._files.size(layout.blob(digest)) == size_bytes
+        return self._files.size(layout.blob(digest)) == size_bytes
 
     def find_absent(self, sizes: Mapping[str, int]) -> set[str]:
         """Return what of some digests, with their sizes in bytes, is not there, or not whole."""
         paths = [layout.blob(digest) for digest in sizes]
         found = zip(sizes.items(), self._files.iter_sizes(paths), strict=True)
-        return {
-            digest for (digest, wanted), size in found if size != wanted or digest in self._marked
-        }
+        return {digest for (digest, wanted), size in found if size != wanted}
 
     def put(self, body: Body, digest: str) -> None:
         """Write content from a stream; it becomes visible only when it is whole and right.

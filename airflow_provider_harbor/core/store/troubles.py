@@ -84,7 +84,8 @@ def store_error(err: BaseException, where: str) -> Exception:
         `StoreError`.
     """
     text = str(err)
-    code = (re.findall(r"<Code>(\w+)</Code>", text) or [""])[0]
+    # The second form is that of an answer to a list of files, of which one could not be deleted.
+    code = "".join((re.findall(r"<Code>(\w+)</Code>|\(code: ([A-Za-z]\w*)\)", text) or [""])[0])
     if code in _CODES:
         return StoreError(*_CODES[code], where=where)
     if code in _FULL_CODES:
