@@ -56,7 +56,7 @@ http {{
 def make_store(directory: Path, layers: Sequence[bytes]) -> list[str]:
     """Make a store with a snapshot of one repository; returns the digests of its layers."""
     store = BackupStore(directory)
-    store.open_for("https://harbor.example.com")
+    store.begin_for("https://harbor.example.com")
     manifests = []
     for layer in layers:
         document = {

@@ -68,7 +68,7 @@ def make_night(directory: Path) -> Night:
         contents = _fill(harbor)
         with login(harbor) as client, registry_login(harbor) as registry:
             backup = Backup(client, registry, directory)
-            backup.store.open_for(harbor.url)
+            backup.store.begin_for(harbor.url)
             assert backup.run(backup.itself).complete
     return Night(directory, contents)
 

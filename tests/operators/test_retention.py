@@ -27,7 +27,7 @@ def task() -> Task:
 
 
 def fill(store: BackupStore) -> BackupStore:
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     for number, held in enumerate(["ab", "ac", "ad"], start=1):
         begun = datetime(2026, 11, number, 23, 30, tzinfo=timezone.utc)
         back_up(store, small_harbor(held), f"2026-11-{number:02}", begun)

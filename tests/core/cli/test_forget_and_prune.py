@@ -21,7 +21,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def stored(store: BackupStore) -> Path:
     """A store with three nights."""
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     for number, held in enumerate(["abc", "ab", "ad"], start=1):
         begun = datetime(2026, 11, number, 23, 30, tzinfo=timezone.utc)
         back_up(store, small_harbor(held), f"2026-11-{number:02}", begun)

@@ -68,7 +68,7 @@ def sweep(root: Path) -> None:
 
 def begin(root: Path) -> None:
     store = BackupStore(root)
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     for number, held in enumerate([("ab", "c"), ("ad", "ce")], start=1):
         begun = datetime(2026, 11, number, tzinfo=timezone.utc)
         back_up(store, small_harbor(*held), f"night-{number}", begun)

@@ -48,7 +48,7 @@ DAY = timedelta(days=1)
 
 
 def night(store: BackupStore, number: int, *held: str) -> None:
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     begun = datetime(2026, 11, number, 3, 30, tzinfo=timezone.utc)
     report = back_up(store, small_harbor(*held), f"2026-11-{number:02}", begun)
     assert report.complete, report.failures()

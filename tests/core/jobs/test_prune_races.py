@@ -35,7 +35,7 @@ def begun() -> World:
     """
     world = World()
     store = world.store()
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     for night, held in enumerate([("ab", "c"), ("ad", "c"), ("ad", "ce")], start=1):
         back_up(store, small_harbor(*held), f"night-{night}", world.clock)
         world.clock += 24 * HOURS

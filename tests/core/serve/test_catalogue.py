@@ -131,7 +131,7 @@ def test_manifests_that_were_not_copied_are_counted(own_night: Night):
 
 def test_an_empty_snapshot_is_served_as_empty(tmp_path: Path):
     store = BackupStore(tmp_path / "store")
-    store.open_for("https://harbor.example.com")
+    store.begin_for("https://harbor.example.com")
     store.snapshots.commit(snapshot_of(store, {}))
     catalogue = read(store)
     assert catalogue.summary().startswith("0 repositories, 0 tags, 0 manifests, 0 blobs")
@@ -153,7 +153,7 @@ def snapshot_of(store: BackupStore, projects: dict[str, ProjectContents]) -> Sna
 def test_a_manifest_with_ten_blobs_takes_less_than_a_kilobyte(tmp_path: Path):
     """2,000 manifests, each with a tag: what is held, and what is said to be held."""
     store = BackupStore(tmp_path / "store")
-    store.open_for("https://harbor.example.com")
+    store.begin_for("https://harbor.example.com")
     number = 2_000
     dice = random.Random(1)
 
