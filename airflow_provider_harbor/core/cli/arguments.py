@@ -29,7 +29,7 @@ credentials of registries:
   HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD
                         of the Harbor that is backed up, or of the mirror after --from
   HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD
-                        of the registry that is written to
+                        of the registry that is written to, or of that after --mirror
   Where they are not set, docker's configuration is asked, with its credential helpers
   ($DOCKER_CONFIG/config.json, else ~/.docker/config.json): `docker login HOST` is enough.
   REQUESTS_CA_BUNDLE, HTTPS_PROXY and NO_PROXY are followed.

@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.cli import (
     restore,
     snapshots,
     stats,
+    verify,
 )
 from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
 from airflow_provider_harbor.core.cli.outcome import Outcome
@@ -58,7 +59,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
 """
-_COMMANDS = (backup, restore, snapshots, ls, find, diff, stats, inventory)
+_COMMANDS = (backup, restore, verify, snapshots, ls, find, diff, stats, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

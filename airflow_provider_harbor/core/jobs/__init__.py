@@ -9,4 +9,14 @@ comparing              what differs between two nights
 usage                  how much room a store takes
 results                how a project ended
 report, report_page    how a run ended, as values and as a page
+page                   what the pages of all reports share
+verify                 is a store whole, and what can be had of its registries?
+verify_lists           of it: snapshots, results, inventories, contents
+verify_pool            of it: the pool, its names and its bytes
+verify_registry        of it: what a registry lists, can it serve it?
+verify_uses            where damage is used
+verify_repair          what can be repaired, and from where
+verify_report          what a verification came to
+verify_page            the same as a page
+side_by_side           many things, several at once
 """

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.layout import FORMAT_VERSION
+from airflow_provider_harbor.core.store.seals import is_intact, is_sealed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,10 +45,19 @@ def read_object(files: Files, path: str) -> dict[str, Any] | None:
         HarborConfigurationError: It is of a newer format.
     """
     try:
-        data = json.loads(files.read(path))
-        version = int(data["format_version"])
+        content = files.read(path)
     except FileNotFoundError:
         return None
+    return parse_object(files, path, content)
+
+
+def parse_object(files: Files, path: str, content: bytes) -> dict[str, Any]:
+    """Return the object that a file holds; see `read_object`."""
+    try:
+        if is_sealed(content) and not is_intact(content):
+            raise ValueError("it is not what its checksum says")
+        data = json.loads(content)
+        version = int(data["format_version"])
     except SHAPE_ERRORS as err:
         raise damage(files, path, err) from err
     if version > FORMAT_VERSION:
@@ -100,6 +110,11 @@ class PackedLines:
     def __exit__(self, *exc_info: object) -> None:
         self._spool.close()
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 (hex) of the lines so far."""
+        return self._sha256.hexdigest()
+
     def add(self, line: bytes) -> None:
         """Add a line, its end included."""
         self._sha256.update(line)
@@ -108,7 +123,7 @@ class PackedLines:
     def finish(self) -> str:
         """Keep the file, unless the store has it already; returns its SHA-256 (hex)."""
         self._packed.close()
-        sha256 = self._sha256.hexdigest()
+        sha256 = self.sha256
         path = self._path_of(sha256)
         size_bytes = self._spool.tell()
         if self._replaces or self._files.size(path) != size_bytes:

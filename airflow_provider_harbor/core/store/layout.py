@@ -28,7 +28,8 @@ Layout, `/` below the root of the store:
 characters are cut, and end in a hash of the whole.
 
 Shapes. Every JSON file is one object, UTF-8, with `format_version` first. A reader refuses a
-version that is newer than its own, and ignores fields that it does not know. Files that end in
+version that is newer than its own, and ignores fields that it does not know. Results and snapshots
+end in a checksum, see `seals`. Files that end in
 `.jsonl.gz` have one object a line, the first one with `format_version` and `kind`; they are sorted
 by repository, then digest. Their name is the SHA-256 of what `zcat` shows of them, so that equal
 content is one file, and `zcat FILE | sha256sum` verifies it.

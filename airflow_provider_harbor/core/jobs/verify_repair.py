@@ -1,0 +1,308 @@
+"""Repair what a verification found, and look at it again.
+
+Content of the store comes from the source or the mirror; content that a registry has lost comes
+from the store. Contents, which are lists, are made again from their inventory and the manifests in
+the pool; they are kept only where they are what their name says. Nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborNotFoundError,
+    HarborProtocolError,
+    IntegrityError,
+    describe,
+)
+from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.jobs.verify_lists import Lists
+from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
+from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Stage
+from airflow_provider_harbor.core.oci.manifest import (
+    MANIFEST_MEDIA_TYPES,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Manifest,
+)
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.inventories import Content
+from airflow_provider_harbor.core.store.leases import Lease
+from airflow_provider_harbor.core.store.pool_files import hash_blob
+
+log = logging.getLogger(__name__)
+
+_OF_CONTENT = (Kind.MISSING, Kind.WRONG_SIZE, Kind.WRONG_CONTENT, Kind.UNREADABLE)
+_NOBODY = "cannot be repaired: nobody that was asked has it"
+_REMEDIES = {
+    Kind.LIST: "cannot be repaired: restore the project from another night",
+    Kind.SNAPSHOT: "cannot be repaired: restore from another night; what is in the pool is whole "
+    "as far as it was looked at",
+    Kind.RESULT: "need not be repaired",
+    Kind.LACKING: "the next backup stores it, if Harbor still has it",
+    Kind.TWO_SIZES: "see which of both the file has, and that the other night is not restored",
+    Kind.STORE: "write it anew, with the URL of the Harbor; the format is in core/store/layout.py",
+}
+
+
+class Repairs:
+    """Finds out what can be repaired, and from where; and repairs it.
+
+    Args:
+        store: The store.
+        lists: What its snapshots name.
+        registries: The source and the mirror, as far as they are known.
+        findings: What was found; what becomes of it is noted there.
+        progress: Called with a line of text now and then.
+    """
+
+    def __init__(
+        self,
+        store: BackupStore,
+        lists: Lists,
+        registries: Sequence[RegistryUnderTest],
+        findings: Findings,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._lists = lists
+        self._registries = registries
+        self._findings = findings
+        self._progress = progress
+
+    # -- what could be done
+
+    def look(self) -> None:
+        """Say of each damage whether it can be repaired, and from where; changes nothing."""
+        for damage in self._damages():
+            if not damage.repaired and not damage.remedy:
+                self._findings.change(damage, remedy=self._remedy(damage))
+
+    def _damages(self) -> list[Damage]:
+        """Return the damages: blobs before manifests, which are read for the lists that follow."""
+        return sorted(
+            self._findings.damages.values(),
+            key=lambda damage: (damage.kind is Kind.LIST, damage.is_manifest, damage.thing),
+        )
+
+    def _remedy(self, damage: Damage) -> str:
+        if damage.kind in _OF_CONTENT:
+            return self._remedy_of_content(damage)
+        if damage.kind is Kind.LOST:
+            size = self._has_whole(damage.thing)
+            return f"can be repaired from {self._store.url}" if size else _NOBODY
+        if damage.kind is Kind.LIST and self._rebuilt(damage) is not None:
+            return "can be made again, from the inventory and the pool"
+        return _REMEDIES.get(damage.kind, "cannot be repaired")
+
+    def _remedy_of_content(self, damage: Damage) -> str:
+        if not damage.uses:
+            return "can be taken away: no snapshot names it"
+        if not self._registries:
+            return "whether the source or a mirror still has it, was not asked"
+        for registry, repository in self._homes(damage):
+            try:
+                if damage.is_manifest:
+                    registry.get_manifest(repository, damage.thing)
+                else:
+                    registry.prove_blob(repository, damage.thing, damage.size_bytes)
+                return f"can be repaired from {registry.url}"
+            except HarborBackupError as err:
+                log.info("%s is not to be had: %s", damage.thing, err)
+        return _NOBODY
+
+    def _homes(self, damage: Damage) -> Iterator[tuple[RegistryUnderTest, str]]:
+        """Yield the places where content may be, those of the newest snapshots first."""
+        uses = sorted(damage.uses, key=lambda use: use.last, reverse=True)
+        repositories = list(dict.fromkeys(use.repository for use in uses))
+        for registry in self._registries:
+            for repository in repositories:
+                yield registry, repository
+
+    def _has_whole(self, digest: str) -> bool:
+        try:
+            return hash_blob(self._store.files, digest)[1] == digest
+        except (HarborBackupError, FileNotFoundError):
+            return False
+
+    # -- doing it
+
+    def run(self, leases: Callable[[str], Lease], stage: Stage) -> None:
+        """Repair what can be, and look at each again.
+
+        Args:
+            leases: Returns the lease on a place, by its URL, not taken yet.
+            stage: Where it is noted what was done.
+        """
+        open_damages = [damage for damage in self._damages() if not damage.repaired]
+        places = dict.fromkeys(damage.where for damage in open_damages)
+        for place in places:
+            of_place = [damage for damage in open_damages if damage.where == place]
+            lease = leases(place)
+            try:
+                with lease:
+                    self._repair_place(of_place, lease, stage)
+            except HarborBackupError as err:
+                stage.error = stage.error or describe(err)
+            finally:
+                lease.release()
+        stage.what = f"{human_count(stage.checked, 'damage')} of {len(open_damages):,} repaired"
+
+    def _repair_place(self, damages: list[Damage], lease: Lease, stage: Stage) -> None:
+        # A manifest may have to wait for its children, which are manifests, too.
+        for damages_left in (damages, None):
+            for damage in damages_left or self._still(damages):
+                lease.check()
+                self._progress(f"repairing {damage.thing}")
+                self._repair(damage, stage)
+
+    def _still(self, damages: list[Damage]) -> list[Damage]:
+        now = (self._findings.damages[damage.where, damage.thing] for damage in damages)
+        return [damage for damage in now if damage.is_manifest and not damage.repaired]
+
+    def _repair(self, damage: Damage, stage: Stage) -> None:
+        try:
+            how = self._repaired(damage)
+        except (HarborBackupError, OSError) as err:
+            self._findings.change(damage, remedy=f"was NOT repaired: {describe(err)}")
+            return
+        if not how:
+            self._findings.change(damage, remedy=self._remedy(damage))
+            return
+        stage.checked += 1
+        self._findings.change(damage, remedy=how, repaired=True)
+
+    def _repaired(self, damage: Damage) -> str:
+        """Repair one damage, and return how that was done; empty where it cannot be."""
+        if damage.kind is Kind.LOST:
+            (registry,) = [r for r in self._registries if r.url == damage.where]
+            return self._give_back(damage, registry)
+        if damage.kind in _OF_CONTENT:
+            return self._fetch(damage) if damage.uses else self._take_away(damage)
+        if damage.kind is Kind.LIST:
+            return self._rebuild(damage)
+        return ""
+
+    # -- the store
+
+    def _fetch(self, damage: Damage) -> str:
+        """Fetch content of the pool from whoever has it."""
+        reasons = []
+        for registry, repository in self._homes(damage):
+            try:
+                if damage.is_manifest:
+                    manifest = registry.get_manifest(repository, damage.thing)
+                    self._store.pool.put_bytes(manifest.content, damage.thing)
+                else:
+                    registry.prove_blob(repository, damage.thing, damage.size_bytes)
+                    with registry.registry.open_blob(
+                        repository, damage.thing, damage.size_bytes
+                    ) as reader:
+                        self._store.pool.put(reader, damage.thing)
+            except (HarborNotFoundError, HarborProtocolError, IntegrityError) as err:
+                reasons.append(err)
+                continue
+            self._store.files.sync()
+            if not self._has_whole(damage.thing):
+                raise IntegrityError("it was written again, and is not what its name says")
+            return f"repaired from {registry.url} {repository}"
+        log.info("Nobody has %s: %s", damage.thing, reasons)
+        return ""
+
+    def _take_away(self, damage: Damage) -> str:
+        self._store.files.delete([layout.blob(damage.thing)])
+        return "taken away, since no snapshot names it; the next backup writes what it needs"
+
+    def _rebuild(self, damage: Damage) -> str:
+        contents = self._rebuilt(damage)
+        if contents is None:
+            return ""
+        project, sha256 = _list_of(damage)
+        with self._store.inventories.write_contents(project, replaces=True) as writer:
+            for repository, manifests in contents:
+                writer.add(repository, manifests)
+            writer.finish()
+        self._store.inventories.verify_contents(project, sha256)
+        return "made again, from the inventory and the pool"
+
+    def _rebuilt(self, damage: Damage) -> list[tuple[str, list[Content]]] | None:
+        """Return contents that are damaged, if they can be made again; exactly these, or none."""
+        project, sha256 = _list_of(damage)
+        if not damage.thing.startswith("contents/"):
+            return None
+        inventories = {
+            inventory
+            for (name, inventory, contents) in self._lists.nights
+            if (name, contents) == (project, sha256)
+        }
+        for inventory in sorted(inventories):
+            try:
+                made = list(self._iter_contents(project, inventory))
+            except (HarborBackupError, FileNotFoundError) as err:
+                log.info("Contents are not made again: %s", err)
+                continue
+            with self._store.inventories.write_contents(project) as writer:
+                for repository, manifests in made:
+                    writer.add(repository, manifests)
+                if writer.sha256 == sha256:
+                    return made
+        return None
+
+    def _iter_contents(self, project: str, inventory: str) -> Iterator[tuple[str, list[Content]]]:
+        store = self._store
+        for repository, records in store.inventories.iter_repositories(project, inventory):
+            found = []
+            for record in records:
+                where = f"{repository}@{record.digest}"
+                content = store.pool.read(record.digest)
+                manifest = Manifest.from_bytes(content, record.media_type, where)
+                if manifest.media_type not in MANIFEST_MEDIA_TYPES:
+                    raise HarborProtocolError(f"{where}: nobody knows its type any more")
+                foreign = [
+                    blob.digest
+                    for blob in manifest.blobs
+                    if blob.is_foreign_layer and not store.pool.has(blob.digest, blob.size_bytes)
+                ]
+                found.append(Content.of(record.digest, manifest, foreign))
+            yield repository, found
+
+    # -- registries
+
+    def _give_back(self, damage: Damage, registry: RegistryUnderTest) -> str:
+        """Give a registry back what it has lost, and read it from there."""
+        if not self._has_whole(damage.thing):
+            return ""
+        repository, digest = damage.uses[0].repository, damage.thing
+        client = registry.registry
+        if not damage.is_manifest:
+            client.put_blob(repository, digest, self._store.pool.open(digest, damage.size_bytes))
+            registry.prove_blob(repository, digest, damage.size_bytes)
+            with client.open_blob(repository, digest, damage.size_bytes) as reader:
+                while reader.read(1024 * 1024):
+                    continue
+            return f"given back from {self._store.url}"
+        content = self._store.pool.read(digest)
+        # A Harbor that takes its cache's word stores nothing when the manifest itself is put:
+        # manifests and blobs are in one pool, so it goes there as a blob. Seen on Harbor 2.15.2.
+        client.put_blob(repository, digest, content)
+        try:
+            registry.get_manifest(repository, digest)
+        except HarborNotFoundError:
+            client.put_manifest(repository, digest, _manifest(content, repository))
+            registry.get_manifest(repository, digest)
+        return f"given back from {self._store.url}"
+
+
+def _list_of(damage: Damage) -> tuple[str, str]:
+    """Return project and SHA-256 of the list that is damaged."""
+    return damage.uses[0].repository, damage.thing.rpartition("/")[2].partition(".")[0]
+
+
+def _manifest(content: bytes, where: str) -> Manifest:
+    manifest = Manifest.from_bytes(content, "", where)
+    kind = OCI_INDEX if manifest.children else OCI_MANIFEST
+    return manifest if manifest.media_type else replace(manifest, media_type=kind)
