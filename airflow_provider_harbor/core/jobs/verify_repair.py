@@ -294,6 +294,7 @@ class Repairs:
         except HarborNotFoundError:
             client.put_manifest(repository, digest, _manifest(content, repository))
             registry.get_manifest(repository, digest)
+            return f"given back from {self._store.url}; its tags are set by a backup or a restore"
         return f"given back from {self._store.url}"
 
 
