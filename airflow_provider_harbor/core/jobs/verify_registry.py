@@ -154,6 +154,7 @@ class RegistryCheck:
         self._seen: set[bytes] = set()
         self._counts: Counter[str] = Counter()
         self._failures: FailuresInARow[Record] = FailuresInARow()
+        self._denied: list[str] = []
         self._refused: list[str] = []
         self._caches: list[str] = []
 
@@ -174,7 +175,12 @@ class RegistryCheck:
             is_over = True
         finally:
             for record, err in self._failures.own(is_over=is_over):
-                self._refused.append(f"{record.repository}@{record.digest} ({err})")
+                self._denied.append(f"{record.repository}@{record.digest} ({err})")
+            if self._denied:
+                stage.error = (
+                    f"{human_count(len(self._denied), 'manifest')} could not be asked for, "
+                    f"{min(self._denied)} for one"
+                )
             stage.what = (
                 f"{human_count(self._counts['manifests'], 'manifest')} of part {part} of "
                 f"{self._snapshot.key} fetched, and a byte of "
@@ -191,7 +197,7 @@ class RegistryCheck:
         if self._refused:
             shown = "; ".join(self._refused[:_SHOWN])
             self._findings.not_looked_at.append(
-                f"{where}: {human_count(len(self._refused), 'manifest')} that it would not give: "
+                f"{where}: {human_count(len(self._refused), 'manifest')} that a rule withholds: "
                 f"{shown}{'; ...' if len(self._refused) > _SHOWN else ''}"
             )
         if self._caches:
@@ -222,7 +228,10 @@ class RegistryCheck:
         except _SERVERS_ERRORS as err:
             self._failures.failed(record, err)
             return
-        except (HarborAuthError, HarborRefusedError) as err:
+        except HarborAuthError as err:
+            with self._lock:
+                self._denied.append(f"{record.repository}@{record.digest} ({err})")
+        except HarborRefusedError as err:  # a policy, such as that of vulnerabilities
             with self._lock:
                 self._refused.append(f"{record.repository}@{record.digest} ({err})")
         self._failures.succeeded()
@@ -238,9 +247,12 @@ class RegistryCheck:
         try:
             manifest = self._registry.get_manifest(record.repository, record.digest)
             self._count("manifests")
-        except HarborNotFoundError:
+        except (HarborNotFoundError, HarborAuthError) as err:
+            # A Harbor answers 401 where there is no such project any more.
             if self._was_deleted(record, record.digest):
                 return
+            if isinstance(err, HarborAuthError):
+                raise
             self._damage(record, record.digest, 0, "its manifest is lost", is_manifest=True)
         except (IntegrityError, HarborProtocolError) as err:
             message = f"its manifest is damaged: {err}"
