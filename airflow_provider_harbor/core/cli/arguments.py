@@ -91,7 +91,7 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
     """Add how many lines are shown; `--json` has all."""
     parser.add_argument(
         "--limit",
-        type=_number,
+        type=number,
         default=100,
         metavar="N",
         help="show at most so many lines (default: 100); --json has all",
@@ -180,7 +180,8 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """Read a number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)

@@ -20,6 +20,7 @@ from airflow_provider_harbor import __version__
 from airflow_provider_harbor.core.cli import (
     backup,
     diff,
+    drill,
     find,
     inventory,
     ls,
@@ -59,7 +60,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
 """
-_COMMANDS = (backup, restore, verify, snapshots, ls, find, diff, stats, inventory)
+_COMMANDS = (backup, restore, verify, drill, snapshots, ls, find, diff, stats, inventory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,5 +18,7 @@ verify_uses            where damage is used
 verify_repair          what can be repaired, and from where
 verify_report          what a verification came to
 verify_page            the same as a page
+drill                  restore a sample, compare it, remove it
+drill_report           what a drill came to, as values and as a page
 side_by_side           many things, several at once
 """
