@@ -13,6 +13,10 @@ store gets what it lacks from Harbor (or the mirror), and Harbor from the store;
 touched. For Harbor the connection needs the right to push.
 
 **To read everything at once**: trigger it with `all` as **Part**.
+
+**drill**, once a week where a target is named (`DRILL_TARGET`, or in the form): some repositories,
+drawn at random, are restored into a project of their own of that Harbor, compared byte for byte,
+and removed with it. The project must not exist: a drill touches none that it did not make.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from datetime import timedelta
 import pendulum
 from airflow.sdk import DAG, Param, conf
 
+from airflow_provider_harbor.operators.drill import HarborDrillOperator
 from airflow_provider_harbor.operators.harbor import RETRY_POLICY
 from airflow_provider_harbor.operators.verify import HarborVerifyOperator
 
@@ -30,6 +35,9 @@ MIRROR = None  # the connection of a registry that should have it all, too
 SCHEDULE = "30 6 * * *"  # after the backup
 TIME_ZONE = "UTC"
 PARTS = 28  # every byte of the store was read after so many nights
+DRILL_TARGET = None  # the connection of a Harbor in which projects may be made and deleted
+DRILL_PROJECT = "backup-drill"
+DRILL_DAY = 6  # Sunday
 
 with DAG(
     "harbor_verify",
@@ -69,6 +77,20 @@ with DAG(
             description_md="Repair what is damaged: the store from source or mirror, these from "
             "the store.",
         ),
+        "drill_target": Param(
+            DRILL_TARGET,
+            type=["null", "string"],
+            title="Drill: target connection",
+            description_md="Id of the connection of a Harbor to restore a sample to, for a drill; "
+            "empty for none.",
+        ),
+        "drill_sample": Param(
+            5,
+            type="integer",
+            minimum=1,
+            title="Drill: repositories",
+            description_md="How many repositories are drawn.",
+        ),
         "workers": Param(
             8,
             type="integer",
@@ -100,5 +122,15 @@ with DAG(
         part=dag.param("part"),
         parts=PARTS,
         repair=dag.param("repair"),
+        workers=dag.param("workers"),
+    )
+
+    HarborDrillOperator(
+        task_id="drill",
+        harbor_conn_id=dag.param("drill_target"),
+        project=DRILL_PROJECT,
+        sample=dag.param("drill_sample"),
+        weekday=DRILL_DAY,
+        store=dag.param("store"),
         workers=dag.param("workers"),
     )

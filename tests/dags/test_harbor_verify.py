@@ -40,6 +40,7 @@ def test_a_damage_is_red_and_a_form_that_asks_for_repair_mends_it(
     run = run_dag("harbor_verify", store=str(tmp_path))
     assert run.state == "success", capfd.readouterr()
     assert run.xcoms["verify", -1]["part"].endswith("/28")
+    assert run.states["drill", -1] == "skipped"
 
     layer = list(Image("app").blobs)[-1]
     file = tmp_path / "blobs/sha256" / layer.partition(":")[2]
@@ -71,6 +72,19 @@ def test_the_form() -> None:
     assert all(param.schema["title"] and param.schema["description_md"] for param in form.values())
     dag.params.validate()
     assert dag.timetable.expression == "30 6 * * *"
+
+
+def test_a_drill_where_a_target_is_named(
+    run_dag: RunDag, night: HarborDouble, other_harbor: HarborDouble, connect: Any, tmp_path: Path
+) -> None:
+    connect("there", other_harbor)
+    run = run_dag("harbor_verify", store=str(tmp_path), drill_target="there", drill_sample=1)
+    assert run.state == "success"
+    assert run.states["drill", -1] == "success"
+    assert len(run.xcoms["drill", -1]["repositories"]) == 1
+    assert "backup-drill" not in other_harbor.state.project_names
+    assert len(list(tmp_path.glob("reports/*.drill.html"))) == 1
+    assert len(list(tmp_path.glob("reports/*.verify.html"))) == 1
 
 
 def test_nothing_is_asked_of_a_harbor_that_is_not_named(
