@@ -85,7 +85,7 @@ class HarborDrillOperator(BaseOperator):
         run = context["dag_run"]
         day = run.run_after.astimezone(timezone.utc).weekday()
         wanted_day = day if self.weekday is None else int(self.weekday)
-        if str(run.run_type) == "scheduled" and day != wanted_day:
+        if run.run_type == "scheduled" and day != wanted_day:
             raise AirflowSkipException(f"the drill is on {_DAYS[wanted_day]}, UTC")
         name = f"{run_name(context)}.drill"
         store = open_store(self.store)

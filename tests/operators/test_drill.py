@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -16,6 +17,13 @@ from tests.double import HarborDouble, Image
 from tests.operators.test_restore import PROJECTS, back_up
 
 Connect = Callable[..., str]
+
+
+class RunType(str, enum.Enum):
+    """As Airflow has it: equal to its text, which is not what `str` makes of it."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def run(store: BackupStore, kind: str, day: int = 2, **more: Any) -> Any:
     """Run it on a day of January 2026; the 4th is a Sunday."""
     known: dict[str, Any] = {"harbor_conn_id": "there", "store": store.url}
     moment = datetime(2026, 1, day, 3, tzinfo=timezone.utc)
-    ended = SimpleNamespace(dag_id="verify", run_id="a", run_after=moment, run_type=kind)
+    ended = SimpleNamespace(dag_id="verify", run_id="a", run_after=moment, run_type=RunType(kind))
     operator: Any = HarborDrillOperator(task_id="drill", **(known | more))
     return operator.execute({"dag_run": ended})
 
