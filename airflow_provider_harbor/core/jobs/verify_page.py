@@ -73,7 +73,8 @@ def _item(damage: Damage) -> str:
     thing = f"<b>{escape(damage.thing)}</b>"
     if is_digest(damage.thing):
         what = "manifest" if damage.is_manifest else "blob"
-        thing = f"<b>{what}, {human_size(damage.size_bytes)}</b> {digest(damage.thing)}"
+        size = f", {human_size(damage.size_bytes)}" if damage.size_bytes else ""
+        thing = f"<b>{what}{size}</b> {digest(damage.thing)}"
     uses = "".join(f"<p>{_use(use)}</p>" for use in damage.uses[:_SHOWN_USES])
     if damage.uses_in_all > _SHOWN_USES:
         uses += f"<p>and {damage.uses_in_all - _SHOWN_USES:,} more artifacts</p>"

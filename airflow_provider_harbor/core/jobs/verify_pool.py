@@ -137,7 +137,7 @@ class PoolCheck:
                     Kind.UNREADABLE, blob.digest, f"it cannot be read: {err}", blob.size_bytes
                 )
             stage.what = (
-                f"{stage.checked:,} of {total} of part {part} read and hashed "
+                f"{stage.checked:,} of {total}{part.suffix} read and hashed "
                 f"({human_size(stage.checked_bytes)})"
             )
 

@@ -182,8 +182,8 @@ class RegistryCheck:
                     f"{min(self._denied)} for one"
                 )
             stage.what = (
-                f"{human_count(self._counts['manifests'], 'manifest')} of part {part} of "
-                f"{self._snapshot.key} fetched, and a byte of "
+                f"{human_count(self._counts['manifests'], 'manifest')}{part.suffix} of the "
+                f"snapshot {self._snapshot.key} fetched, and a byte of "
                 f"{human_count(self._counts['blobs'], 'blob')}, at {self._registry.url}"
             )
             self._note_rest()

@@ -174,6 +174,11 @@ class Part:
     def __str__(self) -> str:
         return "all" if self.of == 1 else f"{self.number}/{self.of}"
 
+    @property
+    def suffix(self) -> str:
+        """What is put behind a number of things, in words; empty where it is everything."""
+        return "" if self.of == 1 else f" of part {self}"
+
     @classmethod
     def parse(cls, text: str) -> Part:
         """Read `3/28`.
@@ -304,7 +309,7 @@ class VerifyReport:
         rows = [
             ("run", self.run),
             ("store", self.store_url),
-            ("of", self.harbor_url),
+            ("Harbor", self.harbor_url),
             ("snapshots", nights),
             ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
         ]
@@ -328,7 +333,9 @@ class VerifyReport:
             if (more := len(self.left) - _SHOWN_DAMAGES) > 0:
                 lines.append(f"  ! and {more:,} more, all in the report")
             repaired = [damage for damage in self.damages if damage.repaired]
-            lines += [f"  + {damage}" for damage in repaired[:_SHOWN_DAMAGES]]
+            lines += [f"  + {d.thing}: {d.remedy}" for d in repaired[:_SHOWN_DAMAGES]]
+            if (more := len(repaired) - _SHOWN_DAMAGES) > 0:
+                lines.append(f"  + and {more:,} more repaired, all in the report")
         lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  not looked at: {text}" for text in self.not_looked_at]
         return "\n".join(lines)

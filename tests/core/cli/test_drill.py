@@ -170,7 +170,9 @@ def test_what_is_damaged_in_the_store_is_found(
     done = command("drill", kept, other_harbor.url, *INTO, "--sample", "99")
     assert done.code == 1
     assert done.out.startswith("NOT everything came back as it was")
-    assert "drill/shop/charts/web@" in done.out
+    (line,) = [line for line in done.out.splitlines() if line.startswith("  ! ")]
+    assert "drill/shop/charts/web@" in line
+    assert "is damaged" in line
     assert "drill" not in other_harbor.state.project_names
     assert '<header class="bad">' in only(kept / "reports", "*.drill.html")
 

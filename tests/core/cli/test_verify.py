@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def test_a_whole_store_and_a_whole_harbor(
     done = command("verify", kept, "--all", "--source", harbor.url)
     assert done.code == 0, done.err
     assert done.out.startswith("Everything that was looked at is whole")
-    assert "of part all of " in done.out
+    assert "manifests of the snapshot" in done.out
     assert files_of(kept) == before
     assert writes(harbor) == []
     page = only(kept / "reports", "*.verify.html").read_text()
@@ -328,6 +330,22 @@ def test_a_source_that_goes_down_in_the_middle_is_told_and_what_was_found_is_kep
     assert stage["checked"] > 0
     assert things(document) == {team["copy"].digest}
     assert any("stopped before its end" in line for line in document["failures"])
+
+
+def test_ctrl_c_keeps_what_was_found(
+    harbor: HarborDouble, command: Command, kept: Path, team: dict[str, Content]
+) -> None:
+    layer = list(team["app"].blobs)[-1]
+    blob_of(kept, layer).unlink()
+    harbor.faults.add(
+        Fault(path="/v2/team/", callback=lambda double: os.kill(os.getpid(), signal.SIGINT))
+    )
+    done = command("verify", kept, "--source", harbor.url, "--json")
+    assert done.code == 130
+    assert things(done.document) == {layer}
+    assert done.document["interrupted"]
+    (stage,) = [stage for stage in done.document["stages"] if stage["name"] == "source"]
+    assert stage["error"] == "it was told to stop"
 
 
 def test_another_harbor_is_no_source_and_the_source_is_no_mirror(

@@ -27,7 +27,9 @@ from tests.core.verifying import (
     build,
     look,
     rename_contents,
+    write_night,
 )
+from tests.double import Image, Index
 
 PARTS = 3
 
@@ -150,6 +152,27 @@ def test_a_damage_says_where_it_is_used_and_from_when_to_when(night: Night) -> N
     assert use.tags
     assert damage.uses_in_all == len(damage.uses)
     assert "was not asked" in damage.remedy
+
+
+def test_on_any_storage_a_damage_is_found(any_store: BackupStore) -> None:
+    store = any_store
+    made = Night(store)
+    store.open_for(HARBOR)
+    write_night(made, 0, {"team-a/app": [Image("app"), Index(Image("one"), Image("two"))]})
+    report = look(store, part=EVERYTHING)
+    assert report.ok, report.to_text()
+    assert report.stages[1].checked == len(made.files["blob"]) + len(made.files["manifest"])
+    flipped, cut, gone = made.files["blob"][:3]
+    for path, change in ((flipped, 0), (cut, 1)):
+        data = store.files.read(path)
+        store.files.write(path, bytes([data[0] ^ 1]) + data[1 : len(data) - change])
+    store.files.delete([gone])
+    found = {damage.thing: damage.kind for damage in look(store, part=EVERYTHING).damages}
+    assert found == {
+        named(flipped): Kind.WRONG_CONTENT,
+        named(cut): Kind.WRONG_SIZE,
+        named(gone): Kind.MISSING,
+    }
 
 
 def test_each_list_is_read_once_and_the_pool_is_listed_once(
