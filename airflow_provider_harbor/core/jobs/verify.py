@@ -232,7 +232,10 @@ class _Verify:
         with self._noting_interrupts():
             places = [self._store.url, *(registry.url for registry in registries)]
             UsesSearch(self._store, lists, self._progress).add_to(self._findings, places)
-            repairs = Repairs(self._store, lists, registries, self._findings, self._progress)
+            workers = self._wanted.workers
+            repairs = Repairs(
+                self._store, lists, registries, self._findings, self._progress, workers
+            )
             if self._wanted.repairs and self._findings.damages and not self._is_interrupted:
                 with self._stage("repair") as stage:
                     repairs.run(self._lease, stage)

@@ -17,6 +17,8 @@ from airflow_provider_harbor.core.store.pool_files import hash_blob, iter_pool
 
 _SHOWN_FOREIGN = 3
 _TOLD_EVERY = 10_000
+# Where more is missing, it is not because of something that goes on beside this.
+_ASKED_FOR = 1_000
 _BELIEVED = ". No snapshot names it, but the next backup would take it for what its name says"
 
 
@@ -50,6 +52,7 @@ class PoolCheck:
         self._failures: FailuresInARow[_Blob] = FailuresInARow()
         # What no snapshot names, by the bytes of its digest.
         self._unnamed: dict[bytes, int] = {}
+        self._known: list[Damage] = []
         self.files = 0
 
     # -- structure
@@ -73,13 +76,14 @@ class PoolCheck:
                 self._unnamed[key] = entry.size_bytes
             elif wanted_bytes != entry.size_bytes:
                 self._wrong_size(entry.digest, wanted_bytes, entry.size_bytes)
+        # A repair beside this may have written some since the list began.
+        are_asked_for = len(missing) <= _ASKED_FOR
         for key, size_bytes in sorted(missing.items()):
-            self._missing(digest_of_key(key), size_bytes)
+            self._missing(digest_of_key(key), size_bytes, is_asked_for=are_asked_for)
         self._note_others(foreign_files, foreign)
 
-    def _missing(self, digest: str, size_bytes: int) -> None:
-        # A repair beside this may have written it since the list began.
-        if self._store.files.size(layout.blob(digest)) != size_bytes:
+    def _missing(self, digest: str, size_bytes: int, *, is_asked_for: bool = True) -> None:
+        if not is_asked_for or self._store.files.size(layout.blob(digest)) != size_bytes:
             self._damage(Kind.MISSING, digest, "it is gone from the pool", size_bytes)
 
     def _wrong_size(self, digest: str, wanted_bytes: int, found_bytes: int) -> None:
@@ -115,8 +119,8 @@ class PoolCheck:
         Raises:
             PlaceStoppedError: The store does not answer any more. What was found is noted.
         """
-        blobs = list(self._iter_part(part))
-        total = human_count(len(blobs), "file")
+        self._known = self._findings.of(self._store.url)
+        total = human_count(sum(1 for _ in self._iter_part(part)), "file")
 
         def read(blob: _Blob) -> None:
             size_bytes = self._read(blob)
@@ -129,7 +133,7 @@ class PoolCheck:
 
         is_over = False
         try:
-            do_all(blobs, read, workers, "hash")
+            do_all(self._iter_part(part), read, workers, "hash")
             is_over = True
         finally:
             for blob, err in self._failures.own(is_over=is_over):
@@ -142,7 +146,7 @@ class PoolCheck:
             )
 
     def _iter_part(self, part: Part) -> Iterator[_Blob]:
-        known = {damage.thing for damage in self._findings.of(self._store.url)}
+        known = frozenset(damage.thing for damage in self._known)
         for sizes, is_named in ((self._lists.sizes, True), (self._unnamed, False)):
             for key, size_bytes in sizes.items():
                 if part.covers(key) and (digest := digest_of_key(key)) not in known:

@@ -8,6 +8,7 @@ the pool; they are kept only where they are what their name says. Nothing else i
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.jobs.side_by_side import do_all
 from airflow_provider_harbor.core.jobs.verify_lists import Lists
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Stage
@@ -58,6 +60,7 @@ class Repairs:
         registries: The source and the mirror, as far as they are known.
         findings: What was found; what becomes of it is noted there.
         progress: Called with a line of text now and then.
+        workers: How many things are repaired side by side.
     """
 
     def __init__(
@@ -67,20 +70,27 @@ class Repairs:
         registries: Sequence[RegistryUnderTest],
         findings: Findings,
         progress: Progress,
+        workers: int,
     ) -> None:
         self._store = store
         self._lists = lists
         self._registries = registries
         self._findings = findings
         self._progress = progress
+        self._workers = workers
+        self._lock = threading.Lock()
 
     # -- what could be done
 
     def look(self) -> None:
         """Say of each damage whether it can be repaired, and from where; changes nothing."""
-        for damage in self._damages():
-            if not damage.repaired and not damage.remedy:
-                self._findings.change(damage, remedy=self._remedy(damage))
+        unsaid = [d for d in self._damages() if not d.repaired and not d.remedy]
+
+        def look(damage: Damage) -> None:
+            self._findings.change(damage, remedy=self._remedy(damage))
+            self._progress(f"asking who has {damage.thing}")
+
+        do_all(unsaid, look, self._workers, "repair")
 
     def _damages(self) -> list[Damage]:
         """Return the damages: blobs before manifests, which are read for the lists that follow."""
@@ -153,16 +163,22 @@ class Repairs:
         stage.what = f"{human_count(stage.checked, 'damage')} of {len(open_damages):,} repaired"
 
     def _repair_place(self, damages: list[Damage], lease: Lease, stage: Stage) -> None:
-        # A manifest may have to wait for its children, which are manifests, too.
-        for damages_left in (damages, None):
-            for damage in damages_left or self._still(damages):
-                lease.check()
-                self._progress(f"repairing {damage.thing}")
-                self._repair(damage, stage)
+        def repair(damage: Damage) -> None:
+            lease.check()
+            self._progress(f"repairing {damage.thing}")
+            self._repair(damage, stage)
+
+        blobs = [d for d in damages if not d.is_manifest and d.kind is not Kind.LIST]
+        manifests = [damage for damage in damages if damage.is_manifest]
+        do_all(blobs, repair, self._workers, "repair")
+        do_all(manifests, repair, self._workers, "repair")
+        # A manifest may have had to wait for its children, which are manifests, too.
+        do_all(self._still(manifests), repair, 1, "repair")
+        do_all([d for d in damages if d.kind is Kind.LIST], repair, 1, "repair")
 
     def _still(self, damages: list[Damage]) -> list[Damage]:
         now = (self._findings.damages[damage.where, damage.thing] for damage in damages)
-        return [damage for damage in now if damage.is_manifest and not damage.repaired]
+        return [damage for damage in now if not damage.repaired]
 
     def _repair(self, damage: Damage, stage: Stage) -> None:
         try:
@@ -173,7 +189,8 @@ class Repairs:
         if not how:
             self._findings.change(damage, remedy=self._remedy(damage))
             return
-        stage.checked += 1
+        with self._lock:
+            stage.checked += 1
         self._findings.change(damage, remedy=how, repaired=True)
 
     def _repaired(self, damage: Damage) -> str:
