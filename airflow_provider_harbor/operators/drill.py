@@ -13,7 +13,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_harbor.core.exceptions import BackupIncompleteError
 from airflow_provider_harbor.core.jobs.choosing import LATEST, find_snapshot
-from airflow_provider_harbor.core.jobs.drill import Drill, drill, keep_drill_report
+from airflow_provider_harbor.core.jobs.drill import Drill, drill
+from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
+from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.units import Heartbeat, run_name
@@ -104,7 +106,7 @@ class HarborDrillOperator(BaseOperator):
                 ),
                 progress=Heartbeat(self.log),
             )
-        page = keep_drill_report(store, report)
+        page = keep_report(store, report, render_drill_page(report))
         self.log.info("%s", report.to_text())
         if page:
             self.log.info("The report is %s", page)

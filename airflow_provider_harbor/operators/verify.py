@@ -17,12 +17,13 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborConfigurationError,
 )
+from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.core.jobs.verify import (
     Verification,
-    keep_report,
     require_source,
     verify,
 )
+from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -103,7 +104,7 @@ class HarborVerifyOperator(BaseOperator):
                 workers=int(self.workers),
             )
             report = verify(wanted, progress=Heartbeat(self.log))
-        page = keep_report(store, report)
+        page = keep_report(store, report, render_verify_page(report))
         self.log.info("%s", report.to_text(with_failures=False))
         if page:
             self.log.info("The report is %s", page)

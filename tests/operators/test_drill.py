@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +13,6 @@ from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.operators.drill import HarborDrillOperator
 from tests.double import HarborDouble, Image
-from tests.operators.test_restore import PROJECTS, back_up
-
-Connect = Callable[..., str]
 
 
 class RunType(str, enum.Enum):
@@ -24,21 +20,6 @@ class RunType(str, enum.Enum):
 
     SCHEDULED = "scheduled"
     MANUAL = "manual"
-
-
-@pytest.fixture
-def target(
-    harbor: HarborDouble, other_harbor: HarborDouble, connect: Connect, store: BackupStore
-) -> HarborDouble:
-    """A Harbor `there`, and a night of another one in the store."""
-    for project in PROJECTS:
-        harbor.create_project(project)
-    harbor.push("team-a/app", Image("app"), "v1")
-    harbor.push("team-b/web", Image("web"), "v1")
-    connect("harbor_default", harbor)
-    connect("there", other_harbor)
-    back_up(store)
-    return other_harbor
 
 
 def run(store: BackupStore, kind: str, day: int = 2, **more: Any) -> Any:
@@ -50,17 +31,21 @@ def run(store: BackupStore, kind: str, day: int = 2, **more: Any) -> Any:
     return operator.execute({"dag_run": ended})
 
 
-def test_a_drill_returns_what_it_tried(target: HarborDouble, store: BackupStore) -> None:
+def test_a_drill_returns_what_it_tried(
+    night: HarborDouble, other_harbor: HarborDouble, store: BackupStore
+) -> None:
     done = run(store, "manual", sample=1)
     assert len(done["repositories"]) == 1
     assert done["summary"].startswith("Everything came back as it was")
     again = run(store, "manual", sample=1)
     assert (again["seed"], again["repositories"]) == (done["seed"], done["repositories"])
     assert store.files.exists(layout.report(done["run"], "html"))
-    assert "backup-drill" not in target.state.project_names
+    assert "backup-drill" not in other_harbor.state.project_names
 
 
-def test_once_a_week_where_it_is_scheduled(target: HarborDouble, store: BackupStore) -> None:
+def test_once_a_week_where_it_is_scheduled(
+    night: HarborDouble, other_harbor: HarborDouble, store: BackupStore
+) -> None:
     with pytest.raises(AirflowSkipException, match="the drill is on Sunday"):
         run(store, "scheduled", day=3, weekday=6)
     assert run(store, "scheduled", day=4, weekday=6)["repositories"]
@@ -68,15 +53,19 @@ def test_once_a_week_where_it_is_scheduled(target: HarborDouble, store: BackupSt
     assert run(store, "scheduled", day=3)["repositories"]
 
 
-def test_no_target_is_no_drill(target: HarborDouble, store: BackupStore) -> None:
+def test_no_target_is_no_drill(
+    night: HarborDouble, other_harbor: HarborDouble, store: BackupStore
+) -> None:
     with pytest.raises(AirflowSkipException, match="no Harbor is named"):
         run(store, "manual", harbor_conn_id=None)
 
 
-def test_what_does_not_come_back_is_red(target: HarborDouble, store: BackupStore) -> None:
+def test_what_does_not_come_back_is_red(
+    night: HarborDouble, other_harbor: HarborDouble, store: BackupStore
+) -> None:
     path = store.files.local_path(layout.blob(next(iter(Image("app").blobs))))
     assert path
     path.unlink()
     with pytest.raises(BackupIncompleteError, match="NOT everything came back"):
         run(store, "manual", sample=9)
-    assert "backup-drill" not in target.state.project_names
+    assert "backup-drill" not in other_harbor.state.project_names

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.operators.verify import HarborVerifyOperator
 from tests.double import Fault, HarborDouble, Image
 from tests.operators.test_harbor import NAME, Task
-from tests.operators.test_restore import PROJECTS, back_up
-
-Connect = Callable[..., str]
+from tests.operators.test_restore import back_up
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +27,6 @@ def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def task() -> Task:
     return Task()
-
-
-@pytest.fixture
-def night(
-    harbor: HarborDouble, other_harbor: HarborDouble, connect: Connect, store: BackupStore
-) -> HarborDouble:
-    """A Harbor whose night is in the store, and a connection `there` to an empty one."""
-    for project in PROJECTS:
-        harbor.create_project(project)
-    harbor.push("team-a/app", Image("app"), "v1")
-    connect("harbor_default", harbor)
-    connect("there", other_harbor)
-    back_up(store)
-    return harbor
 
 
 def verify(store: BackupStore, **more: Any) -> HarborVerifyOperator:

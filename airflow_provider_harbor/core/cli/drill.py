@@ -17,11 +17,13 @@ from airflow_provider_harbor.core.cli.arguments import (
     connection,
     number,
 )
-from airflow_provider_harbor.core.cli.outcome import Outcome
+from airflow_provider_harbor.core.cli.outcome import Outcome, outcome_of
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.copy.opening import open_registry
 from airflow_provider_harbor.core.jobs.choosing import LATEST, find_snapshot
-from airflow_provider_harbor.core.jobs.drill import Drill, drill, keep_drill_report
+from airflow_provider_harbor.core.jobs.drill import Drill, drill
+from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
+from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\
@@ -98,11 +100,5 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         )
         report = drill(wanted, progress=console.status)
     console.clear()
-    page = keep_drill_report(store, report)
-    text = report.to_text()
-    return Outcome(
-        is_complete=report.ok,
-        is_interrupted=report.is_interrupted,
-        summary=f"{text}\n  report     {page}" if page else text,
-        document={**report.to_json(), "report": page},
-    )
+    page = keep_report(store, report, render_drill_page(report))
+    return outcome_of(report, page)

@@ -15,17 +15,18 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_workers,
     connection,
 )
-from airflow_provider_harbor.core.cli.outcome import Outcome
+from airflow_provider_harbor.core.cli.outcome import Outcome, outcome_of
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.http.urls import normalise_url
+from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.core.jobs.verify import (
     Verification,
-    keep_report,
     require_source,
     verify,
 )
+from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.oci.registry import RegistryClient
@@ -117,14 +118,8 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         )
         report = verify(wanted, progress=console.status)
     console.clear()
-    page = keep_report(store, report)
-    text = report.to_text()
-    return Outcome(
-        is_complete=report.ok,
-        is_interrupted=report.is_interrupted,
-        summary=f"{text}\n  report     {page}" if page else text,
-        document={**report.to_json(), "failures": report.failures(), "report": page},
-    )
+    page = keep_report(store, report, render_verify_page(report))
+    return outcome_of(report, page, failures=report.failures())
 
 
 def _source(arguments: argparse.Namespace, opened: ExitStack) -> RegistryUnderTest:

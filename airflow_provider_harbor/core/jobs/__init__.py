@@ -20,5 +20,6 @@ verify_report          what a verification came to
 verify_page            the same as a page
 drill                  restore a sample, compare it, remove it
 drill_report           what a drill came to, as values and as a page
+keeping                keep a report in its store
 side_by_side           many things, several at once
 """

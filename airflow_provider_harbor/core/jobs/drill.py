@@ -24,7 +24,6 @@ from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
-    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
@@ -32,11 +31,10 @@ from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.harbor.scratch import ScratchProject
 from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
-from airflow_provider_harbor.core.jobs.drill_report import DrillReport, render_drill_page
+from airflow_provider_harbor.core.jobs.drill_report import DrillReport
 from airflow_provider_harbor.core.jobs.side_by_side import do_all
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import is_project_name
-from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.known import Held
@@ -88,16 +86,6 @@ def drill(wanted: Drill, *, progress: Progress | None = None) -> DrillReport:
         LeaseError: Another run writes to the Harbor from the same store.
     """
     return _Drill(wanted, progress or (lambda text: None)).run()
-
-
-def keep_drill_report(store: BackupStore, report: DrillReport) -> str:
-    """Keep a report in the store; returns the URL of its page, empty where it cannot be written."""
-    try:
-        store.snapshots.write_report(report.run, report.to_json(), render_drill_page(report))
-    except StoreError as err:
-        log.warning("The report is not kept: %s", err)
-        return ""
-    return store.files.url_of(layout.report(report.run, "html"))
 
 
 @dataclass(slots=True)

@@ -22,7 +22,6 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
     IntegrityError,
-    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.http.urls import normalise_url
@@ -30,7 +29,6 @@ from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot
 from airflow_provider_harbor.core.jobs.side_by_side import PlaceStoppedError
 from airflow_provider_harbor.core.jobs.verify_lists import Lists, ListsCheck
-from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
 from airflow_provider_harbor.core.jobs.verify_pool import PoolCheck
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryCheck, RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_repair import Repairs
@@ -103,16 +101,6 @@ def verify(wanted: Verification, *, progress: Progress | None = None) -> VerifyR
         StoreError: The store cannot be read at all.
     """
     return _Verify(wanted, progress or (lambda text: None)).run()
-
-
-def keep_report(store: BackupStore, report: VerifyReport) -> str:
-    """Keep a report in the store; returns the URL of its page, empty where it cannot be written."""
-    try:
-        store.snapshots.write_report(report.run, report.to_json(), render_verify_page(report))
-    except StoreError as err:
-        log.warning("The report is not kept: %s", err)
-        return ""
-    return store.files.url_of(layout.report(report.run, "html"))
 
 
 class _Verify:
