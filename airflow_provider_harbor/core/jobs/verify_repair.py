@@ -224,8 +224,11 @@ class Repairs:
                 reasons.append(err)
                 continue
             self._store.files.sync()
-            if not self._has_whole(damage.thing):
-                raise IntegrityError("it was written again, and is not what its name says")
+            if hash_blob(self._store.files, damage.thing) != (damage.size_bytes, damage.thing):
+                raise IntegrityError(
+                    f"it was written again, and is still not the {damage.size_bytes:,} bytes that "
+                    "it should be"
+                )
             return f"repaired from {registry.url} {repository}"
         log.info("Nobody has %s: %s", damage.thing, reasons)
         return ""

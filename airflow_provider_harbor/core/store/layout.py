@@ -16,7 +16,8 @@ Layout, `/` below the root of the store:
     snapshots/<run>/snapshot.json           the run is complete: everything is protected
     snapshots/<run>/partial.json            the run has ended, and something is not protected
     restores/<run>/projects/<project>.json  the result of a project that was brought back
-    reports/<run>.json, <run>.html          how a run ended, for programs and for people
+    reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
+                                            verification it ends in .verify, of a drill in .drill
     plans/<run>/<project>.jsonl.gz          what a dry run would have copied
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
