@@ -97,6 +97,8 @@ class RegistryUnderTest:
         try:
             attempt(read, sleep=self._sleep)
         except HarborNotFoundError as err:
+            if err.is_of_route:  # a proxy's page is not the registry's word
+                raise
             raise MissingContentError(digest, repository) from err
         except HarborConnectionError as err:
             if came_to_nothing < tries:
@@ -223,26 +225,26 @@ class RegistryCheck:
                     yield record
 
     def _check(self, record: Record, stage: Stage) -> None:
+        if not self._is_first(record.digest):
+            return
         try:
             self._check_one(record)
+            self._failures.succeeded()
         except _SERVERS_ERRORS as err:
             self._failures.failed(record, err)
             return
-        except HarborAuthError as err:
-            with self._lock:
-                self._denied.append(f"{record.repository}@{record.digest} ({err})")
         except HarborRefusedError as err:  # a policy, such as that of vulnerabilities
             with self._lock:
                 self._refused.append(f"{record.repository}@{record.digest} ({err})")
-        self._failures.succeeded()
+        except HarborBackupError as err:
+            with self._lock:
+                self._denied.append(f"{record.repository}@{record.digest} ({err})")
         with self._lock:
             stage.checked += 1
         self._progress(f"{self._registry.name}: {human_count(stage.checked, 'manifest')} asked for")
 
     def _check_one(self, record: Record) -> None:
         """Ask for one manifest, and for what it is made of."""
-        if not self._is_first(record.digest):
-            return
         manifest: Manifest | None = None
         try:
             manifest = self._registry.get_manifest(record.repository, record.digest)
@@ -251,7 +253,7 @@ class RegistryCheck:
             # A Harbor answers 401 where there is no such project any more.
             if self._was_deleted(record, record.digest):
                 return
-            if isinstance(err, HarborAuthError):
+            if isinstance(err, HarborAuthError) or err.is_of_route:
                 raise
             self._damage(record, record.digest, 0, "its manifest is lost", is_manifest=True)
         except (IntegrityError, HarborProtocolError) as err:

@@ -332,6 +332,30 @@ def test_a_source_that_goes_down_in_the_middle_is_told_and_what_was_found_is_kep
     assert any("stopped before its end" in line for line in document["failures"])
 
 
+@pytest.mark.parametrize("what", ["manifests", "blobs"])
+def test_a_page_of_a_proxy_that_says_404_is_not_harbors_word(
+    harbor: HarborDouble, command: Command, kept: Path, team: dict[str, Content], what: str
+) -> None:
+    page = "<html><body>404 Not Found</body></html>"
+    harbor.faults.add(Fault(path=f"/v2/shop/old/{what}/", status=404, body=page, times=None))
+    done = command("verify", kept, "--source", harbor.url, "--json")
+    assert done.code == 1
+    assert things(done.document) == set()
+    (stage,) = [stage for stage in done.document["stages"] if stage["name"] == "source"]
+    assert "1 manifest could not be asked for, shop/old@" in stage["error"]
+
+
+def test_what_is_lost_below_a_redirect_is_found(
+    harbor: HarborDouble, command: Command, kept: Path, team: dict[str, Content]
+) -> None:
+    harbor.state.redirect_blobs = True
+    assert command("verify", kept, "--source", harbor.url).code == 0
+    layer = list(team["app"].blobs)[-1]
+    harbor.state.lose_blob(layer)
+    done = command("verify", kept, "--source", harbor.url, "--json")
+    assert things(done.document) == {layer}
+
+
 def test_ctrl_c_keeps_what_was_found(
     harbor: HarborDouble, command: Command, kept: Path, team: dict[str, Content]
 ) -> None:
