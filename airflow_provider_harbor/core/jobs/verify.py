@@ -130,7 +130,13 @@ class _Verify:
             )
         if self._wanted.part and not self._has_stopped:
             with self._stage("content") as stage:
-                pool.read(self._wanted.part, self._wanted.workers, stage)
+                # Where one snapshot is looked at, nobody knows what the others name.
+                pool.read(
+                    self._wanted.part,
+                    self._wanted.workers,
+                    stage,
+                    reads_unnamed=not self._wanted.which,
+                )
         self._ask_registries(check.lists)
         self._conclude(check.lists)
         return VerifyReport(

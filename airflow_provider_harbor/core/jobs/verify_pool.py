@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_provider_harbor.core.exceptions import StoreError
+from airflow_provider_harbor.core.exceptions import StoreError, StoreReason
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
 from airflow_provider_harbor.core.jobs.verify_lists import Lists, digest_of_key, key_of
@@ -53,6 +53,7 @@ class PoolCheck:
         # What no snapshot names, by the bytes of its digest.
         self._unnamed: dict[bytes, int] = {}
         self._known: list[Damage] = []
+        self._to_read: list[tuple[dict[bytes, int], bool]] = []
         self.files = 0
 
     # -- structure
@@ -78,6 +79,12 @@ class PoolCheck:
                 self._wrong_size(entry.digest, wanted_bytes, entry.size_bytes)
         # A repair beside this may have written some since the list began.
         are_asked_for = len(missing) <= _ASKED_FOR
+        if missing and not self.files:
+            raise StoreError(
+                StoreReason.MISSING,
+                f"there is no file, and the lists name {len(missing):,}. Is everything mounted?",
+                where=self._store.files.url_of(layout.POOL),
+            )
         for key, size_bytes in sorted(missing.items()):
             self._missing(digest_of_key(key), size_bytes, is_asked_for=are_asked_for)
         self._note_others(foreign_files, foreign)
@@ -108,11 +115,12 @@ class PoolCheck:
 
     # -- content
 
-    def read(self, part: Part, workers: int, stage: Stage) -> None:
+    def read(self, part: Part, workers: int, stage: Stage, *, reads_unnamed: bool = True) -> None:
         """Read and hash a part of the pool; what is known to be damaged is not read again.
 
         Args:
             part: Which.
+            reads_unnamed: Whether files are read that no snapshot which was looked at names.
             workers: How many files are read side by side.
             stage: Where it is noted how far it came.
 
@@ -120,6 +128,9 @@ class PoolCheck:
             PlaceStoppedError: The store does not answer any more. What was found is noted.
         """
         self._known = self._findings.of(self._store.url)
+        self._to_read = [(self._lists.sizes, True)]
+        if reads_unnamed:
+            self._to_read.append((self._unnamed, False))
         total = human_count(sum(1 for _ in self._iter_part(part)), "file")
 
         def read(blob: _Blob) -> None:
@@ -147,7 +158,7 @@ class PoolCheck:
 
     def _iter_part(self, part: Part) -> Iterator[_Blob]:
         known = frozenset(damage.thing for damage in self._known)
-        for sizes, is_named in ((self._lists.sizes, True), (self._unnamed, False)):
+        for sizes, is_named in self._to_read:
             for key, size_bytes in sizes.items():
                 if part.covers(key) and (digest := digest_of_key(key)) not in known:
                     yield _Blob(digest, size_bytes, is_named)

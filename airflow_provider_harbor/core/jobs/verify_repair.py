@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _OF_CONTENT = (Kind.MISSING, Kind.WRONG_SIZE, Kind.WRONG_CONTENT, Kind.UNREADABLE)
 _NOBODY = "cannot be repaired: nobody that was asked has it"
+_LEFT_ALONE = "is left alone, since a list that is damaged may name it"
 _REMEDIES = {
     Kind.LIST: "cannot be repaired: restore the project from another night",
     Kind.SNAPSHOT: "cannot be repaired: restore from another night; what is in the pool is whole "
@@ -111,7 +112,7 @@ class Repairs:
 
     def _remedy_of_content(self, damage: Damage) -> str:
         if not damage.uses:
-            return "can be taken away: no snapshot names it"
+            return _LEFT_ALONE if self._is_list_damaged() else "can be taken away"
         if not self._registries:
             return "whether the source or a mirror still has it, was not asked"
         for registry, repository in self._homes(damage):
@@ -233,7 +234,13 @@ class Repairs:
         log.info("Nobody has %s: %s", damage.thing, reasons)
         return ""
 
+    def _is_list_damaged(self) -> bool:
+        kinds = (Kind.LIST, Kind.SNAPSHOT)
+        return any(damage.kind in kinds for damage in self._findings.damages.values())
+
     def _take_away(self, damage: Damage) -> str:
+        if self._is_list_damaged():
+            return ""
         self._store.files.delete([layout.blob(damage.thing)])
         return "taken away, since no snapshot names it; the next backup writes what it needs"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    StoreReason,
+    StoreUnreachableError,
+)
+from airflow_provider_harbor.core.jobs import verify_pool
 from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Kind, Part
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.pool_files import hash_blob
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.core.verifying import (
     DAMAGES,
     HARBOR,
@@ -48,7 +56,7 @@ def built(seed: int) -> Iterator[tuple[Night, Path, random.Random]]:
 
 @pytest.fixture
 def night(tmp_path: Path) -> Night:
-    return build(tmp_path / "store", random.Random(7))
+    return build(tmp_path / "store", random.Random(3))
 
 
 def covering(path: str) -> Part:
@@ -252,20 +260,76 @@ def test_a_run_without_an_end_is_a_note(night: Night) -> None:
     assert any("2026-12-01" in note for note in report.notes)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_one_file_that_cannot_be_read_is_a_damage_and_many_are_a_broken_disk(night: Night) -> None:
-    root = Path(night.store.url[7:])
-    (root / night.files["blob"][0]).chmod(0)
+def test_one_file_that_cannot_be_read_is_a_damage_and_many_are_a_broken_disk(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {named(night.files["blob"][0])}
+
+    def read(files: Files, digest: str) -> tuple[int, str]:
+        if digest in broken:
+            raise StoreUnreachableError(
+                StoreReason.UNREACHABLE, "the disk fails to read", where=files.url
+            )
+        return hash_blob(files, digest)
+
+    monkeypatch.setattr(verify_pool, "hash_blob", read)
     report = look(night.store, part=EVERYTHING)
-    assert [damage.kind for damage in report.damages] == [Kind.UNREADABLE]
-    for path in root.glob("blobs/sha256/*"):
-        path.chmod(0)
+    assert [(damage.kind, damage.thing) for damage in report.damages] == [
+        (Kind.UNREADABLE, *broken)
+    ]
+    broken |= {named(path) for path in night.files["blob"] + night.files["manifest"]}
     report = look(night.store, part=EVERYTHING)
     assert report.damages == ()
     assert not report.ok
-    assert report.stages[1].error
-    for path in root.glob("blobs/sha256/*"):
-        path.chmod(0o600)
+    assert "the disk fails to read" in report.stages[1].error
+
+
+def test_a_pool_that_is_gone_is_one_sentence(night: Night) -> None:
+    shutil.rmtree(Path(night.store.url[7:]) / "blobs")
+    report = look(night.store, part=EVERYTHING)
+    assert not report.ok
+    assert report.damages == ()
+    assert [stage.name for stage in report.stages] == ["structure"]
+    assert "Is everything mounted?" in report.stages[0].error
+
+
+def test_with_one_snapshot_the_content_of_others_is_left_out(night: Night) -> None:
+    store = night.store
+    keys = store.snapshots.list_keys()
+    assert len(keys) > 1
+    names = {path.rpartition("/")[2] for path in night.files["blob"] + night.files["manifest"]}
+    of_the_first = {
+        blob.digest.partition(":")[2]
+        for project, entry in snapshot_of(store, keys[0]).projects.items()
+        for _, manifests in store.inventories.iter_contents(project, entry.contents)
+        for content in manifests.values()
+        for blob in content.iter_sizes()
+    }
+    other = sorted(names - of_the_first)[0]
+    DAMAGES["bit flipped"](Path(store.url[7:]) / "blobs/sha256" / other, random.Random(1), [])
+    report = look(store, part=EVERYTHING, which=keys[0], repairs=True)
+    assert report.ok, report.to_text()
+    assert report.stages[1].checked == len(of_the_first)
+    assert [damage.thing for damage in look(store, part=EVERYTHING).damages] == [f"sha256:{other}"]
+
+
+def test_nothing_is_taken_away_while_a_damaged_list_may_name_it(night: Night) -> None:
+    root = Path(night.store.url[7:])
+    (root / night.files["inventory"][0]).write_bytes(b"")
+    (root / night.files["contents"][0]).write_bytes(b"")
+    lone = root / night.files["unnamed blob"][0]
+    DAMAGES["bit flipped"](lone, random.Random(1), [])
+    report = look(night.store, part=EVERYTHING, repairs=True)
+    assert not report.ok
+    (damage,) = [d for d in report.damages if d.thing == named(night.files["unnamed blob"][0])]
+    assert "left alone" in damage.remedy
+    assert lone.exists()
+
+
+def snapshot_of(store: BackupStore, key: str) -> Snapshot:
+    found = store.snapshots.read(key)
+    assert found
+    return found
 
 
 def test_what_is_listed_as_protected_and_not_in_the_contents_is_a_damage(night: Night) -> None:
