@@ -16,6 +16,7 @@ verify_pool            of it: the pool, its names and its bytes
 verify_registry        of it: what a registry lists, can it serve it?
 verify_uses            where damage is used
 verify_repair          what can be repaired, and from where
+verify_rebuild         lists and results that can be made again
 verify_report          what a verification came to
 verify_page            the same as a page
 drill                  restore a sample, compare it, remove it

@@ -1,8 +1,8 @@
 """Repair what a verification found, and look at it again.
 
 Content of the store comes from the source or the mirror; content that a registry has lost comes
-from the store. Contents, which are lists, are made again from their inventory and the manifests in
-the pool; they are kept only where they are what their name says. Nothing else is touched.
+from the store. Lists and results are made again, where that is possible, see `verify_rebuild`.
+Nothing else is touched.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.side_by_side import do_all
 from airflow_provider_harbor.core.jobs.verify_lists import Lists
+from airflow_provider_harbor.core.jobs.verify_rebuild import Rebuilding
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Stage
 from airflow_provider_harbor.core.oci.manifest import (
-    MANIFEST_MEDIA_TYPES,
     OCI_INDEX,
     OCI_MANIFEST,
     Manifest,
 )
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.pool_files import hash_blob
 
@@ -45,7 +44,7 @@ _REMEDIES = {
     Kind.LIST: "cannot be repaired: restore the project from another night",
     Kind.SNAPSHOT: "cannot be repaired: restore from another night; what is in the pool is whole "
     "as far as it was looked at",
-    Kind.RESULT: "need not be repaired",
+    Kind.RESULT: "cannot be written again, since the report of that night is gone or damaged, too",
     Kind.LACKING: "the next backup stores it, if Harbor still has it",
     Kind.TWO_SIZES: "see which of both the file has, and that the other night is not restored",
     Kind.STORE: "write it anew, with the URL of the Harbor; the format is in core/store/layout.py",
@@ -79,6 +78,7 @@ class Repairs:
         self._findings = findings
         self._progress = progress
         self._workers = workers
+        self._rebuilding = Rebuilding(store, lists)
         self._lock = threading.Lock()
 
     # -- what could be done
@@ -106,9 +106,7 @@ class Repairs:
         if damage.kind is Kind.LOST:
             size = self._has_whole(damage.thing)
             return f"can be repaired from {self._store.url}" if size else _NOBODY
-        if damage.kind is Kind.LIST and self._rebuilt(damage) is not None:
-            return "can be made again, from the inventory and the pool"
-        return _REMEDIES.get(damage.kind, "cannot be repaired")
+        return self._rebuilding.find(damage) or _REMEDIES.get(damage.kind, "cannot be repaired")
 
     def _remedy_of_content(self, damage: Damage) -> str:
         if not damage.uses:
@@ -169,13 +167,14 @@ class Repairs:
             self._progress(f"repairing {damage.thing}")
             self._repair(damage, stage)
 
-        blobs = [d for d in damages if not d.is_manifest and d.kind is not Kind.LIST]
+        blobs = [d for d in damages if not d.is_manifest and d.kind in (*_OF_CONTENT, Kind.LOST)]
         manifests = [damage for damage in damages if damage.is_manifest]
         do_all(blobs, repair, self._workers, "repair")
         do_all(manifests, repair, self._workers, "repair")
         # A manifest may have had to wait for its children, which are manifests, too.
         do_all(self._still(manifests), repair, 1, "repair")
-        do_all([d for d in damages if d.kind is Kind.LIST], repair, 1, "repair")
+        others = [d for d in damages if d not in blobs and d not in manifests]
+        do_all(others, repair, 1, "repair")
 
     def _still(self, damages: list[Damage]) -> list[Damage]:
         now = (self._findings.damages[damage.where, damage.thing] for damage in damages)
@@ -201,9 +200,7 @@ class Repairs:
             return self._give_back(damage, registry)
         if damage.kind in _OF_CONTENT:
             return self._fetch(damage) if damage.uses else self._take_away(damage)
-        if damage.kind is Kind.LIST:
-            return self._rebuild(damage)
-        return ""
+        return self._rebuilding.run(damage)
 
     # -- the store
 
@@ -244,59 +241,6 @@ class Repairs:
         self._store.files.delete([layout.blob(damage.thing)])
         return "taken away, since no snapshot names it; the next backup writes what it needs"
 
-    def _rebuild(self, damage: Damage) -> str:
-        contents = self._rebuilt(damage)
-        if contents is None:
-            return ""
-        project, sha256 = _list_of(damage)
-        with self._store.inventories.write_contents(project, replaces=True) as writer:
-            for repository, manifests in contents:
-                writer.add(repository, manifests)
-            writer.finish()
-        self._store.inventories.verify_contents(project, sha256)
-        return "made again, from the inventory and the pool"
-
-    def _rebuilt(self, damage: Damage) -> list[tuple[str, list[Content]]] | None:
-        """Return contents that are damaged, if they can be made again; exactly these, or none."""
-        project, sha256 = _list_of(damage)
-        if not damage.thing.startswith("contents/"):
-            return None
-        inventories = {
-            inventory
-            for (name, inventory, contents) in self._lists.nights
-            if (name, contents) == (project, sha256)
-        }
-        for inventory in sorted(inventories):
-            try:
-                made = list(self._iter_contents(project, inventory))
-            except (HarborBackupError, FileNotFoundError) as err:
-                log.info("Contents are not made again: %s", err)
-                continue
-            with self._store.inventories.write_contents(project) as writer:
-                for repository, manifests in made:
-                    writer.add(repository, manifests)
-                if writer.sha256 == sha256:
-                    return made
-        return None
-
-    def _iter_contents(self, project: str, inventory: str) -> Iterator[tuple[str, list[Content]]]:
-        store = self._store
-        for repository, records in store.inventories.iter_repositories(project, inventory):
-            found = []
-            for record in records:
-                where = f"{repository}@{record.digest}"
-                content = store.pool.read(record.digest)
-                manifest = Manifest.from_bytes(content, record.media_type, where)
-                if manifest.media_type not in MANIFEST_MEDIA_TYPES:
-                    raise HarborProtocolError(f"{where}: nobody knows its type any more")
-                foreign = [
-                    blob.digest
-                    for blob in manifest.blobs
-                    if blob.is_foreign_layer and not store.pool.has(blob.digest, blob.size_bytes)
-                ]
-                found.append(Content.of(record.digest, manifest, foreign))
-            yield repository, found
-
     # -- registries
 
     def _give_back(self, damage: Damage, registry: RegistryUnderTest) -> str:
@@ -323,11 +267,6 @@ class Repairs:
             registry.get_manifest(repository, digest)
             return f"given back from {self._store.url}; its tags are set by a backup or a restore"
         return f"given back from {self._store.url}"
-
-
-def _list_of(damage: Damage) -> tuple[str, str]:
-    """Return project and SHA-256 of the list that is damaged."""
-    return damage.uses[0].repository, damage.thing.rpartition("/")[2].partition(".")[0]
 
 
 def _manifest(content: bytes, where: str) -> Manifest:

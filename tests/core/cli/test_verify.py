@@ -178,6 +178,32 @@ def test_contents_are_made_again_from_the_inventory_and_the_pool(
         assert files_of(kept) == whole
 
 
+def test_a_result_is_written_again_from_the_report_of_its_night(
+    command: Command, kept: Path, team: dict[str, Content]
+) -> None:
+    whole = files_of(kept)
+    (path,) = kept.glob("snapshots/*/projects/team.json")
+    for damaged in (b"", path.read_bytes()[:-9], None):
+        path.write_bytes(damaged) if damaged is not None else path.unlink()
+        done = command("verify", kept)
+        assert done.code == 1
+        assert "A restore does not need it" in done.out
+        assert "can be written again, from the report of that night" in done.out
+        assert command("verify", kept, "--repair").code == 0
+        assert files_of(kept) == whole
+    path.unlink()
+    (report,) = [path for path in kept.glob("reports/*.json") if "verify" not in path.name]
+    report.write_text(report.read_text().replace(whole_contents(kept, "team"), "0" * 64))
+    done = command("verify", kept, "--repair")
+    assert done.code == 1
+    assert "cannot be written again" in done.out
+    assert not path.exists()
+
+
+def whole_contents(kept: Path, project: str) -> str:
+    return only(kept / "contents" / project, "*.gz").name.partition(".")[0]
+
+
 def test_a_file_that_no_snapshot_names_is_taken_away_where_it_is_damaged_only(
     command: Command, kept: Path, team: dict[str, Content]
 ) -> None:

@@ -93,7 +93,7 @@ def test_each_damage_of_each_kind_of_file_is_found(kind: str, how: str) -> None:
         assert_found(11, kind, how)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, database=None,
+@settings(max_examples=60, deadline=None, derandomize=True, database=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.integers(0, 2**32), st.sampled_from(KINDS), st.sampled_from(sorted(DAMAGES)))
 def test_any_damage_of_any_store_is_found(seed: int, kind: str, how: str) -> None:
