@@ -59,6 +59,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup backup URL STORE       every night
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
+  harbor-backup verify STORE           whether all is there, and is what it should be
 """
 _COMMANDS = (backup, restore, verify, drill, snapshots, ls, find, diff, stats, inventory)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +224,38 @@ def test_ctrl_c_removes_what_was_made(
     assert done.code == 130
     assert done.out.startswith("The drill was stopped before its end")
     assert "drill" not in other_harbor.state.project_names
+
+
+def test_after_a_kill_the_next_drill_says_what_is_left_and_touches_nothing(
+    other_harbor: HarborDouble, command: Command, kept: Path, team: dict[str, Content]
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+    other_harbor.faults.add(
+        Fault(
+            method="PUT",
+            path="/v2/drill/.*/manifests/",
+            skip=3,
+            callback=lambda double: started[0].kill(),
+        )
+    )
+    line = [sys.executable, "-m", "airflow_provider_harbor.core.cli", "drill", kept]
+    started.append(
+        subprocess.Popen(
+            [*map(str, line), other_harbor.url, *INTO, "--sample", "99"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    )
+    assert started[0].wait(60) == -signal.SIGKILL
+    before = holding(other_harbor)
+    assert before.repositories
+    done = command("drill", kept, other_harbor.url, *INTO)
+    assert done.code == 2
+    assert "if it was left by a drill that was killed, delete its repositories" in done.error
+    assert holding(other_harbor) == before
+    other_harbor.state.delete_project("drill")
+    assert command("drill", kept, other_harbor.url, *INTO).code == 0
 
 
 def test_what_cannot_be_removed_is_told(
