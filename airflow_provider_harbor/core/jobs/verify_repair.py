@@ -15,9 +15,11 @@ from dataclasses import replace
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborNotFoundError,
-    HarborProtocolError,
     IntegrityError,
+    LeaseError,
+    StoreError,
     describe,
+    is_passing,
 )
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.side_by_side import do_all
@@ -42,11 +44,10 @@ _NOBODY = "cannot be repaired: nobody that was asked has it"
 _LEFT_ALONE = "is left alone, since a list that is damaged may name it"
 _REMEDIES = {
     Kind.LIST: "cannot be repaired: restore the project from another night",
-    Kind.SNAPSHOT: "cannot be repaired: restore from another night; what is in the pool is whole "
-    "as far as it was looked at",
+    Kind.SNAPSHOT: "cannot be repaired: restore from another night, and remove this one",
     Kind.RESULT: "cannot be written again, since the report of that night is gone or damaged, too",
     Kind.LACKING: "the next backup stores it, if Harbor still has it",
-    Kind.TWO_SIZES: "see which of both the file has, and that the other night is not restored",
+    Kind.TWO_SIZES: "cannot be repaired: restore from a night whose list has the file's own size",
     Kind.STORE: "write it anew, with the URL of the Harbor; the format is in core/store/layout.py",
 }
 
@@ -104,15 +105,23 @@ class Repairs:
         if damage.kind in _OF_CONTENT:
             return self._remedy_of_content(damage)
         if damage.kind is Kind.LOST:
-            size = self._has_whole(damage.thing)
-            return f"can be repaired from {self._store.url}" if size else _NOBODY
+            return self._remedy_of_lost(damage)
         return self._rebuilding.find(damage) or _REMEDIES.get(damage.kind, "cannot be repaired")
+
+    def _remedy_of_lost(self, damage: Damage) -> str:
+        if self._has_whole(damage.thing):
+            return f"can be repaired from {self._store.url}"
+        ours = self._findings.damages.get((self._store.url, damage.thing))
+        if ours and self._remedy(ours).startswith("can be "):
+            return "can be repaired once the store has it again"
+        return _NOBODY
 
     def _remedy_of_content(self, damage: Damage) -> str:
         if not damage.uses:
             return _LEFT_ALONE if self._is_list_damaged() else "can be taken away"
         if not self._registries:
             return "whether the source or a mirror still has it, was not asked"
+        remedy = _NOBODY
         for registry, repository in self._homes(damage):
             try:
                 if damage.is_manifest:
@@ -122,7 +131,9 @@ class Repairs:
                 return f"can be repaired from {registry.url}"
             except HarborBackupError as err:
                 log.info("%s is not to be had: %s", damage.thing, err)
-        return _NOBODY
+                if is_passing(err):
+                    remedy = f"whether the {registry.name} has it could not be asked: {err}"
+        return remedy
 
     def _homes(self, damage: Damage) -> Iterator[tuple[RegistryUnderTest, str]]:
         """Yield the places where content may be, those of the newest snapshots first."""
@@ -148,9 +159,12 @@ class Repairs:
             stage: Where it is noted what was done.
         """
         open_damages = [damage for damage in self._damages() if not damage.repaired]
-        places = dict.fromkeys(damage.where for damage in open_damages)
+        # The store first: what it has again, it can give to a registry.
+        places = dict.fromkeys([self._store.url, *(damage.where for damage in open_damages)])
         for place in places:
             of_place = [damage for damage in open_damages if damage.where == place]
+            if not of_place:
+                continue
             lease = leases(place)
             try:
                 with lease:
@@ -167,13 +181,14 @@ class Repairs:
             self._progress(f"repairing {damage.thing}")
             self._repair(damage, stage)
 
-        blobs = [d for d in damages if not d.is_manifest and d.kind in (*_OF_CONTENT, Kind.LOST)]
-        manifests = [damage for damage in damages if damage.is_manifest]
+        content = [damage for damage in damages if damage.kind in (*_OF_CONTENT, Kind.LOST)]
+        blobs = [damage for damage in content if not damage.is_manifest]
+        manifests = [damage for damage in content if damage.is_manifest]
         do_all(blobs, repair, self._workers, "repair")
         do_all(manifests, repair, self._workers, "repair")
         # A manifest may have had to wait for its children, which are manifests, too.
         do_all(self._still(manifests), repair, 1, "repair")
-        others = [d for d in damages if d not in blobs and d not in manifests]
+        others = [d for d in damages if d.kind not in (*_OF_CONTENT, Kind.LOST)]
         do_all(others, repair, 1, "repair")
 
     def _still(self, damages: list[Damage]) -> list[Damage]:
@@ -206,7 +221,7 @@ class Repairs:
 
     def _fetch(self, damage: Damage) -> str:
         """Fetch content of the pool from whoever has it."""
-        reasons = []
+        reasons: list[HarborBackupError] = []
         for registry, repository in self._homes(damage):
             try:
                 if damage.is_manifest:
@@ -218,7 +233,9 @@ class Repairs:
                         repository, damage.thing, damage.size_bytes
                     ) as reader:
                         self._store.pool.put(reader, damage.thing)
-            except (HarborNotFoundError, HarborProtocolError, IntegrityError) as err:
+            except (StoreError, LeaseError):
+                raise
+            except HarborBackupError as err:
                 reasons.append(err)
                 continue
             self._store.files.sync()
@@ -228,7 +245,10 @@ class Repairs:
                     "it should be"
                 )
             return f"repaired from {registry.url} {repository}"
-        log.info("Nobody has %s: %s", damage.thing, reasons)
+        for reason in reasons:
+            log.info("%s is not to be had: %s", damage.thing, reason)
+            if is_passing(reason):
+                raise reason
         return ""
 
     def _is_list_damaged(self) -> bool:

@@ -133,22 +133,47 @@ def test_a_store_is_repaired_from_a_mirror_where_the_source_has_lost_it_too(
     team: dict[str, Content],
 ) -> None:
     command("restore", kept, plain_registry.url)
-    layer = list(team["app"].blobs)[-1]
+    layer, other = max(team["app"].blobs), min(team["app"].blobs)
     whole = files_of(kept)
     blob_of(kept, layer).unlink()
     harbor.state.lose_blob(layer)
+    harbor.state.lose_blob(other)
     asked = ["verify", kept, "--source", harbor.url, "--mirror", plain_registry.url]
     document = command(*asked, "--json").document
-    remedies = {damage["where"]: damage["remedy"] for damage in document["damages"]}
+    remedies = {(d["where"], d["thing"]): d["remedy"] for d in document["damages"]}
+    store = BackupStore(kept).url
     assert remedies == {
-        BackupStore(kept).url: f"can be repaired from {plain_registry.url}",
-        harbor.url: "cannot be repaired: nobody that was asked has it",
+        (store, layer): f"can be repaired from {plain_registry.url}",
+        (harbor.url, layer): "can be repaired once the store has it again",
+        (harbor.url, other): f"can be repaired from {store}",
     }
     done = command(*asked, "--repair")
     assert done.code == 0, done.out
     assert files_of(kept) == whole
     # The store had it again by then, so that the source could be given it back.
     assert Reader(harbor).ask("GET", f"team/app/blobs/{layer}").content == team["app"].blobs[layer]
+
+
+def test_a_mirror_has_what_a_source_that_fails_cannot_give(
+    harbor: HarborDouble,
+    plain_registry: PlainRegistry,
+    command: Command,
+    kept: Path,
+    team: dict[str, Content],
+) -> None:
+    command("restore", kept, plain_registry.url)
+    layer = list(team["chart"].blobs)[-1]
+    blob_of(kept, layer).unlink()
+    harbor.faults.add(Fault(path=f"/blobs/{layer}", status=503, times=None))
+    asked = ["verify", kept, "--source", harbor.url]
+    done = command(*asked)
+    assert "whether the source has it could not be asked" in done.out
+    done = command(*asked, "--repair")
+    assert "was NOT repaired: " in done.out
+    done = command(*asked, "--mirror", plain_registry.url, "--repair", "--json")
+    (damage,) = done.document["damages"]
+    assert damage["repaired"]
+    assert damage["remedy"] == f"repaired from {plain_registry.url} shop/charts/web"
 
 
 def test_what_nobody_has_any_more_is_named(
