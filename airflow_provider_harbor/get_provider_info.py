@@ -27,7 +27,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("hooks", "harbor"),
-        "operators": _modules("operators", "harbor", "backup", "restore", "retention"),
+        "operators": _modules(
+            "operators", "harbor", "backup", "restore", "retention", "verify", "drill"
+        ),
         "sensors": _modules("sensors", "harbor"),
         "triggers": _modules("triggers", "harbor"),
         "connection-types": [_CONNECTION_TYPE],

@@ -2,6 +2,7 @@
 
 main                 the process: errors become exit codes, signals stop it
 backup, restore      commands: copy what Harbor has; bring it back
+verify, drill        commands: is all there, and right; can it be brought back?
 snapshots, ls        commands: what there is to bring back
 find, diff, stats    commands: look into all nights
 export               command: a repository as a directory for other tools

@@ -30,7 +30,7 @@ credentials of registries:
   HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD
                         of the Harbor that is backed up, or of the mirror after --from
   HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD
-                        of the registry that is written to
+                        of the registry that is written to, or of that after --mirror
   Where they are not set, docker's configuration is asked, with its credential helpers
   ($DOCKER_CONFIG/config.json, else ~/.docker/config.json): `docker login HOST` is enough.
   REQUESTS_CA_BUNDLE, HTTPS_PROXY and NO_PROXY are followed.
@@ -92,7 +92,7 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
     """Add how many lines are shown; `--json` has all."""
     parser.add_argument(
         "--limit",
-        type=_number,
+        type=number,
         default=100,
         metavar="N",
         help="show at most so many lines (default: 100); --json has all",
@@ -204,7 +204,8 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """Read a number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)

@@ -20,6 +20,7 @@ from airflow_provider_harbor import __version__
 from airflow_provider_harbor.core.cli import (
     backup,
     diff,
+    drill,
     export,
     find,
     forget,
@@ -30,6 +31,7 @@ from airflow_provider_harbor.core.cli import (
     serve,
     snapshots,
     stats,
+    verify,
 )
 from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
 from airflow_provider_harbor.core.cli.outcome import Outcome
@@ -61,12 +63,15 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup backup URL STORE       every night
   harbor-backup snapshots STORE        which nights there are
   harbor-backup restore STORE URL      any of them, or a part of one
+  harbor-backup verify STORE           whether all is there, and is what it should be
   harbor-backup serve STORE            pull from any of them, while Harbor is gone
   harbor-backup forget, prune STORE    keep only some of them
 """
 _COMMANDS = (
     backup,
     restore,
+    verify,
+    drill,
     snapshots,
     ls,
     find,

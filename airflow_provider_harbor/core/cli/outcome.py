@@ -10,6 +10,7 @@ from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.jobs.keeping import Report
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
@@ -33,6 +34,23 @@ class Outcome:
     used_stdout: bool = False
     summary: str = ""
     document: dict[str, Any] = field(default_factory=dict)
+
+
+def outcome_of(report: Report, page: str, **more: Any) -> Outcome:
+    """Return how a command ended that has made a report.
+
+    Args:
+        report: The report.
+        page: URL of its page; empty where it was not kept.
+        more: For machines, what the report itself does not say.
+    """
+    text = report.to_text()
+    return Outcome(
+        is_complete=report.ok,
+        is_interrupted=report.is_interrupted,
+        summary=f"{text}\n  report     {page}" if page else text,
+        document={**report.to_json(), **more, "report": page},
+    )
 
 
 def tell_result(console: Console, place: str, name: str, result: ProjectResult) -> None:

@@ -9,5 +9,6 @@ It knows nothing of where a backup goes.
     batches, changes     some of them at one time; which of those changed meanwhile
     listing, settling    one repository; again, until it is quiet
     gaps                 what could not be listed, and when to give up
+    scratch              a project that is made, filled, and removed
     records              the inventory as values and as a file
 """

@@ -390,6 +390,10 @@ class HarborClient(Client):
 
     # -- requests
 
+    def delete(self, path: str) -> None:
+        """Delete what is at a path of the API, see `paths`."""
+        self._send("DELETE", path, headers=_BY_NAME)
+
     def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
         return self._session.request(
             method, _API + path, authorization=self._authorization, **kwargs

@@ -14,4 +14,18 @@ forget, prune          which nights are kept; delete what nothing names any more
 rights                 who may delete
 results                how a project ended
 report, report_page    how a run ended, as values and as a page
+page                   what the pages of all reports share
+verify                 is a store whole, and what can be had of its registries?
+verify_lists           of it: snapshots, results, inventories, contents
+verify_pool            of it: the pool, its names and its bytes
+verify_registry        of it: what a registry lists, can it serve it?
+verify_uses            where damage is used
+verify_repair          what can be repaired, and from where
+verify_rebuild         lists and results that can be made again
+verify_report          what a verification came to
+verify_page            the same as a page
+drill                  restore a sample, compare it, remove it
+drill_report           what a drill came to, as values and as a page
+keeping                keep a report in its store
+side_by_side           many things, several at once
 """

@@ -6,7 +6,6 @@ reader's light or dark colours, and colour never says anything that words do not
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -16,13 +15,12 @@ from airflow_provider_harbor.core.human import (
     human_duration,
     human_size,
 )
+from airflow_provider_harbor.core.jobs.page import digest, document, escape, facts, verdict
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult
-from airflow_provider_harbor.core.texts import printable
 
 _SHOWN_ARTIFACTS = 20
 _SHOWN_NAMES = 5
-_SHORT_DIGEST = len("sha256:") + 12
 
 _LISTED = ("Digests", "Tags", "Content")
 _COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent", "Took")
@@ -65,94 +63,18 @@ _REASONS = {
     "wrong-size": "Content whose size is not what its manifest says",
 }
 
-_STYLE = """
-:root { color-scheme: light dark;
-  --page: #f6f7f9; --card: #fff; --ink: #1b2230; --soft: #5b6576; --line: #e1e5eb;
-  --good: #1a7f4b; --bad: #c02b32; --warn: #a15c00;
-  --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32; }
-@media (prefers-color-scheme: dark) { :root {
-  --page: #12161d; --card: #1b212b; --ink: #e6eaf0; --soft: #9aa5b5; --line: #2c3543;
-  --good: #37b577; --bad: #f0737a; --warn: #e0a43a;
-  --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d; } }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-main { max-width: 70rem; margin: 0 auto; display: grid; gap: 1rem; }
-main > * { min-width: 0; background: var(--card); border: 1px solid var(--line);
-  border-radius: .6rem; padding: 1rem 1.25rem; }
-h1, h2, h3, p, dl, dd, ul { margin: 0; }
-h1 { font-size: 1.5rem; line-height: 1.25; }
-h2 { font-size: 1.05rem; margin-bottom: .6rem; }
-h3 { font-size: .95rem; margin-top: .9rem; }
-code { font: .86em/1.4 ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }
-main > header { color: #fff; border: 0; padding: 1.25rem; background: #1a7f4b; }
-main > header.bad { background: #b8272e; }
-main > header.plan { background: #2f5fb3; }
-header p { margin-top: .3rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr));
-  gap: .15rem 1.25rem; }
-.facts div { display: flex; gap: .75rem; }
-.facts dt { color: var(--soft); flex: 0 0 5.5rem; }
-.facts dd, section p { overflow-wrap: anywhere; }
-.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .9rem; }
-.totals dt { color: var(--soft); font-size: .88rem; }
-.totals dd { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
-.totals small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
-.bar { display: flex; gap: 2px; height: .8rem; margin: 1rem 0 .5rem; border-radius: .4rem;
-  overflow: hidden; background: var(--line); }
-.bar i { min-width: 4px; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.25rem; list-style: none; padding: 0; }
-.legend b::before { content: ""; display: inline-block; width: .7em; height: .7em;
-  border-radius: .2em; margin-right: .45em; background: var(--dot); }
-.totals + .legend { margin-top: 1rem; }
-.legend b:not([style])::before { display: none; }
-.note { color: var(--soft); font-size: .88rem; margin-top: .5rem; }
-.scroll { overflow-x: auto; margin: 0 -1.25rem; padding: 0 1.25rem; }
-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-size: .82rem; font-weight: 500; color: var(--soft); }
-th, td { padding: .32rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { padding-left: 0; font-weight: 600; white-space: normal;
-  overflow-wrap: anywhere; min-width: 9rem; }
-th:last-child, td:last-child { padding-right: 0; }
-tr:last-child td { border-bottom: 0; }
-.n { text-align: right; }
-.zero { color: var(--soft); opacity: .55; }
-td.good, td.bad, td.warn { color: var(--good); font-weight: 600; }
-td.bad { color: var(--bad); }
-td.warn { color: var(--warn); }
-section.problems { border-left: 4px solid var(--bad); }
-.group { color: var(--soft); font-weight: 400; }
-ul.findings { list-style: none; padding: 0; }
-ul.findings li { overflow-wrap: anywhere; margin-top: .45rem; padding-left: .75rem;
-  border-left: 2px solid var(--line); }
-ul.findings b { font-weight: 600; }
-ul.findings code, ul.findings p { color: var(--soft); }
-"""
-
-
-def _escape(text: str) -> str:
-    """Return a text as the page may hold it: without markup, and without control characters."""
-    return html.escape(printable(text))
-
 
 def render_page(report: RunReport) -> str:
     """Return the page; whatever is not this module's own is escaped."""
     parts = [
         _verdict(report),
         _problems(report),
-        _facts(report),
+        facts(report.facts()),
         _totals(report),
         _projects(report),
         _skips(report),
     ]
-    title = _escape(f"{report.headline} · {report.harbor_url} · {report.run}")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"{report.headline} · {report.harbor_url} · {report.run}", parts)
 
 
 def _verdict(report: RunReport) -> str:
@@ -182,19 +104,11 @@ def _verdict(report: RunReport) -> str:
             text += (
                 f" {human_count(report.skipped, 'record')} left out, each for a reason: see below."
             )
-    return (
-        f'<header class="{kind}"><h1>{_escape(report.headline)}</h1><p>{_escape(text)}</p></header>'
-    )
+    return verdict(kind, report.headline, text)
 
 
 def _is_clean_plan(report: RunReport) -> bool:
     return report.dry_run and not report.failures()
-
-
-def _facts(report: RunReport) -> str:
-    rows = [(name[0].upper() + name[1:], value) for name, value in report.facts()]
-    items = "".join(f"<div><dt>{name}</dt><dd>{_escape(value)}</dd></div>" for name, value in rows)
-    return f'<dl class="facts">{items}</dl>'
 
 
 def _totals(report: RunReport) -> str:
@@ -247,13 +161,13 @@ def _outcome(report: RunReport) -> str:
 
 def _problems(report: RunReport) -> str:
     stopped = "".join(
-        f"<li><b>{_escape(project)}</b><p>{_escape(message)}</p></li>"
+        f"<li><b>{escape(project)}</b><p>{escape(message)}</p></li>"
         for project, message in report.stopped()
     )
     if stopped:
         stopped = f'<h3>Projects that stopped</h3><ul class="findings">{stopped}</ul>'
     gaps = "".join(
-        f"<li><b>{_escape(gap.repository)}</b><p>{_escape(gap.message)}</p></li>"
+        f"<li><b>{escape(gap.repository)}</b><p>{escape(gap.message)}</p></li>"
         for gap in report.gaps[:_SHOWN_ARTIFACTS]
     )
     if gaps:
@@ -287,7 +201,7 @@ def _groups(findings: Iterable[Finding]) -> Iterator[str]:
         return (reason == "not-tried", -len(group), reason)
 
     for reason, group in sorted(by_reason.items(), key=rank):
-        title = _escape(_REASONS.get(reason, reason))
+        title = escape(_REASONS.get(reason, reason))
         yield f'<h3>{title} <span class="group">({len(group):,})</span></h3>'
         by_message: dict[str, list[Finding]] = defaultdict(list)
         for finding in group[:_SHOWN_ARTIFACTS]:
@@ -301,7 +215,7 @@ def _groups(findings: Iterable[Finding]) -> Iterator[str]:
 
 def _item(message: str, findings: Iterable[Finding]) -> str:
     names = "<br>".join(_artifact(finding) for finding in findings)
-    return f"<li>{names}<p>{_escape(message)}</p></li>"
+    return f"<li>{names}<p>{escape(message)}</p></li>"
 
 
 def _artifact(finding: Finding) -> str:
@@ -309,8 +223,7 @@ def _artifact(finding: Finding) -> str:
     more = len(finding.tags) - _SHOWN_NAMES
     tags += f" and {more:,} more" if more > 0 else ""
     name = f"{finding.repository}:{tags}" if tags else f"{finding.repository} ({finding.role})"
-    digest = _escape(finding.digest)
-    return f'<b>{_escape(name)}</b> <code title="{digest}">{digest[:_SHORT_DIGEST]}</code>'
+    return f"<b>{escape(name)}</b> {digest(finding.digest)}"
 
 
 def _projects(report: RunReport) -> str:
@@ -333,7 +246,7 @@ def _projects(report: RunReport) -> str:
 def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
     empty = columns - len(cells)
     rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
-    return f'<tr><td>{_escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
+    return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
 def _state(result: ProjectResult, kind: Kind) -> tuple[str, str]:

@@ -266,6 +266,35 @@ class RegistryClient(Client):
                 )
             yield BlobReader(stream.blocks(), digest, size_bytes, where)
 
+    def read_first_byte(self, repository: str, digest: str, size_bytes: int) -> None:
+        """Make sure that a blob can be served, by its first byte: a HEAD proves nothing.
+
+        Of a blob whose file is lost a Harbor's cache still knows the length: it answers 200 or 206,
+        and then not one byte comes. Seen on Harbor 2.15.2.
+
+        Raises:
+            HarborNotFoundError: The registry does not have it.
+            HarborConnectionError: The connection broke; `received_bytes` is 0 where an answer came,
+                and no byte of it.
+            WrongSizeError: The registry has it with another size.
+        """
+        path = f"/v2/{parse_repository(repository)}/blobs/{parse_digest(digest)}"
+        headers = {"Range": "bytes=0-0"} if size_bytes else {}
+        scopes = [f"repository:{repository}:pull"]
+        with self._authenticator.open(path, scopes, headers=headers) as stream:
+            found_bytes = stream.number("Content-Length")
+            if stream.status == 206:  # bytes 0-0/1234
+                _, _, total = stream.headers.get("Content-Range", "").rpartition("/")
+                found_bytes = int(total) if total.isdecimal() else None
+            if found_bytes not in (None, size_bytes) and _is_content(stream):
+                raise WrongSizeError(
+                    digest,
+                    expected_bytes=size_bytes,
+                    actual_bytes=found_bytes,
+                    where=f"{self.url} {repository}",
+                )
+            next(stream.blocks(1), b"")
+
     def has_blob(self, repository: str, digest: str, size_bytes: int | None = None) -> bool:
         """Tell whether a blob is in this repository; a Harbor keeps it from its GC then.
 

@@ -91,10 +91,10 @@ class Authenticator:
             repeatable=not is_stream,
         )
 
-    def open(self, path: str, scopes: Sequence[str]) -> Stream:
+    def open(self, path: str, scopes: Sequence[str], **kwargs: Any) -> Stream:
         """Send a GET likewise, and leave its answer's body to be read, see `HttpSession.open`."""
         return self._with_token(
-            tuple(scopes), lambda token: self._session.open(path, authorization=token)
+            tuple(scopes), lambda token: self._session.open(path, authorization=token, **kwargs)
         )
 
     def _with_token(

@@ -5,6 +5,7 @@ It knows nothing of registries, nor of how content gets there.
     backup_store     the store as a whole: whose it is, and what is in it
     layout           what is where; its docstring is the format
     pool             all content, each digest once
+    pool_files       its files, looked at: which there are, what is in them
     inventories      what projects held, and of what that is made
     snapshots        how each run ended
     result_files     how each project ended in it
@@ -15,6 +16,7 @@ It knows nothing of registries, nor of how content gets there.
     sweeps           what is marked, and who deletes at this moment
     claims           that nobody deletes what a new result names
     documents        JSON files, and packed files of lines
+    seals            checksums in JSON files
     files, troubles  a directory or an object storage: the only modules that know `obstore`
     aws              its options, out of a session of boto3
 """

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.layout import FORMAT_VERSION
+from airflow_provider_harbor.core.store.seals import is_intact, is_sealed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,8 +52,10 @@ def read_object(files: Files, path: str) -> dict[str, Any] | None:
 
 
 def parse_object(files: Files, path: str, content: bytes) -> dict[str, Any]:
-    """Return the object of what a file holds; see `read_object`."""
+    """Return the object that a file holds; see `read_object`."""
     try:
+        if is_sealed(content) and not is_intact(content):
+            raise ValueError("it is not what its checksum says")
         data = json.loads(content)
         version = int(data["format_version"])
     except SHAPE_ERRORS as err:
@@ -113,6 +116,11 @@ class PackedLines:
     def __exit__(self, *exc_info: object) -> None:
         self._spool.close()
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 (hex) of the lines so far."""
+        return self._sha256.hexdigest()
+
     def add(self, line: bytes) -> None:
         """Add a line, its end included."""
         self._sha256.update(line)
@@ -121,7 +129,7 @@ class PackedLines:
     def finish(self) -> str:
         """Keep the file, unless the store has it already, whole; returns its SHA-256 (hex)."""
         self._packed.close()
-        sha256 = self._sha256.hexdigest()
+        sha256 = self.sha256
         path = self._path_of(sha256)
         size_bytes = self._spool.tell()
         if self._replaces or not self._is_there(path, size_bytes):

@@ -149,6 +149,11 @@ class _Writer:
     def __exit__(self, *exc_info: object) -> None:
         self._lines.__exit__(*exc_info)
 
+    @property
+    def sha256(self) -> str:
+        """Its SHA-256 (hex), if this was all."""
+        return self._lines.sha256
+
     def finish(self) -> str:
         """Keep it, unless the store has it already; returns its SHA-256 (hex)."""
         return self._lines.finish()
@@ -175,10 +180,18 @@ class InventoryWriter(_Writer):
 
 
 class ContentsWriter(_Writer):
-    """The contents of an inventory on their way into a store; see `InventoryWriter`."""
+    """The contents of an inventory on their way into a store; see `InventoryWriter`.
 
-    def __init__(self, files: Files, project: str) -> None:
-        self._lines = PackedLines(files, lambda sha256: layout.contents(project, sha256))
+    Args:
+        files: Of the store.
+        project: Name of the project.
+        replaces: Whether they are written even where they seem to be there.
+    """
+
+    def __init__(self, files: Files, project: str, *, replaces: bool = False) -> None:
+        self._lines = PackedLines(
+            files, lambda sha256: layout.contents(project, sha256), replaces=replaces
+        )
         self._lines.add(first_line(_CONTENTS_KIND))
 
     def add(self, repository: str, contents: Iterable[Content]) -> None:
@@ -202,9 +215,9 @@ class Inventories:
         """Begin an inventory."""
         return InventoryWriter(self._files, project)
 
-    def write_contents(self, project: str) -> ContentsWriter:
-        """Begin contents."""
-        return ContentsWriter(self._files, project)
+    def write_contents(self, project: str, *, replaces: bool = False) -> ContentsWriter:
+        """Begin contents; `replaces` those that are there, too, since they are damaged."""
+        return ContentsWriter(self._files, project, replaces=replaces)
 
     def iter_records(self, project: str, sha256: str) -> Iterator[Record]:
         """Yield the records of an inventory, sorted by repository, then digest."""

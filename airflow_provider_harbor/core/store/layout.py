@@ -16,7 +16,8 @@ Layout, `/` below the root of the store:
     snapshots/<run>/snapshot.json           the run is complete: everything is protected
     snapshots/<run>/partial.json            the run has ended, and something is not protected
     restores/<run>/projects/<project>.json  the result of a project that was brought back
-    reports/<run>.json, <run>.html          how a run ended, for programs and for people
+    reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
+                                            verification it ends in .verify, of a drill in .drill
     plans/<run>/<project>.jsonl.gz          what a dry run would have copied
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
@@ -30,7 +31,8 @@ Layout, `/` below the root of the store:
 characters are cut, and end in a hash of the whole.
 
 Shapes. Every JSON file is one object, UTF-8, with `format_version` first. A reader refuses a
-version that is newer than its own, and ignores fields that it does not know. Files that end in
+version that is newer than its own, and ignores fields that it does not know. Results and snapshots
+end in a checksum, see `seals`. Files that end in
 `.jsonl.gz` have one object a line, the first one with `format_version` and `kind`; they are sorted
 by repository, then digest. Their name is the SHA-256 of what `zcat` shows of them, so that equal
 content is one file, and `zcat FILE | sha256sum` verifies it.

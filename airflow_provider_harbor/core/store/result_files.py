@@ -10,6 +10,7 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, damage, dump, read_object
 from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.seals import seal
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class ResultFiles:
         """Keep how a project ended; replaces its earlier result of this run. Returns its path."""
         path = layout.result(self._kind, run, project)
         self._files.sync()
-        self._files.write(path, dump(result))
+        self._files.write(path, seal(dump(result)))
         return path
 
     def read(self, run: str, project: str, reader: Callable[[Any], T]) -> T | None:

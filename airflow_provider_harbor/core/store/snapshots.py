@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.store.documents import (
     read_object,
 )
 from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.seals import seal
 
 _READERS = 16
 _PLAN_KIND = "harbor-plan"
@@ -150,7 +151,7 @@ class Snapshots:
             return complete
         path = complete if snapshot.complete else partial
         self._files.sync()
-        self._files.write(path, dump(snapshot.to_json()))
+        self._files.write(path, seal(dump(snapshot.to_json())))
         self._files.sync()  # a run that says that it is complete is so after a power cut, too
         return path
 

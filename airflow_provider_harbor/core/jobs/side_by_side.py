@@ -1,0 +1,102 @@
+"""Do a thing for each of many items, several at once, and tell things that fail from a place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sized
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Generic, TypeVar
+
+from airflow_provider_harbor.core.exceptions import HarborBackupError
+
+T = TypeVar("T")
+
+# So many that failed in a row, and none in between that did not: it is not the things.
+_FAILURES_IN_A_ROW = 5
+
+
+def do_all(items: Iterable[T], work: Callable[[T], object], workers: int, name: str) -> None:
+    """Do a thing for each item, in the order given, several at once.
+
+    Args:
+        items: What for; read one after the other, and only as far as it is needed.
+        work: Called in several threads.
+        workers: How many.
+        name: Of the threads.
+
+    Raises:
+        Exception: The first that `work` or `items` raised; what was begun by then has ended, and
+            nothing more was begun.
+    """
+    iterator = iter(items)
+    lock = threading.Lock()
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        try:
+            while not is_over.is_set():
+                with lock:
+                    try:
+                        item = next(iterator)
+                    except StopIteration:
+                        return
+                work(item)
+        finally:
+            is_over.set()
+
+    if isinstance(items, Sized):
+        workers = max(1, min(workers, len(items)))
+    with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
+        try:
+            done, _ = wait([pool.submit(go_on) for _ in range(workers)], None, FIRST_EXCEPTION)
+        finally:
+            is_over.set()
+    for future in done:
+        future.result()
+
+
+class PlaceStoppedError(Exception):
+    """A place fails whatever it is asked for."""
+
+    def __init__(self, cause: HarborBackupError) -> None:
+        self.cause = cause
+        super().__init__(str(cause))
+
+
+class FailuresInARow(Generic[T]):
+    """Tells things that cannot be read from a place that does not answer. May be shared by threads.
+
+    A failure counts as the thing's own only when another thing could be read after it, or all came
+    to their end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[T, HarborBackupError]] = []
+        self._own: list[tuple[T, HarborBackupError]] = []
+
+    def succeeded(self) -> None:
+        """Note that a thing could be read."""
+        if self._waiting:
+            with self._lock:
+                self._own += self._waiting
+                self._waiting = []
+
+    def failed(self, item: T, err: HarborBackupError) -> None:
+        """Note that a thing could not be read.
+
+        Raises:
+            PlaceStoppedError: So many in a row could not that it is the place.
+        """
+        with self._lock:
+            self._waiting.append((item, err))
+            if len(self._waiting) >= _FAILURES_IN_A_ROW:
+                raise PlaceStoppedError(self._waiting[0][1])
+
+    def own(self, *, is_over: bool) -> list[tuple[T, HarborBackupError]]:
+        """Return what could not be read although its place answers.
+
+        Args:
+            is_over: Whether all things came to their end.
+        """
+        return [*self._own, *self._waiting] if is_over else list(self._own)

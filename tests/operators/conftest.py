@@ -1,0 +1,29 @@
+"""Fixtures of the operators' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from tests.double import HarborDouble, Image
+
+
+@pytest.fixture
+def night(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    connect: Callable[..., str],
+    store: BackupStore,
+) -> HarborDouble:
+    """A Harbor whose night is in the store, and a connection `there` to an empty one."""
+    from tests.operators.test_restore import PROJECTS, back_up
+
+    for project in PROJECTS:
+        harbor.create_project(project)
+    harbor.push("team-a/app", Image("app"), "v1")
+    connect("harbor_default", harbor)
+    connect("there", other_harbor)
+    back_up(store)
+    return harbor
