@@ -52,7 +52,7 @@ def build(directory: Path, chance: random.Random) -> Night:
 
 def _build(directory: Path, chance: random.Random) -> Night:
     made = Night(BackupStore(directory))
-    made.store.open_for(HARBOR)
+    made.store.begin_for(HARBOR)
     layers = [chance.randbytes(chance.randint(1, 300)) for _ in range(4)]
     artifacts: dict[str, list[contents_of_double.Content]] = {
         f"team-{letter}/{name}": []

@@ -165,7 +165,7 @@ def test_a_damage_says_where_it_is_used_and_from_when_to_when(night: Night) -> N
 def test_on_any_storage_a_damage_is_found(any_store: BackupStore) -> None:
     store = any_store
     made = Night(store)
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     write_night(made, 0, {"team-a/app": [Image("app"), Index(Image("one"), Image("two"))]})
     report = look(store, part=EVERYTHING)
     assert report.ok, report.to_text()
@@ -235,7 +235,7 @@ def test_no_store_and_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(HarborConfigurationError, match="there is no backup store"):
         look(BackupStore(tmp_path / "none"))
     store = BackupStore(tmp_path / "store")
-    store.open_for(HARBOR)
+    store.begin_for(HARBOR)
     with pytest.raises(HarborConfigurationError, match="has no snapshot yet"):
         look(store)
 
