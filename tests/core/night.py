@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.core.rig import Backup, login, registry_login
 from tests.double import HarborDouble, Image, multi_arch
 from tests.double.content import (
@@ -112,3 +113,12 @@ def run_program(arguments: Sequence[object], **environment: str) -> str:
 def layout_entries(directory: Path) -> list[dict[str, Any]]:
     """Return what the index.json of an OCI layout names."""
     return list(json.loads((directory / "index.json").read_text())["manifests"])
+
+
+def commit_with_contents(
+    store: BackupStore, snapshot: Snapshot, project: str, contents: str
+) -> None:
+    """Let a snapshot name other contents of a project; empty where it has none."""
+    changed = replace(snapshot.projects[project], contents=contents)
+    projects = {**snapshot.projects, project: changed}
+    store.snapshots.commit(replace(snapshot, projects=projects))

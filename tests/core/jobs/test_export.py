@@ -16,7 +16,7 @@ from airflow_provider_harbor.core.jobs.export import Export, export_repository
 from airflow_provider_harbor.core.jobs.export_report import ExportReport
 from airflow_provider_harbor.core.oci.layout import REF_NAME
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from tests.core.night import OTHER, REPOSITORY, Night, layout_entries
+from tests.core.night import OTHER, REPOSITORY, Night, commit_with_contents, layout_entries
 
 
 def export(night: Night, directory: Path, **options: Any) -> ExportReport:
@@ -281,7 +281,7 @@ def test_a_file_is_no_directory(night: Night, tmp_path: Path):
     ("options", "words"),
     [
         ({"repository": "library/deep/ap"}, "nearest of 1 repository there: library/deep/app"),
-        ({"repository": "libary/deep/app"}, "no repository 'libary/deep/app'"),
+        ({"repository": "libary/deep/app"}, "no project 'libary'"),
         ({"repository": "library"}, "write PROJECT/REPOSITORY"),
         ({"repository": "library/../team"}, "write PROJECT/REPOSITORY"),
         ({"repository": "library/*"}, "write PROJECT/REPOSITORY"),
@@ -306,8 +306,7 @@ def test_content_that_the_night_did_not_get_is_named(own_night: Night, tmp_path:
         for repository, contents in store.inventories.iter_contents("library", entry.contents):
             writer.add(repository, [c for c in contents.values() if c.digest != lost])
         sha256 = writer.finish()
-    path = own_night.path / "snapshots" / snapshot.key / "snapshot.json"
-    path.write_text(path.read_text().replace(entry.contents, sha256))
+    commit_with_contents(store, snapshot, "library", sha256)
     report = export(own_night, tmp_path / "layout")
     assert [failure.digest for failure in report.failures] == [lost]
     assert "Take it from another night" in report.failures[0].message

@@ -20,7 +20,7 @@ from airflow_provider_harbor.core.serve.digests import DigestTable, pack, unpack
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import BlobSize, Content
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
-from tests.core.night import OTHER, REPOSITORY, Night
+from tests.core.night import OTHER, REPOSITORY, Night, commit_with_contents
 
 packed = st.binary(min_size=32, max_size=32) | st.binary(min_size=64, max_size=64)
 
@@ -101,8 +101,7 @@ def everything(catalogue: Catalogue) -> dict[str, object]:
 def test_a_project_whose_content_is_elsewhere_is_named(own_night: Night):
     store = own_night.store
     snapshot = find_snapshot(store)
-    path = own_night.path / "snapshots" / snapshot.key / "snapshot.json"
-    path.write_text(path.read_text().replace(snapshot.projects["team"].contents, ""))
+    commit_with_contents(store, snapshot, "team", "")
     catalogue = read(store)
     assert list(catalogue.repositories) == [REPOSITORY]
     (problem,) = catalogue.problems
@@ -118,8 +117,7 @@ def test_manifests_that_were_not_copied_are_counted(own_night: Night):
         for repository, contents in store.inventories.iter_contents("library", entry.contents):
             writer.add(repository, [c for c in contents.values() if c.digest != lost])
         sha256 = writer.finish()
-    path = own_night.path / "snapshots" / snapshot.key / "snapshot.json"
-    path.write_text(path.read_text().replace(entry.contents, sha256))
+    commit_with_contents(store, snapshot, "library", sha256)
     catalogue = read(store)
     assert catalogue.problems == (
         "project library: 1 manifest not served, since they were not copied that night",
