@@ -131,7 +131,8 @@ class Choice:
         projects: Names or globs of projects.
         repositories: Full names or globs of repositories (`library/nginx`, `library/*`).
         tags: Names or globs of tags. What a tag names comes with all that belongs to it: children
-            of an index, and what refers to them, such as signatures.
+            of an index, and what refers to them, such as signatures; and what it refers to itself,
+            without which Harbor would list it nowhere. Other tags of all these do not come.
     """
 
     projects: tuple[str, ...] = ()
@@ -177,12 +178,21 @@ class Choice:
         by_digest = {record.digest: record for record in records}
         roots = [r.digest for r in records if any(_fits(tag.name, self.tags) for tag in r.tags)]
         return [
-            self._with_tags(by_digest[digest]) if digest in roots else by_digest[digest]
-            for digest in sorted(_belonging(roots, by_digest))
+            self._with_tags(by_digest[digest]) for digest in sorted(_belonging(roots, by_digest))
         ]
 
     def _with_tags(self, record: Record) -> Record:
-        return replace(record, tags=tuple(t for t in record.tags if _fits(t.name, self.tags)))
+        """Return a record with the tags that are meant, and those by which it refers to another.
+
+        A signature of cosign is one by its tag `sha256-<hex of its subject>.sig`.
+        """
+        refers = record.subject.replace(":", "-") if record.subject else None
+        tags = (
+            tag
+            for tag in record.tags
+            if _fits(tag.name, self.tags) or (refers and tag.name.startswith(refers))
+        )
+        return replace(record, tags=tuple(tags))
 
     def require_found(
         self, repositories: Collection[str], where: str, tags: Collection[str] = ()
@@ -249,7 +259,7 @@ class Seen:
 
 
 def _belonging(roots: Iterable[str], records: Mapping[str, Record]) -> set[str]:
-    """Return some digests with their children and what refers to any of them, at any depth."""
+    """Return some digests with their children, and what refers to any or is referred to."""
     referrers: dict[str, list[str]] = {}
     for record in records.values():
         if record.subject:
@@ -261,7 +271,10 @@ def _belonging(roots: Iterable[str], records: Mapping[str, Record]) -> set[str]:
         if digest in found or digest not in records:
             continue
         found.add(digest)
-        waiting += [*records[digest].children, *referrers.get(digest, ())]
+        record = records[digest]
+        waiting += [*record.children, *referrers.get(digest, ())]
+        if record.subject:
+            waiting.append(record.subject)
     return found
 
 
