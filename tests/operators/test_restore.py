@@ -121,6 +121,17 @@ def test_a_tag_and_a_new_name(
     assert not other_harbor.state.project_names.keys() & set(PROJECTS)
 
 
+def test_a_project_takes_the_name_of_one_that_is_not_chosen(
+    stored: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    meant: dict[str, Any] = {"renames": ["team-a=team-b"]}
+    units = task.execute(choose(store, projects="team-a", **meant))
+    task.execute(restore(store, units[0], **meant))
+    assert task.execute(conclude(store, units, **meant))["complete"] is True
+
+    assert other_harbor.state.artifact("team-b/app", "v1")
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [

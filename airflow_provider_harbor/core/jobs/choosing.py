@@ -308,7 +308,7 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
         HarborConfigurationError: It is no such text, or no such project; or two projects would
             become one.
     """
-    renames = dict(_iter_renames(texts, projects))
+    renames = read_renames(texts, projects)
     targets: dict[str, str] = {}
     for project in projects:
         target = renames.get(project, project)
@@ -319,6 +319,19 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
             )
         targets[target] = project
     return renames
+
+
+def read_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, str]:
+    """Return the same without looking whether two projects would become one.
+
+    Args:
+        texts: What was given.
+        projects: Names of the projects that there are.
+
+    Raises:
+        HarborConfigurationError: It is no such text, or no such project.
+    """
+    return dict(_iter_renames(texts, projects))
 
 
 def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tuple[str, str]]:
