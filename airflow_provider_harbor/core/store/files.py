@@ -208,7 +208,7 @@ class Files:
         """
         _check(path)
         with _troubles(self.url_of(path)):
-            return bytes(obstore.get(self._open(), path).bytes())
+            return bytes(obstore.get(self._open_for(path), path).bytes())
 
     def open(self, path: str) -> tuple[int, Iterator[bytes]]:
         """Return a file's size in bytes, and what it holds, in blocks.
@@ -218,7 +218,7 @@ class Files:
         """
         _check(path)
         with _troubles(self.url_of(path)):
-            found = obstore.get(self._open(), path)
+            found = obstore.get(self._open_for(path), path)
             return int(found.meta["size"]), self._blocks(path, found)
 
     def _blocks(self, path: str, found: Any) -> Iterator[bytes]:
@@ -231,7 +231,7 @@ class Files:
         _check(path)
         try:
             with _troubles(self.url_of(path)):
-                return int(obstore.head(self._open(), path)["size"])
+                return int(obstore.head(self._open_for(path), path)["size"])
         except FileNotFoundError:
             return None
 
@@ -249,10 +249,11 @@ class Files:
     def _size_of(self, path: Path) -> int | None:
         with _troubles(path.as_uri()):
             try:
-                return path.stat().st_size
+                status = path.stat()
             except FileNotFoundError:
                 self._open()  # whether the directory is still there
                 return None
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def exists(self, path: str) -> bool:
         """Tell whether there is such a file."""
@@ -302,6 +303,16 @@ class Files:
             self._look_at(self._directory, make=make and self._identity is None)
         return self._store
 
+    def _open_for(self, path: str) -> Any:
+        """Open it to read a file: where something else has its name, the file is not there.
+
+        To open a pipe is to wait for who writes to it, which no signal ends; a device never ends.
+        """
+        store = self._open()
+        if self._directory is not None and self._size_of(self._directory / path) is None:
+            raise FileNotFoundError(path)
+        return store
+
     def _look_at(self, directory: Path, *, make: bool) -> None:
         """Make sure that a directory is there, and the same as ever.
 
@@ -335,9 +346,14 @@ class Files:
         with contextlib.ExitStack() as opened:
             with _troubles(self.url_of(path)):
                 self._open()
-                stream = opened.enter_context(open(lock, "w"))
+                stream = opened.enter_context(open(lock, "w", opener=_open_at_once))
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and fail where that would be to wait for somebody: at a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _split(text: str) -> tuple[str, str]:

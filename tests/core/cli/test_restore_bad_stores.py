@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import StoreError, StoreReason
+from airflow_provider_harbor.core.store.files import Files
 from tests.core.cli.conftest import Command, Done
 from tests.core.restoring import Holding, Reader, holding
 from tests.double import Fault, HarborDouble
@@ -160,6 +162,28 @@ def test_a_list_that_is_damaged_costs_its_project_only(
     assert "Take another snapshot for this project" in line
     assert holding(other_harbor).manifests == holding(harbor, "shop").manifests
     assert "team" not in other_harbor.state.project_names
+
+
+def test_a_list_that_may_not_be_read_costs_its_project_only(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    kept: Path,
+    team: dict[str, Content],
+    restore: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, opens = only_file(kept / "inventories" / "team"), Files.open
+
+    def deny(files: Files, name: str) -> object:
+        if (kept / name) == path:
+            raise StoreError(StoreReason.DENIED, "this user may not do it", where=files.url_of(name))
+        return opens(files, name)
+
+    monkeypatch.setattr(Files, "open", deny)
+    done = restore("--json")
+    assert done.code == 1
+    assert done.failures == [f"project team: file://{path}: this user may not do it"]
+    assert holding(other_harbor).manifests == holding(harbor, "shop").manifests
 
 
 def test_a_list_of_something_else_is_not_believed(
