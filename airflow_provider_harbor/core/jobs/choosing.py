@@ -46,9 +46,11 @@ def find_snapshot(
     if wanted == LATEST:
         return _newest_complete(store, keys, "", projects, needs_content)
     key = run_key(wanted)
-    named = [k for k in keys if k == key or k.endswith(f".{key}")]
+    named = [key] if key in keys else [k for k in keys if k.endswith(f".{key}")]
     if len(named) == 1:
         return _read(store, named[0], keys)
+    if named:
+        return _newest_complete(store, named, wanted, projects, needs_content)
     if begun := [k for k in keys if k.startswith(key)]:
         return _newest_complete(store, begun, wanted, projects, needs_content)
     raise HarborConfigurationError(
@@ -107,7 +109,7 @@ def _newest_complete(
     # Where none has the projects, the newest one tells which of them it lacks.
     if found := limited or complete or elsewhere:
         return found
-    what = f"no complete snapshot{f' that begins with {wanted!r}' if wanted else ' yet'}"
+    what = f"no complete snapshot{f' {wanted!r}' if wanted else ' yet'}"
     remedy = "Make a backup first"
     if partial:
         remedy = f"The newest partial one is {partial.key}: name it to get what it has"
