@@ -27,7 +27,10 @@ def open_store(url: str | None = None) -> BackupStore:
     :raises HarborConfigurationError: It is no address of a store, or the connection cannot be used.
     """
     url = str(url or conf.get_mandatory_value("harbor", "store"))
-    parts = urlsplit(url) if "://" in url else None
+    try:
+        parts = urlsplit(url) if "://" in url else None
+    except ValueError:
+        parts = None  # what opens it says what is wrong with it
     if parts is None or "@" not in parts.netloc:
         return BackupStore(url)
     conn_id, _, bucket = parts.netloc.rpartition("@")

@@ -286,12 +286,20 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _require(pattern: str, names: Collection[str], noun: str, where: str) -> None:
     if not any(fnmatchcase(name, pattern) for name in names):
-        raise _unknown(pattern, noun, where, names)
+        raise unknown_name(pattern, noun, where, names)
 
 
-def _unknown(
+def unknown_name(
     pattern: str, noun: str, where: str, names: Collection[str]
 ) -> HarborConfigurationError:
+    """Return the error to raise for a name, or a glob, that fits none of those that there are.
+
+    Args:
+        pattern: The name or glob.
+        noun: What it would name.
+        where: Where it is not, in words.
+        names: Those that there are.
+    """
     near = difflib.get_close_matches(pattern, sorted(names), n=_NEAREST, cutoff=0.4)
     shown = ", ".join(near or sorted(names)[:_NEAREST])
     number = human_count(len(names), noun)
@@ -348,7 +356,7 @@ def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tup
         if not is_project_name(new):
             raise HarborConfigurationError(f"{new!r} is not a name that a project can have")
         if old not in projects:
-            raise _unknown(old, "project", "what is restored", projects)
+            raise unknown_name(old, "project", "what is restored", projects)
         if old in seen:
             raise HarborConfigurationError(
                 f"two new names are given for {old!r}. Restore it once under each, one after the "

@@ -358,9 +358,23 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _split(text: str) -> tuple[str, str]:
     """Return scheme and rest of a store's address, checked."""
+    if not text:
+        # As a path it would be whatever directory this process is in.
+        raise HarborConfigurationError("the address of the store is empty. Give a directory or URL")
     if "://" not in text:
+        scheme = text.partition(":")[0]
+        if ":" in text and scheme in _SCHEMES:
+            raise HarborConfigurationError(
+                f"the address of the store begins with {scheme}:, and lacks the two slashes behind "
+                f"it. Write {scheme}://..., or for a directory of that name ./{scheme}:..."
+            )
         return "file", os.path.abspath(os.path.expanduser(text))
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets, in which there can only be an address of a machine
+        raise HarborConfigurationError(
+            "the address of the store is no URL. Write it as s3://bucket/prefix"
+        ) from None
     if parts.scheme not in _SCHEMES:
         raise HarborConfigurationError(
             f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "

@@ -176,7 +176,9 @@ def test_a_list_that_may_not_be_read_costs_its_project_only(
 
     def deny(files: Files, name: str) -> object:
         if (kept / name) == path:
-            raise StoreError(StoreReason.DENIED, "this user may not do it", where=files.url_of(name))
+            raise StoreError(
+                StoreReason.DENIED, "this user may not do it", where=files.url_of(name)
+            )
         return opens(files, name)
 
     monkeypatch.setattr(Files, "open", deny)

@@ -182,6 +182,10 @@ class TestAddresses:
             ("s3://key:secret@bucket/prefix", "leave the credentials out"),
             ("s3://bucket/prefix?secret=x", "leave the credentials out"),
             ("file://host/backups", "three slashes"),
+            ("", "is empty"),
+            ("s3:/secret/prefix", "two slashes"),
+            ("s3://[secret", "is no URL"),
+            ("s3://[secret]/prefix", "is no URL"),
         ],
     )
     def test_what_is_no_address_is_refused_without_repeating_a_secret(
