@@ -24,6 +24,7 @@ from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import (
     LATEST,
     Choice,
+    find_lacking,
     find_snapshot,
     parse_renames,
     read_renames,
@@ -169,7 +170,10 @@ class HarborChooseSnapshotOperator(_RestoreOperator):
             self.log.info("Restoring to the %s %s", place.kind, place.url)
         self.log.info("The snapshot is %s, begun %s", snapshot.key, snapshot.started_at)
         if not snapshot.complete:
-            self.log.warning("It is PARTIAL: what it lacks cannot be restored from it")
+            lacking = ", ".join(find_lacking(restore.store, snapshot))
+            self.log.warning(
+                "It is PARTIAL: what it lacks cannot be restored from it (not whole: %s)", lacking
+            )
         found = choose(restore)
         for name, counts in found.items():
             held = "its inventory cannot be read"

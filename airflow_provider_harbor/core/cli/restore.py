@@ -35,6 +35,7 @@ from airflow_provider_harbor.core.jobs.choosing import (
     LATEST,
     Choice,
     Restore,
+    find_lacking,
     find_snapshot,
     parse_renames,
 )
@@ -48,7 +49,6 @@ from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
-from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         _ = store.harbor_url  # that it is a store
         restore = _choose_snapshot(arguments, store)
         projects = choose(restore)
-        _tell_snapshot(console, restore.snapshot)
+        _tell_snapshot(console, restore)
         console.begin(f"checking {target['url']}")
         place = opened.enter_context(closing(open_registry(**target)))
         one = _Run(
@@ -239,7 +239,8 @@ def _choose_snapshot(arguments: argparse.Namespace, store: BackupStore) -> Resto
     )
 
 
-def _tell_snapshot(console: Console, snapshot: Snapshot) -> None:
+def _tell_snapshot(console: Console, restore: Restore) -> None:
+    snapshot = restore.snapshot
     console.line(
         f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
         f"{human_count(len(snapshot.projects), 'project')}"
@@ -247,7 +248,7 @@ def _tell_snapshot(console: Console, snapshot: Snapshot) -> None:
     if snapshot.limited_to:
         console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
     if not snapshot.complete:
-        lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
+        lacking = find_lacking(restore.store, snapshot)
         console.error(
             "warning: the snapshot is partial: what it lacks cannot be restored from it"
             + (f" (not whole: {', '.join(lacking)})" if lacking else "")

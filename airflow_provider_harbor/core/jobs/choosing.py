@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConfigurationError,
+    IntegrityError,
+)
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.oci.names import is_project_name
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.snapshots import Snapshot
+
+log = logging.getLogger(__name__)
 
 LATEST = "latest"
 _NEAREST = 3
@@ -44,7 +53,7 @@ def find_snapshot(
     """
     keys = store.snapshots.list_keys()
     if wanted == LATEST:
-        return _newest_complete(store, keys, "", projects, needs_content)
+        return _newest_complete(store, _to_come_first(keys), "", projects, needs_content)
     key = run_key(wanted)
     named = [key] if key in keys else [k for k in keys if k.endswith(f".{key}")]
     if len(named) == 1:
@@ -116,6 +125,33 @@ def _newest_complete(
     elif wanted:
         remedy = "List them with: harbor-backup snapshots"
     raise HarborConfigurationError(f"the store {store.url} has {what}. {remedy}")
+
+
+def _to_come_first(keys: Sequence[str]) -> list[str]:
+    """Return keys in their order, but those of a time to come ahead of the oldest.
+
+    Some night the clock was wrong; that one is not the newest until the day comes.
+    """
+    tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT%H-%M-%S}"
+    at = bisect.bisect(keys, tomorrow)
+    if at < len(keys):
+        log.warning(
+            "The snapshot %s was begun by a clock that was wrong: it is not taken for the newest. "
+            "Name it to have it",
+            keys[-1],
+        )
+    return [*keys[at:], *keys[:at]]
+
+
+def find_lacking(store: BackupStore, snapshot: Snapshot) -> list[str]:
+    """Return the projects of a partial snapshot that are not whole, or not in it at all, sorted."""
+    lacking = {name for name, project in snapshot.projects.items() if not project.ok}
+    try:
+        tried = {result.project for result in Results(store.results, snapshot.run)}
+    except HarborBackupError as err:
+        log.info("The results of the run %s cannot be read: %s", snapshot.run, err)
+        tried = set()
+    return sorted(lacking | (tried - snapshot.projects.keys()))
 
 
 def _nearest_keys(key: str, keys: Sequence[str]) -> str:

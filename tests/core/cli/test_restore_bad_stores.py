@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -292,7 +293,42 @@ def test_a_store_with_a_partial_snapshot_only_says_how_to_have_it(
     done = command("restore", store, harbor.url)
     assert done.code == 2
     assert f"has no complete snapshot yet. The newest partial one is {partial}" in done.error
-    assert command("restore", store, harbor.url, "--snapshot", partial).code == 0
+    done = command("restore", store, harbor.url, "--snapshot", partial)
+    assert done.code == 0
+    assert "(not whole: shop)" in done.err
+
+
+def test_a_project_of_which_nothing_could_be_copied_is_to_be_taken_from_another_night(
+    harbor: HarborDouble,
+    command: Command,
+    kept: Path,
+    team: dict[str, Content],
+    restore: Callable[..., Done],
+) -> None:
+    harbor.push("team/app", Image("newer"), "2.0")
+    harbor.faults.add(Fault(path=r"/projects/team(\?|$)", status=500, times=None))
+    assert command("backup", harbor.url, kept).code == 1
+    harbor.faults.clear()
+    partial = max(path.name for path in (kept / "snapshots").iterdir())
+    done = restore("--snapshot", partial, "--json")
+    assert done.code == 1
+    (line,) = done.failures
+    assert "that night nothing of it could be copied" in line
+    assert "Take it from another night" in line
+
+
+def test_a_night_of_a_clock_that_was_ahead_is_not_the_newest_for_years(
+    kept: Path, team: dict[str, Content], restore: Callable[..., Done]
+) -> None:
+    (night,) = (kept / "snapshots").iterdir()
+    ahead = kept / "snapshots" / "2999-01-01T00-00-00.000000Z"
+    shutil.copytree(night, ahead)
+    done = restore("--dry-run")
+    assert done.code == 0
+    assert f"snapshot {night.name} of " in done.err
+    assert f"The snapshot {ahead.name} was begun by a clock that was wrong" in done.err
+    shutil.rmtree(night)
+    assert f"snapshot {ahead.name} of " in restore("--dry-run").err
 
 
 # -- no such store
