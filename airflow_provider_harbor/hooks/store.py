@@ -28,7 +28,10 @@ def open_store(url: str | None = None, *, conn_id: str | None = None) -> BackupS
     :raises HarborConfigurationError: It is no address of a store, or the connection cannot be used.
     """
     url = str(url or conf.get_mandatory_value("harbor", "store"))
-    parts = urlsplit(url) if "://" in url else None
+    try:
+        parts = urlsplit(url) if "://" in url else None
+    except ValueError:
+        return BackupStore(url)  # which says what is wrong with it
     if conn_id and (parts is None or parts.scheme != "s3"):
         raise HarborConfigurationError(
             f"the connection {conn_id!r} is for a store on S3, and this one is elsewhere: leave it "

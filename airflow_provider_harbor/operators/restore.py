@@ -24,8 +24,10 @@ from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import (
     LATEST,
     Choice,
+    find_lacking,
     find_snapshot,
     parse_renames,
+    read_renames,
 )
 from airflow_provider_harbor.core.jobs.restore import (
     Restore,
@@ -95,19 +97,25 @@ class _RestoreOperator(BaseOperator):
         self.renames = renames
         self.overwrite = overwrite
 
-    def _find(self, snapshot: str, projects: Sequence[str] = ()) -> Restore:
-        """Return what is to be restored of a snapshot."""
+    def _find(self, snapshot: str, projects: Sequence[str] | None = None) -> Restore:
+        """Return what is to be restored of a snapshot.
+
+        :param snapshot: Which one.
+        :param projects: Names or globs of projects; None where they have been chosen already.
+        """
         store = open_store(self.store)
         _ = store.harbor_url  # that it is a store
         choice = Choice(
-            projects=tuple(projects),
+            projects=tuple(projects or ()),
             repositories=tuple(as_patterns(self.repositories)),
             tags=tuple(as_patterns(self.tags)),
         )
         found = find_snapshot(
             store, snapshot, choice.project_patterns, needs_content=not self.mirror_conn_id
         )
-        renames = parse_renames(as_patterns(self.renames), choice.find_projects(found))
+        texts, names = as_patterns(self.renames), choice.find_projects(found)
+        # Of the chosen ones no two become one; a new name may be that of one that was not chosen.
+        renames = (read_renames if projects is None else parse_renames)(texts, names)
         return Restore(
             store=store,
             snapshot=found,
@@ -162,7 +170,10 @@ class HarborChooseSnapshotOperator(_RestoreOperator):
             self.log.info("Restoring to the %s %s", place.kind, place.url)
         self.log.info("The snapshot is %s, begun %s", snapshot.key, snapshot.started_at)
         if not snapshot.complete:
-            self.log.warning("It is PARTIAL: what it lacks cannot be restored from it")
+            lacking = ", ".join(find_lacking(restore.store, snapshot))
+            self.log.warning(
+                "It is PARTIAL: what it lacks cannot be restored from it (not whole: %s)", lacking
+            )
         found = choose(restore)
         for name, counts in found.items():
             held = "its inventory cannot be read"

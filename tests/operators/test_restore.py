@@ -28,8 +28,9 @@ from airflow_provider_harbor.operators.restore import (
     HarborRestoreOperator,
     HarborRestoreReportOperator,
 )
+from tests.core.restoring import holding
 from tests.double import Fault, HarborDouble, Image, multi_arch
-from tests.operators.test_harbor import NAME, Task, unit
+from tests.operators.test_harbor import NAME, RUN, Task, unit
 
 Connect = Callable[..., str]
 PROJECTS = ("team-a", "team-b")
@@ -119,6 +120,51 @@ def test_a_tag_and_a_new_name(
 
     assert other_harbor.state.artifact("back/app", "v1")
     assert not other_harbor.state.project_names.keys() & set(PROJECTS)
+
+
+def test_a_night_stays_as_it_was_when_its_run_is_cleared_whole(
+    stored: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    before = holding(stored)
+    (night,) = store.snapshots.list_keys()
+    stored.state.delete_artifact("team-a/app", "v1")
+    for _ in range(2):
+        back_up(store)  # the tasks of the same run
+
+    first, second, third = store.snapshots.list_keys()
+    assert first == night
+    assert second.endswith(f".again.{NAME.replace(':', '_').replace('+', '_')}")
+    assert second < third
+    newest = store.snapshots.read(third)
+    assert newest
+    assert newest.complete
+    assert newest.projects["team-a"].digests == 0
+    for each in task.execute(choose(store, snapshot=night)):
+        task.execute(restore(store, each))
+    there = holding(other_harbor)
+    assert (there.manifests, there.tags) == (before.manifests, before.tags)
+
+
+def test_a_snapshot_is_found_by_the_name_of_its_run(
+    stored: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    (night,) = store.snapshots.list_keys()
+    stored.state.delete_artifact("team-a/app", "v1")
+    back_up(store)
+    again = store.snapshots.list_keys()[1]
+    for name, found in ((night, night), (again, again), (RUN, again)):
+        assert task.execute(choose(store, snapshot=name))[0]["snapshot"] == found
+
+
+def test_a_project_takes_the_name_of_one_that_is_not_chosen(
+    stored: HarborDouble, other_harbor: HarborDouble, store: BackupStore, task: Task
+) -> None:
+    meant: dict[str, Any] = {"renames": ["team-a=team-b"]}
+    units = task.execute(choose(store, projects="team-a", **meant))
+    task.execute(restore(store, units[0], **meant))
+    assert task.execute(conclude(store, units, **meant))["complete"] is True
+
+    assert other_harbor.state.artifact("team-b/app", "v1")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         directory=arguments.directory,
         may_link=not arguments.copy,
     )
-    tell_snapshot(console, export.snapshot)
+    tell_snapshot(console, store, export.snapshot)
     report = export_repository(export, console.status)
     for failure in report.failures:
         console.error(f"FAILED {failure}")

@@ -18,7 +18,7 @@ from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.tables import short_digest, table
 from airflow_provider_harbor.core.harbor.records import Record, count_records
 from airflow_provider_harbor.core.human import human_count, human_size
-from airflow_provider_harbor.core.jobs.choosing import Choice, find_snapshot
+from airflow_provider_harbor.core.jobs.choosing import find_snapshot, unknown_name
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
@@ -62,7 +62,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     snapshot = find_snapshot(store, arguments.snapshot, (project,) if project else ())
     if not path:
         return _outcome(snapshot, *_projects(snapshot))
-    Choice(projects=(project,)).find_projects(snapshot)
+    if project not in snapshot.projects:
+        where = f"the snapshot {snapshot.key}"
+        raise unknown_name(project, "project", where, snapshot.projects.keys())
     if "/" in path:
         return _outcome(snapshot, *_artifacts(store, snapshot, project, path))
     return _outcome(snapshot, *_repositories(store, snapshot, project))
@@ -120,7 +122,8 @@ def _artifacts(
         names.add(name)
         if name == path:
             records = listed
-    Choice(repositories=(path,)).require_found(names, f"the snapshot {snapshot.key}")
+    if path not in names:
+        raise unknown_name(path, "repository", f"the snapshot {snapshot.key}", names)
     counts = count_records(records)
     text = table(
         ("tags", "digest", "kind", "size", "pushed"),

@@ -10,8 +10,10 @@ from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.jobs.choosing import find_lacking
 from airflow_provider_harbor.core.jobs.keeping import Report
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 _SHOWN_FINDINGS = 5
@@ -74,7 +76,7 @@ def tell_result(console: Console, place: str, name: str, result: ProjectResult) 
     _tell_failures(console, place, findings, "artifact")
 
 
-def tell_snapshot(console: Console, snapshot: Snapshot) -> None:
+def tell_snapshot(console: Console, store: BackupStore, snapshot: Snapshot) -> None:
     """Show which snapshot is meant, and warn of one that is partial."""
     console.line(
         f"snapshot {snapshot.key} of {snapshot.harbor_url}, begun {snapshot.started_at}: "
@@ -83,7 +85,7 @@ def tell_snapshot(console: Console, snapshot: Snapshot) -> None:
     if snapshot.limited_to:
         console.line(f"its run was limited to the projects {', '.join(snapshot.limited_to)}")
     if not snapshot.complete:
-        lacking = sorted(name for name, project in snapshot.projects.items() if not project.ok)
+        lacking = find_lacking(store, snapshot)
         console.error(
             "warning: the snapshot is partial: what it lacks cannot be got from it"
             + (f" (not whole: {', '.join(lacking)})" if lacking else "")

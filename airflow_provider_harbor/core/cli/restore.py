@@ -180,7 +180,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         _ = store.harbor_url  # that it is a store
         restore = _choose_snapshot(arguments, store)
         projects = choose(restore)
-        tell_snapshot(console, restore.snapshot)
+        tell_snapshot(console, store, restore.snapshot)
         console.begin(f"checking {target['url']}")
         place = opened.enter_context(closing(open_registry(**target)))
         one = _Run(

@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     snapshot = find_snapshot(store, arguments.snapshot)
     # Before the lists are read, which can take a while.
     with closing(listen(address)) as listener:
-        tell_snapshot(console, snapshot)
+        tell_snapshot(console, store, snapshot)
         catalogue = read_catalogue(store, snapshot, console.status)
         for problem in catalogue.problems:
             console.error(f"warning: {problem}")

@@ -47,26 +47,27 @@ class _Homes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By the bytes of the digest, which take a third of the memory of its text.
+        # By the bytes of the digest, which take a third of the memory of its text, and the size.
         self._homes: OrderedDict[bytes, str] = OrderedDict()
 
-    def find(self, digest: str) -> str | None:
-        key = _key(digest)
+    def find(self, blob: Descriptor) -> str | None:
+        key = _key(blob)
         with self._lock:
             home = self._homes.get(key)
             if home is not None:
                 self._homes.move_to_end(key)
             return home
 
-    def add(self, digest: str, repository: str) -> None:
+    def add(self, blob: Descriptor, repository: str) -> None:
         with self._lock:
-            self._homes.setdefault(_key(digest), repository)
+            self._homes.setdefault(_key(blob), repository)
             if len(self._homes) > _REMEMBERED:
                 self._homes.popitem(last=False)
 
 
-def _key(digest: str) -> bytes:
-    return bytes.fromhex(digest.split(":", 1)[1])
+def _key(blob: Descriptor) -> bytes:
+    digest = bytes.fromhex(blob.digest.split(":", 1)[1])
+    return digest + blob.size_bytes.to_bytes((blob.size_bytes.bit_length() + 7) // 8, "big")
 
 
 class BlobCopier:
@@ -132,13 +133,13 @@ class BlobCopier:
         with self._locks.holding(blob.digest):
             how = self._copy(repository, blob, is_new, force)
             if how != "foreign":
-                self._homes.add(blob.digest, repository)
+                self._homes.add(blob, repository)
         self._count(how)
         return how != "foreign"
 
     def _copy(self, repository: str, blob: Descriptor, is_new: bool, force: bool) -> str:
         if not force:
-            home = self._homes.find(blob.digest)
+            home = self._homes.find(blob)
             if home and self._destination.take_over(repository, blob.digest, home):
                 return "mounted"
             may_be_there = not is_new or self._destination.shares_content

@@ -102,7 +102,8 @@ class RepositoryCopy:
         self._left = 0
         self._finished = threading.Event()
         self._futures: dict[str, Future[HarborBackupError | None]] = {}
-        self._blob_futures: dict[str, Future[bool]] = {}
+        # By digest and size: a manifest with a wrong size fails alone, and is not saved by others.
+        self._blob_futures: dict[tuple[str, int], Future[bool]] = {}
         self._waiting_tags: dict[str, tuple[Step, Manifest]] = {}
         self._to_list: dict[str, dict[str, Manifest]] = defaultdict(dict)
         self._contents: dict[str, Content] = {}
@@ -257,11 +258,12 @@ class RepositoryCopy:
         futures = []
         for blob in manifest.blobs:
             with self._lock:
-                if force or blob.digest not in self._blob_futures:
-                    self._blob_futures[blob.digest] = self._tools.blobs_pool.submit(
+                key = (blob.digest, blob.size_bytes)
+                if force or key not in self._blob_futures:
+                    self._blob_futures[key] = self._tools.blobs_pool.submit(
                         copier.copy, self._repository, blob, is_new=is_new, force=force
                     )
-                futures.append((blob.digest, self._blob_futures[blob.digest]))
+                futures.append((blob.digest, self._blob_futures[key]))
         return [digest for digest, future in futures if not future.result()]
 
     def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:

@@ -304,7 +304,7 @@ def finish_run(
     )
     store.snapshots.write_report(run, report.to_json(), render_page(report))
     if not dry_run:
-        store.snapshots.commit(_snapshot(report, limited_to))
+        store.snapshots.commit(_apart_from_before(store, _snapshot(report, limited_to), report))
     store.lease(destination, run).release()
     return report
 
@@ -357,6 +357,35 @@ def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:
         },
         limited_to=tuple(limited_to),
     )
+
+
+def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) -> Snapshot:
+    """Return a snapshot, under a name of its own where it would take the place of another night.
+
+    A run that is cleared lists anew what is there now. Where it had ended, what it protected then
+    stays as it was, and what is there now is a snapshot of the time when it was listed.
+    """
+    try:
+        before = store.snapshots.read(made.key)
+    except IntegrityError:
+        return made
+    if before is None or not any(
+        was.ok and (name not in made.projects or made.projects[name].inventory != was.inventory)
+        for name, was in before.projects.items()
+    ):
+        return made
+    listed_at = max(
+        (result.inventory.listed_at for result in report.projects if result.inventory),
+        default=made.ended_at,
+    )
+    moment = datetime.fromisoformat(listed_at)
+    run = f"{moment:%Y-%m-%dT%H-%M-%S.%fZ}.again.{made.run}"
+    log.warning(
+        "The run had ended before, with other lists: that snapshot stays as it is, and this one is "
+        "%s",
+        run_key(run),
+    )
+    return replace(made, key=run_key(run), run=run, started_at=listed_at)
 
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:

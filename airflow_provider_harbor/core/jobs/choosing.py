@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConfigurationError,
+    IntegrityError,
+)
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.oci.names import is_project_name
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.snapshots import Snapshot
+
+log = logging.getLogger(__name__)
 
 LATEST = "latest"
 _NEAREST = 3
@@ -44,11 +53,13 @@ def find_snapshot(
     """
     keys = store.snapshots.list_keys()
     if wanted == LATEST:
-        return _newest_complete(store, keys, "", projects, needs_content)
+        return _newest_complete(store, _to_come_first(keys), "", projects, needs_content)
     key = run_key(wanted)
-    named = [k for k in keys if k == key or k.endswith(f".{key}")]
+    named = [key] if key in keys else [k for k in keys if k.endswith(f".{key}")]
     if len(named) == 1:
         return _read(store, named[0], keys)
+    if named:
+        return _newest_complete(store, named, wanted, projects, needs_content)
     if begun := [k for k in keys if k.startswith(key)]:
         return _newest_complete(store, begun, wanted, projects, needs_content)
     raise HarborConfigurationError(
@@ -107,13 +118,40 @@ def _newest_complete(
     # Where none has the projects, the newest one tells which of them it lacks.
     if found := limited or complete or elsewhere:
         return found
-    what = f"no complete snapshot{f' that begins with {wanted!r}' if wanted else ' yet'}"
+    what = f"no complete snapshot{f' {wanted!r}' if wanted else ' yet'}"
     remedy = "Make a backup first"
     if partial:
         remedy = f"The newest partial one is {partial.key}: name it to get what it has"
     elif wanted:
         remedy = "List them with: harbor-backup snapshots"
     raise HarborConfigurationError(f"the store {store.url} has {what}. {remedy}")
+
+
+def _to_come_first(keys: Sequence[str]) -> list[str]:
+    """Return keys in their order, but those of a time to come ahead of the oldest.
+
+    Some night the clock was wrong; that one is not the newest until the day comes.
+    """
+    tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT%H-%M-%S}"
+    at = bisect.bisect(keys, tomorrow)
+    if at < len(keys):
+        log.warning(
+            "The snapshot %s was begun by a clock that was wrong: it is not taken for the newest. "
+            "Name it to have it",
+            keys[-1],
+        )
+    return [*keys[at:], *keys[:at]]
+
+
+def find_lacking(store: BackupStore, snapshot: Snapshot) -> list[str]:
+    """Return the projects of a partial snapshot that are not whole, or not in it at all, sorted."""
+    lacking = {name for name, project in snapshot.projects.items() if not project.ok}
+    try:
+        tried = {result.project for result in Results(store.results, snapshot.run)}
+    except HarborBackupError as err:
+        log.info("The results of the run %s cannot be read: %s", snapshot.run, err)
+        tried = set()
+    return sorted(lacking | (tried - snapshot.projects.keys()))
 
 
 def _nearest_keys(key: str, keys: Sequence[str]) -> str:
@@ -131,7 +169,8 @@ class Choice:
         projects: Names or globs of projects.
         repositories: Full names or globs of repositories (`library/nginx`, `library/*`).
         tags: Names or globs of tags. What a tag names comes with all that belongs to it: children
-            of an index, and what refers to them, such as signatures.
+            of an index, and what refers to them, such as signatures; and what it refers to itself,
+            without which Harbor would list it nowhere. Other tags of all these do not come.
     """
 
     projects: tuple[str, ...] = ()
@@ -177,12 +216,21 @@ class Choice:
         by_digest = {record.digest: record for record in records}
         roots = [r.digest for r in records if any(_fits(tag.name, self.tags) for tag in r.tags)]
         return [
-            self._with_tags(by_digest[digest]) if digest in roots else by_digest[digest]
-            for digest in sorted(_belonging(roots, by_digest))
+            self._with_tags(by_digest[digest]) for digest in sorted(_belonging(roots, by_digest))
         ]
 
     def _with_tags(self, record: Record) -> Record:
-        return replace(record, tags=tuple(t for t in record.tags if _fits(t.name, self.tags)))
+        """Return a record with the tags that are meant, and those by which it refers to another.
+
+        A signature of cosign is one by its tag `sha256-<hex of its subject>.sig`.
+        """
+        refers = record.subject.replace(":", "-") if record.subject else None
+        tags = (
+            tag
+            for tag in record.tags
+            if _fits(tag.name, self.tags) or (refers and tag.name.startswith(refers))
+        )
+        return replace(record, tags=tuple(tags))
 
     def require_found(
         self, repositories: Collection[str], where: str, tags: Collection[str] = ()
@@ -249,7 +297,7 @@ class Seen:
 
 
 def _belonging(roots: Iterable[str], records: Mapping[str, Record]) -> set[str]:
-    """Return some digests with their children and what refers to any of them, at any depth."""
+    """Return some digests with their children, and what refers to any or is referred to."""
     referrers: dict[str, list[str]] = {}
     for record in records.values():
         if record.subject:
@@ -261,7 +309,10 @@ def _belonging(roots: Iterable[str], records: Mapping[str, Record]) -> set[str]:
         if digest in found or digest not in records:
             continue
         found.add(digest)
-        waiting += [*records[digest].children, *referrers.get(digest, ())]
+        record = records[digest]
+        waiting += [*record.children, *referrers.get(digest, ())]
+        if record.subject:
+            waiting.append(record.subject)
     return found
 
 
@@ -271,12 +322,20 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _require(pattern: str, names: Collection[str], noun: str, where: str) -> None:
     if not any(fnmatchcase(name, pattern) for name in names):
-        raise _unknown(pattern, noun, where, names)
+        raise unknown_name(pattern, noun, where, names)
 
 
-def _unknown(
+def unknown_name(
     pattern: str, noun: str, where: str, names: Collection[str]
 ) -> HarborConfigurationError:
+    """Return the error to raise for a name, or a glob, that fits none of those that there are.
+
+    Args:
+        pattern: The name or glob.
+        noun: What it would name.
+        where: Where it is not, in words.
+        names: Those that there are.
+    """
     near = difflib.get_close_matches(pattern, sorted(names), n=_NEAREST, cutoff=0.4)
     shown = ", ".join(near or sorted(names)[:_NEAREST])
     number = human_count(len(names), noun)
@@ -295,7 +354,7 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
         HarborConfigurationError: It is no such text, or no such project; or two projects would
             become one.
     """
-    renames = dict(_iter_renames(texts, projects))
+    renames = read_renames(texts, projects)
     targets: dict[str, str] = {}
     for project in projects:
         target = renames.get(project, project)
@@ -306,6 +365,19 @@ def parse_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, st
             )
         targets[target] = project
     return renames
+
+
+def read_renames(texts: Iterable[str], projects: Sequence[str]) -> dict[str, str]:
+    """Return the same without looking whether two projects would become one.
+
+    Args:
+        texts: What was given.
+        projects: Names of the projects that there are.
+
+    Raises:
+        HarborConfigurationError: It is no such text, or no such project.
+    """
+    return dict(_iter_renames(texts, projects))
 
 
 def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -320,7 +392,7 @@ def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tup
         if not is_project_name(new):
             raise HarborConfigurationError(f"{new!r} is not a name that a project can have")
         if old not in projects:
-            raise _unknown(old, "project", "what is restored", projects)
+            raise unknown_name(old, "project", "what is restored", projects)
         if old in seen:
             raise HarborConfigurationError(
                 f"two new names are given for {old!r}. Restore it once under each, one after the "

@@ -71,16 +71,22 @@ class ProjectRestore:
 
     def look(self, workers: int) -> None:
         """Make sure that all is there that is needed, and that it may be put there."""
-        store, entry = self._restore.store, self.entry
+        store, snapshot, entry = self._restore.store, self._restore.snapshot, self.entry
         with advising_another_night():
             store.inventories.verify(self._project, entry.inventory)
         if self._source is None:
+            if not entry.contents and self.counts.records and snapshot.has_contents:
+                raise HarborConfigurationError(
+                    f"the snapshot {snapshot.key} has the list of the project {self._project}, but "
+                    "not its content: that night nothing of it could be copied, or it was left out "
+                    "(as of a project that is a proxy cache). Take it from another night, or from "
+                    "a mirror, with --from"
+                )
             if not entry.contents and self.counts.records:
                 raise HarborConfigurationError(
-                    f"the snapshot {self._restore.snapshot.key} has the list of the project "
-                    f"{self._project}, but not its content: that went to "
-                    f"{self._restore.snapshot.destination}, or was left out (as of a project that "
-                    "is a proxy cache). Take it from a mirror, with --from"
+                    f"the snapshot {snapshot.key} has the list of the project {self._project}, but "
+                    f"not its content: that went to {snapshot.destination}, or was left out (as of "
+                    "a project that is a proxy cache). Take it from a mirror, with --from"
                 )
             if entry.contents:
                 with advising_another_night():

@@ -16,6 +16,7 @@ from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
+    StoreUnreachableError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.records import Counts, count_records
@@ -46,15 +47,22 @@ def choose(restore: Restore) -> dict[str, Counts | None]:
     Raises:
         HarborConfigurationError: A project, repository or tag that was named is not in the
             snapshot.
+        StoreError: The store does not answer; or of no project the inventory can be read.
     """
     snapshot, choice, seen = restore.snapshot, restore.choice, Seen()
+    failed: StoreError | None = None
     counts: dict[str, Counts | None] = {}
     for name in choice.find_projects(snapshot):
         try:
             counts[name] = _counts(restore, name, seen)
-        except IntegrityError as err:
+        except StoreUnreachableError:
+            raise
+        except (IntegrityError, StoreError) as err:
             log.warning("Project %s: %s", name, err)
             counts[name] = None
+            failed = err if isinstance(err, StoreError) else failed
+    if failed and not any(counts.values()):
+        raise failed
     if None not in counts.values():
         where = f"the snapshot {snapshot.key}"
         choice.require_found(seen.repositories, where, seen.tags)

@@ -211,7 +211,7 @@ class Files:
         """
         _check(path)
         with _troubles(self.url_of(path)):
-            return bytes(obstore.get(self._open(), path).bytes())
+            return bytes(obstore.get(self._open_for(path), path).bytes())
 
     def open(self, path: str) -> tuple[int, Iterator[bytes]]:
         """Return a file's size in bytes, and what it holds, in blocks.
@@ -221,7 +221,7 @@ class Files:
         """
         _check(path)
         with _troubles(self.url_of(path)):
-            found = obstore.get(self._open(), path)
+            found = obstore.get(self._open_for(path), path)
             return int(found.meta["size"]), self._blocks(path, found)
 
     def open_part(self, path: str, start: int, end: int) -> tuple[int, Iterator[bytes]]:
@@ -250,7 +250,7 @@ class Files:
         _check(path)
         try:
             with _troubles(self.url_of(path)):
-                return int(obstore.head(self._open(), path)["size"])
+                return int(obstore.head(self._open_for(path), path)["size"])
         except FileNotFoundError:
             return None
 
@@ -268,10 +268,11 @@ class Files:
     def _size_of(self, path: Path) -> int | None:
         with _troubles(path.as_uri()):
             try:
-                return path.stat().st_size
+                status = path.stat()
             except FileNotFoundError:
                 self._open()  # whether the directory is still there
                 return None
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def modified(self, path: str) -> datetime:
         """Return when a file was written, by the clock of the storage.
@@ -365,6 +366,16 @@ class Files:
             self._look_at(self._directory, make=make and self._identity is None)
         return self._store
 
+    def _open_for(self, path: str) -> Any:
+        """Open it to read a file: where something else has its name, the file is not there.
+
+        To open a pipe is to wait for who writes to it, which no signal ends; a device never ends.
+        """
+        store = self._open()
+        if self._directory is not None and self._size_of(self._directory / path) is None:
+            raise FileNotFoundError(path)
+        return store
+
     def _look_at(self, directory: Path, *, make: bool) -> None:
         """Make sure that a directory is there, and the same as ever.
 
@@ -398,16 +409,35 @@ class Files:
         with contextlib.ExitStack() as opened:
             with _troubles(self.url_of(path)):
                 self._open()
-                stream = opened.enter_context(open(lock, "w"))
+                stream = opened.enter_context(open(lock, "w", opener=_open_at_once))
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and fail where that would be to wait for somebody: at a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
 def _split(text: str) -> tuple[str, str]:
     """Return scheme and rest of a store's address, checked."""
+    if not text:
+        # As a path it would be whatever directory this process is in.
+        raise HarborConfigurationError("the address of the store is empty. Give a directory or URL")
     if "://" not in text:
+        scheme = text.partition(":")[0]
+        if ":" in text and scheme in _SCHEMES:
+            raise HarborConfigurationError(
+                f"the address of the store begins with {scheme}:, and lacks the two slashes behind "
+                f"it. Write {scheme}://..., or for a directory of that name ./{scheme}:..."
+            )
         return "file", os.path.abspath(os.path.expanduser(text))
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets, in which there can only be an address of a machine
+        raise HarborConfigurationError(
+            "the address of the store is no URL. Write it as s3://bucket/prefix"
+        ) from None
     if parts.scheme not in _SCHEMES:
         raise HarborConfigurationError(
             f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "

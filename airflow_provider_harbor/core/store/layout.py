@@ -59,8 +59,9 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
 Writing. A file is visible only when it is whole. Content is hashed on its way, and never becomes
 visible under a name that it is not. Written once, and never changed, are: store.json, the pool,
 inventories, contents. Replaced are: a result and a plan, when the project is run again in the same
-run; the end of a run that is ended again (snapshot.json by another snapshot.json only); pointers,
-leases and caches. Nothing has to be deleted for a backup.
+run; the end of a run that is ended again with the same lists of what was protected (snapshot.json
+by another snapshot.json only; with other lists it is a snapshot of its own, `<time>.again.<run>`);
+pointers, leases and caches. Nothing has to be deleted for a backup.
 
 Commit. A result is written after everything that it names, and snapshot.json or partial.json after
 all results. On a local disk the file system is synced before each of them, and after the

@@ -9,7 +9,7 @@ import pytest
 from tests.core.cli.conftest import Command
 from tests.core.restoring import Reader, assert_served, holding, writes
 from tests.double import HarborDouble
-from tests.double.content import Content, Image
+from tests.double.content import Content, Image, Index, cosign_signature, sbom_for
 from tests.registry_server import PlainRegistry
 
 
@@ -133,6 +133,54 @@ def test_a_tag_comes_with_its_children_and_what_refers_to_it_and_without_other_t
     command("restore", kept, other_harbor.url, "--repository", "team/nested", "--tag", "3.0")
     digests = {digest for name, digest in holding(other_harbor).manifests if name == "team/nested"}
     assert digests == {each.digest for each in team["nested"].walk()}
+
+
+def test_other_tags_of_what_belongs_to_a_tag_are_left_alone(
+    harbor: HarborDouble, other_harbor: HarborDouble, command: Command, tmp_path: Path
+) -> None:
+    harbor.create_project("team")
+    leaf = harbor.push("team/app", Image("leaf"), "amd64")
+    harbor.push("team/app", Index(leaf), "1.0")
+    sbom = harbor.push("team/app", sbom_for(leaf), "bill")
+    harbor.push("team/app", cosign_signature(leaf))
+    assert command("backup", harbor.url, tmp_path / "store").code == 0
+    other_harbor.create_project("team")
+    newer = other_harbor.push("team/app", Image("newer"), "amd64", "bill")
+    arguments = ("--repository", "team/app", "--tag", "1.0", "--overwrite")
+
+    dry = command("restore", tmp_path / "store", other_harbor.url, *arguments[:-1], "--dry-run")
+    assert dry.code == 0, dry.err
+    assert command("restore", tmp_path / "store", other_harbor.url, *arguments).code == 0
+
+    there, before = holding(other_harbor), holding(harbor)
+    assert there.manifests.keys() > before.manifests.keys()
+    assert there.subjects == before.subjects
+    assert sbom.digest in {digest for _, digest in there.subjects}
+    assert there.tags == {
+        **before.tags,
+        ("team/app", "amd64"): newer.digest,
+        ("team/app", "bill"): newer.digest,
+    }
+
+
+def test_what_a_tag_names_comes_with_what_it_refers_to(
+    harbor: HarborDouble, other_harbor: HarborDouble, command: Command, tmp_path: Path
+) -> None:
+    # Harbor lists a signature or a bill of materials nowhere whose image is not there.
+    harbor.create_project("team")
+    image = harbor.push("team/app", Image("image"), "1.0")
+    bill = Index(Image("page"), subject=image, artifact_type="application/x.bill")
+    harbor.push("team/app", bill, "bill")
+    assert command("backup", harbor.url, tmp_path / "store").code == 0
+
+    for _ in range(2):
+        done = command("restore", tmp_path / "store", other_harbor.url, "--tag", "bill")
+        assert done.code == 0, done.err
+
+    there = holding(other_harbor)
+    assert there.tags == {("team/app", "bill"): bill.digest}
+    assert there.subjects == holding(harbor).subjects
+    assert command("backup", other_harbor.url, tmp_path / "other").code == 0
 
 
 def test_a_project_comes_back_under_another_name(

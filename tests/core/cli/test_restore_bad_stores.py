@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import StoreError, StoreReason
+from airflow_provider_harbor.core.store.files import Files
 from tests.core.cli.conftest import Command, Done
 from tests.core.restoring import Holding, Reader, holding
 from tests.double import Fault, HarborDouble
@@ -162,6 +165,30 @@ def test_a_list_that_is_damaged_costs_its_project_only(
     assert "team" not in other_harbor.state.project_names
 
 
+def test_a_list_that_may_not_be_read_costs_its_project_only(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    kept: Path,
+    team: dict[str, Content],
+    restore: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, opens = only_file(kept / "inventories" / "team"), Files.open
+
+    def deny(files: Files, name: str) -> object:
+        if (kept / name) == path:
+            raise StoreError(
+                StoreReason.DENIED, "this user may not do it", where=files.url_of(name)
+            )
+        return opens(files, name)
+
+    monkeypatch.setattr(Files, "open", deny)
+    done = restore("--json")
+    assert done.code == 1
+    assert done.failures == [f"project team: file://{path}: this user may not do it"]
+    assert holding(other_harbor).manifests == holding(harbor, "shop").manifests
+
+
 def test_a_list_of_something_else_is_not_believed(
     other_harbor: HarborDouble,
     kept: Path,
@@ -266,7 +293,42 @@ def test_a_store_with_a_partial_snapshot_only_says_how_to_have_it(
     done = command("restore", store, harbor.url)
     assert done.code == 2
     assert f"has no complete snapshot yet. The newest partial one is {partial}" in done.error
-    assert command("restore", store, harbor.url, "--snapshot", partial).code == 0
+    done = command("restore", store, harbor.url, "--snapshot", partial)
+    assert done.code == 0
+    assert "(not whole: shop)" in done.err
+
+
+def test_a_project_of_which_nothing_could_be_copied_is_to_be_taken_from_another_night(
+    harbor: HarborDouble,
+    command: Command,
+    kept: Path,
+    team: dict[str, Content],
+    restore: Callable[..., Done],
+) -> None:
+    harbor.push("team/app", Image("newer"), "2.0")
+    harbor.faults.add(Fault(path=r"/projects/team(\?|$)", status=500, times=None))
+    assert command("backup", harbor.url, kept).code == 1
+    harbor.faults.clear()
+    partial = max(path.name for path in (kept / "snapshots").iterdir())
+    done = restore("--snapshot", partial, "--json")
+    assert done.code == 1
+    (line,) = done.failures
+    assert "that night nothing of it could be copied" in line
+    assert "Take it from another night" in line
+
+
+def test_a_night_of_a_clock_that_was_ahead_is_not_the_newest_for_years(
+    kept: Path, team: dict[str, Content], restore: Callable[..., Done]
+) -> None:
+    (night,) = (kept / "snapshots").iterdir()
+    ahead = kept / "snapshots" / "2999-01-01T00-00-00.000000Z"
+    shutil.copytree(night, ahead)
+    done = restore("--dry-run")
+    assert done.code == 0
+    assert f"snapshot {night.name} of " in done.err
+    assert f"The snapshot {ahead.name} was begun by a clock that was wrong" in done.err
+    shutil.rmtree(night)
+    assert f"snapshot {ahead.name} of " in restore("--dry-run").err
 
 
 # -- no such store

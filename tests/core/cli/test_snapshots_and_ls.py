@@ -99,6 +99,8 @@ def test_ls_shows_another_night(
     [
         ("teem", "has no project 'teem'. The nearest of 4 projects there: team"),
         ("teem/app", "has no project 'teem'. The nearest of 4 projects there: team"),
+        ("*", "has no project '*'"),
+        ("team/*", "has no repository 'team/*'"),
         ("team/ap", "has no repository 'team/ap'. The nearest of 3 repositories there: team/app"),
     ],
 )

@@ -368,6 +368,25 @@ def test_a_size_that_is_wrong_in_a_manifest_is_told_and_not_tried_again(
     assert len([path for _, path, _ in harbor.requests.log if layer in path]) == 2
 
 
+@pytest.mark.parametrize("repositories", [("a", "a"), ("a", "z"), ("z", "a")])
+@pytest.mark.parametrize("wrong", range(4))
+def test_a_wrong_size_of_a_layer_fails_one_manifest_alone_whoever_shares_it(
+    harbor: HarborDouble, backup: Backup, wrong: int, repositories: tuple[str, str]
+) -> None:
+    harbor.create_project("alpha")
+    right = Image("right", layers=[5000])
+    document = copy.deepcopy(right.document)
+    document["layers"][0]["size"] += 1
+    document["annotations"] = {"number": str(wrong)}  # so that either may be the first to be copied
+    lying = Content(right.media_type, document, blobs=right.blobs.values())
+    harbor.push(f"alpha/{repositories[0]}", right, "right")
+    harbor.push(f"alpha/{repositories[1]}", lying, "lying")
+    for _ in range(2):
+        (finding,) = failed(backup.run(backup.itself))
+        assert finding.digest == lying.digest
+        assert "the manifest says" in finding.message
+
+
 def test_a_pull_policy_of_the_source_is_named(
     harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup, pushed: dict[str, Content]
 ) -> None:

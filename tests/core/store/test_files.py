@@ -182,6 +182,10 @@ class TestAddresses:
             ("s3://key:secret@bucket/prefix", "leave the credentials out"),
             ("s3://bucket/prefix?secret=x", "leave the credentials out"),
             ("file://host/backups", "three slashes"),
+            ("", "is empty"),
+            ("s3:/secret/prefix", "two slashes"),
+            ("s3://[secret", "is no URL"),
+            ("s3://[secret]/prefix", "is no URL"),
         ],
     )
     def test_what_is_no_address_is_refused_without_repeating_a_secret(
@@ -248,6 +252,33 @@ class TestTroubles:
             signal.signal(signal.SIGXFSZ, ignore)
         assert files.read("a/file") == b"old"
         assert files.list_names("a") == ["file"]
+
+    @pytest.mark.parametrize("kind", ["directory", "pipe", "device"])
+    def test_what_is_no_file_is_not_there_and_is_not_waited_for(
+        self, root: Path, kind: str
+    ) -> None:
+        files = Files(root)
+        files.write("a/file", b"content")
+        odd = root / "a" / "odd"
+        if kind == "pipe":
+            os.mkfifo(odd)
+        elif kind == "device":
+            odd.symlink_to("/dev/zero")
+        else:
+            odd.mkdir()
+        with pytest.raises(FileNotFoundError):
+            files.read("a/odd")
+        with pytest.raises(FileNotFoundError):
+            files.open("a/odd")
+        assert files.size("a/odd") is None
+        assert list(files.iter_sizes(["a/odd", "a/file"])) == [None, 7]
+
+    def test_a_pipe_in_the_place_of_a_lock_is_told_and_not_waited_for(self, root: Path) -> None:
+        files = Files(root)
+        files.write("a/file", b"old")
+        os.mkfifo(root / "a" / ".lock")
+        with pytest.raises(StoreError, match="a/file"):
+            files.replace("a/file", b"old", b"new")
 
     def test_a_file_in_the_place_of_the_directory_is_told(self, root: Path) -> None:
         root.write_text("not a directory")
