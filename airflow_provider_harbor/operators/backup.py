@@ -306,7 +306,7 @@ class HarborSnapshotOperator(BaseOperator):
             error=error,
         )
         self.log.info("%s", report.to_text(with_failures=False))
-        self.log.info("The report is %s", store.files.url_of(layout.report(run, "html")))
+        self.log.info("The report is %s", store.files.url_of(layout.report(report.run, "html")))
         # Results of an earlier try may be whole although this one failed: that is no green end.
         if failures := report.failures() or self._failed_tasks(context):
             raise BackupIncompleteError(report.summary_line(), failures)

@@ -302,9 +302,11 @@ def finish_run(
         dry_run=dry_run,
         error=error,
     )
-    store.snapshots.write_report(run, report.to_json(), render_page(report))
     if not dry_run:
-        store.snapshots.commit(_apart_from_before(store, _snapshot(report, limited_to), report))
+        report = _apart_from_before(store, _snapshot(report, limited_to), report)
+    store.snapshots.write_report(report.run, report.to_json(), render_page(report))
+    if not dry_run:
+        store.snapshots.commit(_snapshot(report, limited_to))
     store.lease(destination, run).release()
     return report
 
@@ -359,8 +361,8 @@ def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:
     )
 
 
-def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) -> Snapshot:
-    """Return a snapshot, under a name of its own where it would take the place of another night.
+def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) -> RunReport:
+    """Return the report, as that of a run of its own where it would replace another night.
 
     A run that is cleared lists anew what is there now. Where it had ended, what it protected then
     stays as it was, and what is there now is a snapshot of the time when it was listed.
@@ -368,12 +370,12 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
     try:
         before = store.snapshots.read(made.key)
     except IntegrityError:
-        return made
+        return report
     if before is None or not any(
         was.ok and (name not in made.projects or made.projects[name].inventory != was.inventory)
         for name, was in before.projects.items()
     ):
-        return made
+        return report
     listed_at = max(
         (result.inventory.listed_at for result in report.projects if result.inventory),
         default=made.ended_at,
@@ -385,7 +387,10 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
         "%s",
         run_key(run),
     )
-    return replace(made, key=run_key(run), run=run, started_at=listed_at)
+    projects = tuple(replace(result, run=run) for result in report.projects)
+    for result in projects:
+        Results(store.results, run).keep(result)
+    return replace(report, run=run, started_at=moment, projects=projects)
 
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:
