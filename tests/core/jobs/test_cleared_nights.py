@@ -25,7 +25,8 @@ def test_a_night_that_is_run_again_gets_a_snapshot_of_its_own_and_both_are_whole
     assert again.complete
     was = backup.store.snapshots.read(first.run)
     now = backup.store.snapshots.read(again.run)
-    assert was and now
+    assert was
+    assert now
     assert (was.digests, now.digests) == (2, 1)
     reports = {path.name for path in (backup.store_path / "reports").glob("*.json")}
     assert len(reports) == 2
