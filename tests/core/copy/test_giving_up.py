@@ -105,7 +105,7 @@ def test_three_repositories_with_one_that_is_copied_in_between_do_not() -> None:
     [
         lambda: refused(RefusalReason.READ_ONLY),
         lambda: refused(RefusalReason.QUOTA),
-        lambda: StoreError(StoreReason.FULL, "the disk is full", where="/backup"),
+        lambda: StoreError(StoreReason.DENIED, "it may not be written", where="/backup"),
     ],
 )
 def test_a_destination_that_takes_nothing_stops_all_at_once(
@@ -116,6 +116,12 @@ def test_a_destination_that_takes_nothing_stops_all_at_once(
         giving_up.failed(repository, make())
     assert is_tried(giving_up, "p/h")
     giving_up.failed(MANY[4], make())
+    assert not is_tried(giving_up, "p/h")
+
+
+def test_a_store_that_is_full_stops_all_with_its_first_failure() -> None:
+    giving_up = GivingUp()
+    giving_up.failed("p/a", StoreError(StoreReason.FULL, "the disk is full", where="/backup"))
     assert not is_tried(giving_up, "p/h")
 
 
