@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime, timezone
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import LeaseError
+from airflow_provider_harbor.core.copy import plan
+from airflow_provider_harbor.core.exceptions import IntegrityError, LeaseError
 from airflow_provider_harbor.core.jobs.backup import finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import Results
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from tests.core.rig import Backup, reach, registry_login
 from tests.double import Fault, HarborDouble
@@ -132,3 +135,22 @@ def test_a_run_that_lost_its_lease_does_not_even_prepare_the_destination(
     left = Results(backup.store.results, "night").find("p")
     assert left
     assert "has taken over" in left.error
+
+
+def test_nothing_is_copied_of_an_inventory_that_somebody_has_changed(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of its lines can be read: only all of them together show that it is another one."""
+    monkeypatch.setattr(plan, "_CHUNK_REPOSITORIES", 1)  # each is planned before the next is read
+    for name in ("p/second", "p/third"):
+        harbor.push(name, Image(name), "1.0")
+    ref = inventory_project(backup.client, backup.store, "night", "p")
+    path = backup.store_path / layout.inventory("p", ref.sha256)
+    changed = gzip.decompress(path.read_bytes()).replace(b'"1.0"', b'"2.0"')
+    path.write_bytes(gzip.compress(changed))
+    with pytest.raises(IntegrityError, match="something else than its name says"):
+        backup.copy(reach(other_harbor), "night", ref)
+    assert other_harbor.state.project("p") is None

@@ -1,0 +1,102 @@
+"""Which night is taken, where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.jobs.choosing import Choice, find_snapshot
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
+
+FIRST, SECOND, THIRD = (f"2026-05-0{day}T01-00-00Z" for day in (1, 2, 3))
+
+
+def project(*, has_contents: bool = True, digests: int = 1) -> ProjectContents:
+    return ProjectContents(
+        inventory="a" * 64,
+        contents="b" * 64 if has_contents else "",
+        ok=True,
+        digests=digests,
+        size_bytes=1,
+    )
+
+
+def commit(
+    store: BackupStore,
+    run: str,
+    *names: str,
+    complete: bool = True,
+    limited_to: tuple[str, ...] = (),
+    projects: Mapping[str, ProjectContents] | None = None,
+) -> None:
+    store.snapshots.commit(
+        Snapshot(
+            key=run_key(run),
+            run=run,
+            complete=complete,
+            harbor_url="http://harbor.example.com",
+            destination=store.url,
+            started_at="2026-05-01T01:00:00+00:00",
+            ended_at="2026-05-01T02:00:00+00:00",
+            projects=projects or {name: project() for name in names},
+            limited_to=limited_to,
+        )
+    )
+
+
+def test_the_newest_complete_night_is_taken(store: BackupStore) -> None:
+    commit(store, FIRST, "team")
+    commit(store, SECOND, "team")
+    commit(store, THIRD, "team", complete=False)
+    assert find_snapshot(store).run == SECOND
+
+
+def test_the_newest_night_that_has_the_project_of_a_repository_is_taken(
+    store: BackupStore,
+) -> None:
+    commit(store, FIRST, "team", "shop")
+    commit(store, SECOND, "shop", limited_to=("shop",))
+    choice = Choice(repositories=("team/app",))
+    assert find_snapshot(store, projects=choice.project_patterns).run == FIRST
+
+
+def test_a_night_that_was_limited_is_taken_only_where_there_is_no_other(
+    store: BackupStore,
+) -> None:
+    commit(store, FIRST, "shop", limited_to=("shop",))
+    commit(store, SECOND, "shop", limited_to=("shop",))
+    assert find_snapshot(store).run == SECOND
+    commit(store, FIRST, "team", "shop")
+    assert find_snapshot(store).run == FIRST
+
+
+def test_a_night_that_went_to_a_mirror_is_taken_only_where_its_content_is_not_needed(
+    store: BackupStore,
+) -> None:
+    commit(store, FIRST, "team")
+    commit(store, SECOND, projects={"team": project(has_contents=False)})
+    assert find_snapshot(store).run == SECOND
+    assert find_snapshot(store, needs_content=True).run == FIRST
+    assert find_snapshot(store, SECOND, needs_content=True).run == SECOND
+
+
+def test_a_night_that_had_nothing_to_copy_lacks_no_content(store: BackupStore) -> None:
+    commit(store, FIRST, "team")
+    commit(store, SECOND, projects={"team": project(has_contents=False, digests=0)})
+    assert find_snapshot(store, needs_content=True).run == SECOND
+
+
+def test_the_beginning_of_a_key_names_the_newest_complete_night_of_those(
+    store: BackupStore,
+) -> None:
+    commit(store, FIRST, "team")
+    commit(store, SECOND, "team")
+    commit(store, THIRD, "team", complete=False)
+    assert find_snapshot(store, "2026-05-01").run == FIRST
+    assert find_snapshot(store, THIRD).run == THIRD, "it was named"
+    with pytest.raises(HarborConfigurationError, match="name it to get what it has"):
+        find_snapshot(store, "2026-05-03")
