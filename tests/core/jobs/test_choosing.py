@@ -1,4 +1,4 @@
-"""Which night is taken, where none is named."""
+"""Which night is taken, where none is named, and what of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.harbor.models import Tag
+from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.choosing import Choice, find_snapshot
+from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
@@ -100,3 +103,30 @@ def test_the_beginning_of_a_key_names_the_newest_complete_night_of_those(
     assert find_snapshot(store, THIRD).run == THIRD, "it was named"
     with pytest.raises(HarborConfigurationError, match="name it to get what it has"):
         find_snapshot(store, "2026-05-03")
+
+
+def record(name: str, *tags: str, children: tuple[str, ...] = (), subject: str = "") -> Record:
+    return Record(
+        project="team",
+        repository="team/app",
+        digest=digest_of(name.encode()),
+        role=Role.ARTIFACT,
+        tags=tuple(Tag(name=tag) for tag in tags),
+        children=tuple(digest_of(child.encode()) for child in children),
+        subject=digest_of(subject.encode()) if subject else "",
+    )
+
+
+def test_what_belongs_to_a_tag_is_found_where_a_list_has_circles_and_holes() -> None:
+    index = record("index", "1.0", "old", children=("child", "both", "not listed"))
+    other = record("other", "2.0", children=("both",))
+    records = [
+        index,
+        other,
+        record("child", children=("index",)),
+        record("both"),
+        record("signature", subject="child"),
+    ]
+    chosen = Choice(tags=("1.*",)).restrict("team/app", records)
+    assert {r.digest for r in chosen} == {r.digest for r in records} - {other.digest}
+    assert [tag.name for r in chosen for tag in r.tags] == ["1.0"]
