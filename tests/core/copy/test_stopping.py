@@ -6,11 +6,13 @@ import threading
 
 import pytest
 
+from airflow_provider_harbor.core.copy.blobs import BlobCopier
 from airflow_provider_harbor.core.copy.plan import plan_repository
 from airflow_provider_harbor.core.copy.registry_places import RegistrySource
 from airflow_provider_harbor.core.copy.transfer import Transfer
+from airflow_provider_harbor.core.exceptions import NotTriedError
 from airflow_provider_harbor.core.harbor.records import Record
-from airflow_provider_harbor.core.oci.manifest import Manifest
+from airflow_provider_harbor.core.oci.manifest import Descriptor, Manifest
 from airflow_provider_harbor.core.store.known import Held
 from tests.core.rig import Backup, list_whole
 from tests.double import HarborDouble
@@ -58,3 +60,17 @@ def test_nothing_is_under_way_any_more_when_a_copy_has_been_stopped(
     assert len(source.asked) == 1
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith(("step_", "blob_", "end_"))]
+
+
+def test_a_blob_on_its_way_ends_with_its_block_and_leaves_nothing(
+    harbor: HarborDouble, backup: Backup
+) -> None:
+    harbor.create_project("p")
+    image = harbor.push("p/app", Image("app"), "1.0")
+    digest, content = next(iter(image.blobs.items()))
+    blob = Descriptor(digest=digest, media_type="", size_bytes=len(content))
+    copier = BlobCopier(RegistrySource(backup.registry), backup.itself)
+    copier.stop()
+    with pytest.raises(NotTriedError, match="the run was stopped"):
+        copier.copy("p/app", blob)
+    assert not backup.itself.has_blob("p/app", blob)

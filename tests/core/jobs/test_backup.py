@@ -14,9 +14,11 @@ from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.inventories import InventoryRef
+from tests.core.restoring import bring_back
 from tests.core.rig import Backup, reach, registry_login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Image
+from tests.registry_server import PlainRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +156,18 @@ def test_nothing_is_copied_of_an_inventory_that_somebody_has_changed(
     with pytest.raises(IntegrityError, match="something else than its name says"):
         backup.copy(reach(other_harbor), "night", ref)
     assert other_harbor.state.project("p") is None
+
+
+def test_a_tag_that_a_restore_moved_back_is_moved_again_by_the_next_night(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    """What is remembered of a plain registry is not believed behind a restore to it."""
+    mirror = reach(plain_registry)
+    older = backup.run(backup.itself)
+    newer = harbor.push("p/app", Image("newer"), "1.0")
+    assert backup.run(mirror).complete
+    restored = bring_back(backup.store, mirror, which=older.run, overwrites=True)
+    assert restored.complete
+    assert mirror.registry.find_manifest("p/app", "1.0") == Image("app").digest
+    assert backup.run(mirror).complete
+    assert mirror.registry.find_manifest("p/app", "1.0") == newer.digest
