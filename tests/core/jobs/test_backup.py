@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import datetime, timezone
 
 import pytest
@@ -105,6 +106,19 @@ def test_a_dry_run_says_what_it_could_not_plan(
     (line,) = report.failures()
     assert "1 digest cannot be copied, p/app@" in line
     assert "the destination's p/app could not be listed" in line
+
+
+def test_a_plan_names_what_would_be_copied_and_under_which_tags(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    untagged = harbor.push("p/app", Image("untagged"))
+    report = backup.run(reach(other_harbor), dry_run=True)
+    content = (backup.store_path / layout.plan(report.run, "p")).read_bytes()
+    _, *lines = map(json.loads, gzip.decompress(content).splitlines())
+    assert {line["digest"]: line["tags"] for line in lines} == {
+        Image("app").digest: ["1.0"],
+        untagged.digest: [],
+    }
 
 
 def test_the_end_of_a_run_ends_its_lease(other_harbor: HarborDouble, backup: Backup) -> None:
