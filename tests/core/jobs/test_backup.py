@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from airflow_provider_harbor.core.copy import plan
+from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.exceptions import IntegrityError, LeaseError
 from airflow_provider_harbor.core.jobs.backup import finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
@@ -16,9 +17,9 @@ from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from tests.core.restoring import bring_back
-from tests.core.rig import Backup, reach, registry_login
+from tests.core.rig import Backup, list_whole, reach, registry_login
 from tests.double import Fault, HarborDouble
-from tests.double.content import Image
+from tests.double.content import Image, multi_arch
 from tests.registry_server import PlainRegistry
 
 
@@ -106,6 +107,26 @@ def test_a_dry_run_says_what_it_could_not_plan(
     (line,) = report.failures()
     assert "1 digest cannot be copied, p/app@" in line
     assert "the destination's p/app could not be listed" in line
+
+
+def test_an_index_whose_child_nobody_listed_is_not_called_copied(
+    harbor: HarborDouble, backup: Backup
+) -> None:
+    """A registry that a restore sends it to would refuse it."""
+    index = harbor.push("p/multi", multi_arch("multi"), "1.0")
+    records = [r for r in list_whole(backup.client, "p") if r.digest == index.digest]
+    with backup.store.inventories.write("p") as writer:
+        writer.add(records)
+        ref = InventoryRef(
+            project="p",
+            sha256=writer.finish(),
+            counts=writer.counts,
+            listed_at=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        )
+    result = backup.copy(backup.itself, "night", ref)
+    (finding,) = result.iter_findings(Status.FAILED)
+    assert (finding.digest, finding.reason) == (index.digest, "missing-blob")
+    assert not list(backup.store.inventories.iter_contents("p", result.contents))
 
 
 def test_a_plan_names_what_would_be_copied_and_under_which_tags(
