@@ -14,6 +14,10 @@ from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
+from tests.core.restoring import bring_back
+from tests.core.rig import Backup, reach
+from tests.double import HarborDouble
+from tests.double.content import Image
 
 FIRST, SECOND, THIRD = (f"2026-05-0{day}T01-00-00Z" for day in (1, 2, 3))
 
@@ -130,3 +134,16 @@ def test_what_belongs_to_a_tag_is_found_where_a_list_has_circles_and_holes() -> 
     chosen = Choice(tags=("1.*",)).restrict("team/app", records)
     assert {r.digest for r in chosen} == {r.digest for r in records} - {other.digest}
     assert [tag.name for r in chosen for tag in r.tags] == ["1.0"]
+
+
+def test_a_project_that_has_none_of_the_tags_is_not_made(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    for name, tag in (("team", "1.0"), ("shop", "2.0")):
+        harbor.create_project(name)
+        harbor.push(f"{name}/app", Image(name), tag)
+    assert backup.run(backup.itself).complete
+    report = bring_back(backup.store, reach(other_harbor), choice=Choice(tags=("1.*",)))
+    assert report.complete
+    assert other_harbor.state.project("team")
+    assert other_harbor.state.project("shop") is None
