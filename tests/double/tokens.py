@@ -22,13 +22,12 @@ def _signature(secret: bytes, text: str) -> str:
 
 
 def make_token(
-    secret: bytes, minutes: int, subject: str, access: list[dict[str, Any]]
+    secret: bytes, minutes: int, subject: str, access: list[dict[str, Any]], now: int
 ) -> dict[str, Any]:
-    """Return the answer of the token service.
+    """Return the answer of the token service; `now` is the double's time, in seconds.
 
     Signed with HS256, where Harbor uses RS256: nobody but the double itself verifies it.
     """
-    now = int(time.time())
     lifetime = minutes * 60
     claims = {
         "iss": ISSUER, "sub": subject, "aud": SERVICE, "exp": now + lifetime, "nbf": now,

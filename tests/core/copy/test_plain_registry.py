@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
-from airflow_provider_harbor.core.exceptions import HarborServerError
+from airflow_provider_harbor.core.exceptions import DigestMismatchError, HarborServerError
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.oci.registry import referrers_tag
 from tests.core.rig import Backup, reach, registry_login
@@ -171,6 +171,36 @@ def test_a_signature_with_a_tag_and_a_subject_is_listed_when_that_failed_the_nig
         cached.unlink()
     report = backup.run(destination)
     assert (report.complete, report.copied, report.present) == (True, 0, 3)
+
+
+def test_a_signature_that_the_registry_has_damaged_is_sent_again_where_it_is_on_no_list(
+    harbor: HarborDouble,
+    plain_registry: PlainRegistry,
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = harbor.push("p/app", Image("app"), "1.0")
+    kind = "application/vnd.dev.cosign.artifact.sig.v1+json"
+    tag = f"{referrers_tag(image.digest)}.att"
+    signature = harbor.push("p/app", referrer(image, artifact_type=kind), tag)
+    destination = reach(plain_registry)
+
+    def refuse(*_: object) -> None:
+        raise HarborServerError(status=503, url=destination.url)
+
+    def damaged(*_: object) -> None:
+        raise DigestMismatchError(
+            expected=signature.digest, actual=image.digest, size_bytes=1, where="p/app"
+        )
+
+    with monkeypatch.context() as broken:
+        broken.setattr(destination, "list_referrers", refuse)
+        assert not backup.run(destination).complete
+    with monkeypatch.context() as broken:
+        broken.setattr(destination, "get_manifest", damaged)
+        assert backup.run(destination).copied == 1
+    listed = destination.registry.iter_referrers("p/app", image.digest)
+    assert [referrer.digest for referrer in listed] == [signature.digest]
 
 
 def test_passing_errors_while_referrers_are_asked_for_are_not_taken_for_absence(

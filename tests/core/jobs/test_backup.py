@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from datetime import datetime, timezone
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import LeaseError
+from airflow_provider_harbor.core.copy import plan
+from airflow_provider_harbor.core.copy.outcome import Status
+from airflow_provider_harbor.core.exceptions import IntegrityError, LeaseError
 from airflow_provider_harbor.core.jobs.backup import finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import Results
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.inventories import InventoryRef
-from tests.core.rig import Backup, reach, registry_login
+from tests.core.restoring import bring_back
+from tests.core.rig import Backup, list_whole, reach, registry_login
 from tests.double import Fault, HarborDouble
-from tests.double.content import Image
+from tests.double.content import Image, multi_arch
+from tests.registry_server import PlainRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +109,39 @@ def test_a_dry_run_says_what_it_could_not_plan(
     assert "the destination's p/app could not be listed" in line
 
 
+def test_an_index_whose_child_nobody_listed_is_not_called_copied(
+    harbor: HarborDouble, backup: Backup
+) -> None:
+    """A registry that a restore sends it to would refuse it."""
+    index = harbor.push("p/multi", multi_arch("multi"), "1.0")
+    records = [r for r in list_whole(backup.client, "p") if r.digest == index.digest]
+    with backup.store.inventories.write("p") as writer:
+        writer.add(records)
+        ref = InventoryRef(
+            project="p",
+            sha256=writer.finish(),
+            counts=writer.counts,
+            listed_at=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        )
+    result = backup.copy(backup.itself, "night", ref)
+    (finding,) = result.iter_findings(Status.FAILED)
+    assert (finding.digest, finding.reason) == (index.digest, "missing-blob")
+    assert not list(backup.store.inventories.iter_contents("p", result.contents))
+
+
+def test_a_plan_names_what_would_be_copied_and_under_which_tags(
+    harbor: HarborDouble, other_harbor: HarborDouble, backup: Backup
+) -> None:
+    untagged = harbor.push("p/app", Image("untagged"))
+    report = backup.run(reach(other_harbor), dry_run=True)
+    content = (backup.store_path / layout.plan(report.run, "p")).read_bytes()
+    _, *lines = map(json.loads, gzip.decompress(content).splitlines())
+    assert {line["digest"]: line["tags"] for line in lines} == {
+        Image("app").digest: ["1.0"],
+        untagged.digest: [],
+    }
+
+
 def test_the_end_of_a_run_ends_its_lease(other_harbor: HarborDouble, backup: Backup) -> None:
     destination = reach(other_harbor)
     ref = inventory_project(backup.client, backup.store, "night-1", "p")
@@ -132,3 +172,37 @@ def test_a_run_that_lost_its_lease_does_not_even_prepare_the_destination(
     left = Results(backup.store.results, "night").find("p")
     assert left
     assert "has taken over" in left.error
+
+
+def test_nothing_is_copied_of_an_inventory_that_somebody_has_changed(
+    harbor: HarborDouble,
+    other_harbor: HarborDouble,
+    backup: Backup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of its lines can be read: only all of them together show that it is another one."""
+    monkeypatch.setattr(plan, "_CHUNK_REPOSITORIES", 1)  # each is planned before the next is read
+    for name in ("p/second", "p/third"):
+        harbor.push(name, Image(name), "1.0")
+    ref = inventory_project(backup.client, backup.store, "night", "p")
+    path = backup.store_path / layout.inventory("p", ref.sha256)
+    changed = gzip.decompress(path.read_bytes()).replace(b'"1.0"', b'"2.0"')
+    path.write_bytes(gzip.compress(changed))
+    with pytest.raises(IntegrityError, match="something else than its name says"):
+        backup.copy(reach(other_harbor), "night", ref)
+    assert other_harbor.state.project("p") is None
+
+
+def test_a_tag_that_a_restore_moved_back_is_moved_again_by_the_next_night(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
+) -> None:
+    """What is remembered of a plain registry is not believed behind a restore to it."""
+    mirror = reach(plain_registry)
+    older = backup.run(backup.itself)
+    newer = harbor.push("p/app", Image("newer"), "1.0")
+    assert backup.run(mirror).complete
+    restored = bring_back(backup.store, mirror, which=older.run, overwrites=True)
+    assert restored.complete
+    assert mirror.registry.find_manifest("p/app", "1.0") == Image("app").digest
+    assert backup.run(mirror).complete
+    assert mirror.registry.find_manifest("p/app", "1.0") == newer.digest

@@ -77,6 +77,17 @@ def test_what_is_about_to_change_is_to_be_asked_for_again(store: BackupStore, pl
     assert memory.remembered == {"p/a": holding(OLD), "p/b": holding(OLD)}
 
 
+def test_what_was_marked_before_stays_marked_when_more_is_about_to_change(
+    store: BackupStore, place: Place
+) -> None:
+    remember(store, a=holding(OLD), b=holding(OLD))
+    memory = Memory(store, place, "night-2", ref_of(NIGHT))
+    memory.before([planned("p/a", holding(OLD), NEW)])
+    memory.before([planned("p/b", holding(OLD), NEW)])
+    unsure = holding(OLD, asked=None)
+    assert store.read_known(URL, "p").held == {"p/a": unsure, "p/b": unsure}
+
+
 def test_what_could_not_be_asked_for_is_as_it_was(store: BackupStore, place: Place) -> None:
     remember(store, b=holding(OLD), c=holding(OLD), d=holding(OLD))
     memory = Memory(store, place, "night-2", ref_of(NIGHT))
