@@ -107,6 +107,10 @@ class State(Artifacts, Settings):
         self._last_time = max(now, self._last_time + 1)
         return self._last_time
 
+    def seconds(self) -> int:
+        """Return the time in seconds, which is not before anything that has happened."""
+        return max(int(time.time()), self._last_time // 1000)
+
     @contextmanager
     def pretended_time(self, start_milliseconds: int) -> Iterator[None]:
         """Let time stand at a moment, from which each change counts on by a millisecond."""

@@ -88,7 +88,7 @@ def token(state: State, request: Request) -> Response:
             ]
         access.append({"type": kind, "name": name, "actions": actions})
     minutes = int(state.configuration["token_expiration"])
-    body = make_token(state.secret, minutes, request.caller.name, access)
+    body = make_token(state.secret, minutes, request.caller.name, access, state.seconds())
     return Response(dump(body), headers={"Content-Type": JSON_UTF8})
 
 
