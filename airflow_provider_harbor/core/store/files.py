@@ -18,17 +18,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, from_url
 
 from airflow_provider_harbor.core.exceptions import (
-    HarborConfigurationError,
     StoreError,
     StoreReason,
 )
+from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
 from airflow_provider_harbor.core.store.troubles import store_error
 
 # What is read and written at once.
@@ -38,7 +37,6 @@ _PART_BYTES = 5 * 1024 * 1024
 _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 2
 _PAGE_SIZE = 1_000
-_SCHEMES = ("file", "s3", "gs", "az")
 # obstore writes a file of a directory beside its place, under such a name.
 _LEFTOVER = re.compile(r".+#\d+")
 _CLIENT_OPTIONS = {
@@ -83,7 +81,7 @@ class Files:
     """
 
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
-        scheme, rest = _split(os.fspath(url))
+        scheme, rest = split_address(os.fspath(url))
         self._directory: Path | None = None
         self._identity: tuple[int, int] | None = None
         if scheme == "file":
@@ -96,7 +94,7 @@ class Files:
                 opener: Any = from_url
                 self._store: Any = opener(
                     self.url,
-                    client_options={**_CLIENT_OPTIONS, **_plain_http(options)},
+                    client_options={**_CLIENT_OPTIONS, **options_of_plain_http(options)},
                     retry_config=_RETRIES,
                     **options,
                 )
@@ -417,56 +415,6 @@ class Files:
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file, and fail where that would be to wait for somebody: at a pipe."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
-
-
-def _split(text: str) -> tuple[str, str]:
-    """Return scheme and rest of a store's address, checked."""
-    if not text:
-        # As a path it would be whatever directory this process is in.
-        raise HarborConfigurationError("the address of the store is empty. Give a directory or URL")
-    if "://" not in text:
-        scheme = text.partition(":")[0]
-        if ":" in text and scheme in _SCHEMES:
-            raise HarborConfigurationError(
-                f"the address of the store begins with {scheme}:, and lacks the two slashes behind "
-                f"it. Write {scheme}://..., or for a directory of that name ./{scheme}:..."
-            )
-        return "file", os.path.abspath(os.path.expanduser(text))
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # brackets, in which there can only be an address of a machine
-        raise HarborConfigurationError(
-            "the address of the store is no URL. Write it as s3://bucket/prefix"
-        ) from None
-    if parts.scheme not in _SCHEMES:
-        raise HarborConfigurationError(
-            f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
-            f"URL that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
-        )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise HarborConfigurationError(
-            f"leave the credentials out of the store's URL ({parts.scheme}://...): a URL ends up "
-            "in logs. Give them by the environment, or by a connection of Airflow"
-        )
-    if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost"):
-            raise HarborConfigurationError(
-                f"{text!r} names another machine. Write the URL of a directory with three slashes: "
-                "file:///backup/harbor"
-            )
-        return "file", os.path.abspath(unquote(parts.path))
-    if not parts.netloc:
-        raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
-    path = "/".join(part for part in parts.path.split("/") if part)
-    return parts.scheme, parts.netloc + (f"/{path}" if path else "")
-
-
-def _plain_http(options: dict[str, Any]) -> dict[str, Any]:
-    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3")
-    endpoint = (
-        endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    )
-    return {"allow_http": True} if str(endpoint).startswith("http://") else {}
 
 
 def _check(path: str) -> None:

@@ -1,0 +1,67 @@
+"""Addresses of stores: a directory, or a URL of a bucket, and what is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+
+_SCHEMES = ("file", "s3", "gs", "az")
+
+
+def split_address(text: str) -> tuple[str, str]:
+    """Return scheme and rest of a store's address: of a directory its whole path.
+
+    Raises:
+        HarborConfigurationError: It is no such address, or has credentials in it.
+    """
+    if not text:
+        # As a path it would be whatever directory this process is in.
+        raise HarborConfigurationError("the address of the store is empty. Give a directory or URL")
+    if "://" not in text:
+        scheme = text.partition(":")[0]
+        if ":" in text and scheme in _SCHEMES:
+            raise HarborConfigurationError(
+                f"the address of the store begins with {scheme}:, and lacks the two slashes behind "
+                f"it. Write {scheme}://..., or for a directory of that name ./{scheme}:..."
+            )
+        return "file", os.path.abspath(os.path.expanduser(text))
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets, in which there can only be an address of a machine
+        raise HarborConfigurationError(
+            "the address of the store is no URL. Write it as s3://bucket/prefix"
+        ) from None
+    if parts.scheme not in _SCHEMES:
+        raise HarborConfigurationError(
+            f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
+            f"URL that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise HarborConfigurationError(
+            f"leave the credentials out of the store's URL ({parts.scheme}://...): a URL ends up "
+            "in logs. Give them by the environment, or by a connection of Airflow"
+        )
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise HarborConfigurationError(
+                f"{text!r} names another machine. Write the URL of a directory with three slashes: "
+                "file:///backup/harbor"
+            )
+        return "file", os.path.abspath(unquote(parts.path))
+    if not parts.netloc:
+        raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
+    path = "/".join(part for part in parts.path.split("/") if part)
+    return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+
+
+def options_of_plain_http(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `obstore` needs to be told where the endpoint of S3 is an http:// URL."""
+    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3")
+    endpoint = (
+        endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+    )
+    return {"allow_http": True} if str(endpoint).startswith("http://") else {}
