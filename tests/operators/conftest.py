@@ -20,6 +20,7 @@ def night(
     """A Harbor whose night is in the store, and a connection `there` to an empty one."""
     from tests.operators.test_restore import PROJECTS, back_up
 
+    store.begin_for(harbor.url)
     for project in PROJECTS:
         harbor.create_project(project)
     harbor.push("team-a/app", Image("app"), "v1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import difflib
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LATEST = "latest"
 _NEAREST = 3
+_BEGINS_WITH_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 def find_snapshot(
@@ -133,14 +135,14 @@ def _to_come_first(keys: Sequence[str]) -> list[str]:
     Some night the clock was wrong; that one is not the newest until the day comes.
     """
     tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT%H-%M-%S}"
-    at = bisect.bisect(keys, tomorrow)
-    if at < len(keys):
+    to_come = [key for key in keys if key > tomorrow and _BEGINS_WITH_TIME.match(key)]
+    if to_come:
         log.warning(
             "The snapshot %s was begun by a clock that was wrong: it is not taken for the newest. "
             "Name it to have it",
-            keys[-1],
+            to_come[-1],
         )
-    return [*keys[at:], *keys[:at]]
+    return [*to_come, *(key for key in keys if key not in to_come)]
 
 
 def find_lacking(store: BackupStore, snapshot: Snapshot) -> list[str]:

@@ -25,6 +25,7 @@ from airflow_provider_harbor.core.jobs import backup
 from airflow_provider_harbor.core.store import (
     backup_store,
     claims,
+    files,
     layout,
     reach,
     result_files,
@@ -73,7 +74,7 @@ class InlineExecutor:
 def inline() -> Iterator[None]:
     """Have no other threads than those of the actors, and nobody wait."""
     with contextlib.ExitStack() as opened:
-        for module in (transfer, claims, reach, result_files, snapshots):
+        for module in (transfer, claims, files, reach, result_files, snapshots):
             opened.enter_context(patch.object(module, "ThreadPoolExecutor", InlineExecutor))
         opened.enter_context(patch.object(backup, "InventoryWalk", Listing))
         opened.enter_context(patch.object(claims, "_sleep", lambda seconds: None))
