@@ -12,7 +12,13 @@ from airflow_provider_harbor.core.jobs.rights import deleting
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Entry
-from airflow_provider_harbor.core.store.retention import Decision, OtherRun, Policy, decide
+from airflow_provider_harbor.core.store.retention import (
+    Decision,
+    OtherRun,
+    Policy,
+    begun_at,
+    decide,
+)
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 _AT_ONCE = 1_000
@@ -115,9 +121,12 @@ def _read(store: BackupStore, keys: Iterable[str]) -> tuple[list[Snapshot], dict
     for key in keys:
         try:
             if snapshot := store.snapshots.read(key):
+                begun_at(snapshot)
                 snapshots.append(snapshot)
         except IntegrityError as err:
             unreadable[key] = str(err)
+        except ValueError as err:
+            unreadable[key] = f"nobody can tell when the snapshot {key} was begun: {err}"
     return snapshots, unreadable
 
 

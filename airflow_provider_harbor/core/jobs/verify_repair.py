@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from airflow_provider_harbor.core.exceptions import (
@@ -36,6 +37,7 @@ from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.pool_files import hash_blob
+from airflow_provider_harbor.core.store.sweeps import Mark
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class Repairs:
         self._workers = workers
         self._rebuilding = Rebuilding(store, lists)
         self._lock = threading.Lock()
+        self._sweeping = threading.Lock()
 
     # -- what could be done
 
@@ -258,7 +261,20 @@ class Repairs:
     def _take_away(self, damage: Damage) -> str:
         if self._is_list_damaged():
             return ""
-        self._store.files.delete([layout.blob(damage.thing)])
+        # A result of a run that has not ended may name it: so that is announced, see `layout`.
+        with self._sweeping:
+            sweeps, path = self._store.sweeps, layout.blob(damage.thing)
+            before, now = sweeps.read(), self._store.now()
+            if not sweeps.is_over(before, now):
+                return ""
+            marks: list[Mark] = []
+            with suppress(IntegrityError):  # prune begins them anew then
+                marks = [mark for mark in sweeps.iter_marks(before) if mark.path != path]
+            sweep = sweeps.announce(before, [*marks, Mark(path, now, True)])
+            try:
+                self._store.files.delete([path])
+            finally:
+                sweeps.end(sweep, marks)
         return "taken away, since no snapshot names it; the next backup writes what it needs"
 
     # -- registries

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +108,6 @@ def _login_of(headers: Headers) -> tuple[str, str]:
         return "", ""
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no UTF-8, or no ASCII even
         return "", ""
     return user, password

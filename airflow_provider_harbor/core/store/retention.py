@@ -13,6 +13,9 @@ newest of each limited series.
 All other runs (partial ones, limited ones that do not count, those that were cut short, dry runs,
 restores) are kept while they are younger than `RECENT`; partial ones also as long as no complete
 one is newer: nothing else has what they have.
+
+A snapshot of a time to come was begun by a clock that was wrong, so nobody knows how old it is. It
+stays until its day comes, and neither takes the place of another one nor stands in for one.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 RECENT = timedelta(days=14)
+# By so much clocks may differ.
+_AHEAD = timedelta(days=1)
 _MOST = 10_000
 
 # Where the content is, and to which projects the run was limited.
@@ -153,14 +158,17 @@ def decide(
     Raises:
         ValueError: The time of a snapshot cannot be read.
     """
-    dated = [(_begun(snapshot, policy.zone), snapshot) for snapshot in snapshots]
+    dated = [(begun_at(snapshot).astimezone(policy.zone), snapshot) for snapshot in snapshots]
     dated.sort(key=lambda item: (item[0], item[1].key), reverse=True)
-    reasons = _by_rules(policy, dated)
+    past = [item for item in dated if item[0] - now <= _AHEAD]
+    reasons = _by_rules(policy, past)
     decisions = []
     for begun, snapshot in dated:
         kept_by = reasons.get(snapshot.key)
-        if kept_by is None:  # the rules do not count it
-            kept_by = _by_age(begun, now) + _by_lack(snapshot, dated)
+        if begun - now > _AHEAD:
+            kept_by = ["begun by a clock that was ahead"]
+        elif kept_by is None:  # the rules do not count it
+            kept_by = _by_age(begun, now) + _by_lack(snapshot, past)
         decisions.append(
             Decision(key=snapshot.key, state=_state(snapshot), begun=begun, reasons=tuple(kept_by))
         )
@@ -172,11 +180,16 @@ def decide(
     return sorted(decisions, key=lambda item: (item.begun, item.key), reverse=True)
 
 
-def _begun(snapshot: Snapshot, zone: ZoneInfo) -> datetime:
+def begun_at(snapshot: Snapshot) -> datetime:
+    """Return when a snapshot was begun.
+
+    Raises:
+        ValueError: Nobody can tell.
+    """
     moment = datetime.fromisoformat(snapshot.started_at)
     if moment.tzinfo is None:
         raise ValueError(f"the time {snapshot.started_at!r} has no time zone")
-    return moment.astimezone(zone)
+    return moment
 
 
 def _state(snapshot: Snapshot) -> str:

@@ -35,11 +35,12 @@ def ruin(path: Path) -> None:
 
 
 def files_of(kept: Path) -> dict[str, bytes]:
-    """Return all of a store but reports, leases and caches."""
+    """Return all of a store but reports, leases and caches, and what is said of deleting."""
+    left_out = ("reports", "leases", "known", "prune", layout.CHECK)
     return {
         str(path.relative_to(kept)): path.read_bytes()
         for path in kept.rglob("*")
-        if path.is_file() and path.parts[len(kept.parts)] not in ("reports", "leases", "known")
+        if path.is_file() and path.parts[len(kept.parts)] not in left_out
     }
 
 

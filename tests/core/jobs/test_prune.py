@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,19 @@ def test_a_snapshot_that_cannot_be_read_is_kept_and_said(store: BackupStore) -> 
     store.files.write("snapshots/2026-11-01/snapshot.json", b"{")
     done = forget(store, NEWEST)
     assert list(done.unreadable) == ["2026-11-01"]
+    assert store.files.exists("snapshots/2026-11-01/snapshot.json")
+
+
+@pytest.mark.parametrize("begun", ["20x6-11-02T01:00:00+00:00", "2026-11-02T01:00:00"])
+def test_a_snapshot_whose_time_nobody_can_read_is_kept_and_said(
+    store: BackupStore, begun: str
+) -> None:
+    found = store.snapshots.read("2026-11-01")
+    assert found
+    store.snapshots.commit(replace(found, started_at=begun))
+    done = forget(store, NEWEST)
+    assert list(done.unreadable) == ["2026-11-01"]
+    assert begun in done.unreadable["2026-11-01"]
     assert store.files.exists("snapshots/2026-11-01/snapshot.json")
 
 

@@ -104,7 +104,7 @@ def test_nothing_is_served_without_a_login(night: Night):
             assert ask_as(served.url + path, b"alice:" + right).status_code == 200
         for wrong in (b"alice:", b"alice:x", b"bob:" + right, b":", b"alice", b"\xff:x", right):
             assert ask_as(served.url + path, wrong).status_code == 401
-        for header in ("Bearer abc", "Basic ====", "Basic", "basic !", "Digest x"):
+        for header in ("Bearer abc", "Basic ====", "Basic", "basic !", "Digest x", "Basic \xff"):
             answer = served.get(path, headers={"Authorization": header})
             assert answer.status_code == 401
 

@@ -170,6 +170,27 @@ def test_where_all_runs_are_limited_the_rules_count_them() -> None:
     ]
 
 
+def test_a_night_of_a_clock_that_was_ahead_stays_and_takes_no_other_ones_place() -> None:
+    ahead = snapshot(NOW + timedelta(days=3650))
+    partial = snapshot(NOW - timedelta(days=20), complete=False)
+    some = [ahead, *nights(3), partial]
+    assert kept(decide(Policy(keep_last=1, keep_daily=2), some, [], NOW)) == {
+        "2036-11-22": ("begun by a clock that was ahead",),
+        "2026-11-25": ("newest complete", "last", "daily 2026-11-25"),
+        "2026-11-24": ("daily 2026-11-24",),
+    }
+    # What is partial is not had by the other one, which may be years older.
+    assert kept(decide(Policy(keep_last=1), [ahead, partial], [], NOW)) == {
+        "2036-11-22": ("begun by a clock that was ahead",),
+        "2026-11-05": ("no complete one is newer",),
+    }
+
+
+def test_clocks_may_differ_by_hours() -> None:
+    decisions = decide(Policy(keep_last=1), nights(2, NOW + timedelta(hours=14)), [], NOW)
+    assert kept(decisions) == {"2026-11-26": ("newest complete", "last")}
+
+
 def test_other_runs_stay_for_some_days() -> None:
     others = [
         OtherRun(key="young", kind="cut short", written_at=NOW - timedelta(days=13)),
