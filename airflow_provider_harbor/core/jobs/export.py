@@ -161,7 +161,11 @@ def _fresh(directory: Path, store: BackupStore) -> Iterator[None]:
 def _require_fresh(directory: Path, store: BackupStore) -> bool:
     """Make a directory; returns whether it was not there."""
     root = store.files.local_path("")
-    if root is not None and directory.resolve().is_relative_to(root.resolve()):
+    try:
+        whole = directory.resolve()
+    except (OSError, RuntimeError) as err:  # links that lead in a circle
+        raise HarborConfigurationError(f"{directory} is not a directory: {err}") from None
+    if root is not None and whole.is_relative_to(root.resolve()):
         raise HarborConfigurationError(
             f"{directory} is in the store itself. Name a directory outside of {root}"
         )

@@ -166,13 +166,14 @@ def search(store: BackupStore, text: str, *, progress: Progress | None = None) -
     """
     query = Query(text)
     _ = store.harbor_url  # that it is a store
-    snapshots = sorted(store.snapshots.read_all(), key=lambda snapshot: snapshot.key)
+    damages: list[str] = []
+    found = store.snapshots.read_all(lambda key, why: damages.append(why))
+    snapshots = sorted(found, key=lambda snapshot: snapshot.key)
     nights: dict[tuple[str, str, str], list[int]] = {}
     for number, snapshot in enumerate(snapshots):
         for project, item in snapshot.projects.items():
             nights.setdefault((project, item.inventory, item.contents), []).append(number)
     seen: dict[Match, set[int]] = {}
-    damages: list[str] = []
     for at, ((project, inventory, contents), numbers) in enumerate(nights.items()):
         if progress and at % 10 == 0:
             progress(f"{at} of {human_count(len(nights), 'list')} searched")

@@ -110,7 +110,9 @@ def measure(store: BackupStore, *, progress: Progress | None = None) -> Usage:
     _ = store.harbor_url  # that it is a store
     tell = progress or (lambda text: None)
     measurement = _Measurement(store)
-    snapshots = sorted(store.snapshots.read_all(), key=lambda snapshot: snapshot.key)
+    damages = measurement.usage.damages
+    found = store.snapshots.read_all(lambda key, why: damages.append(why))
+    snapshots = sorted(found, key=lambda snapshot: snapshot.key)
     for number, snapshot in enumerate(snapshots, 1):
         tell(f"{number} of {human_count(len(snapshots), 'snapshot')} read")
         measurement.add(snapshot)

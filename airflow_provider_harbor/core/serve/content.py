@@ -15,6 +15,7 @@ from pathlib import Path
 from airflow_provider_harbor.core.exceptions import DamagedContentError, MissingContentError
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.files import open_regular
 from airflow_provider_harbor.core.store.troubles import store_error
 
 # For each client up to three of them are in memory: on its way, waiting, and being read.
@@ -70,7 +71,7 @@ def open_blob(
 def _open_local(
     store: BackupStore, digest: str, size_bytes: int, path: Path, start: int, end: int
 ) -> Iterator[Block]:
-    file = path.open("rb", buffering=0)
+    file = os.fdopen(open_regular(path), "rb", buffering=0)
     try:
         _check(store, digest, size_bytes, os.fstat(file.fileno()).st_size)
         blocks = _read_blocks(file, start, end)

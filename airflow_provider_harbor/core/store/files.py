@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -306,6 +307,7 @@ class Files:
         return self._list_level(directory, "objects")
 
     def _list_level(self, directory: str, kind: str) -> list[str]:
+        self._require_targets(directory)
         with _troubles(self.url_of(directory)):
             try:
                 found: Any = obstore.list_with_delimiter(self._open(), directory)
@@ -347,6 +349,24 @@ class Files:
                 os.rmdir(found)
 
     # -- where it is
+
+    def _require_targets(self, directory: str) -> None:
+        """Make sure that no link in a directory leads nowhere: obstore would leave it out.
+
+        Nights on a disk that is not mounted would seem never to have been.
+        """
+        if (path := self.local_path(directory)) is None:
+            return
+        where = self.url_of(directory)
+        with (
+            _troubles(where),
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(path) as entries,
+        ):
+            for entry in entries:
+                if entry.is_symlink() and not os.path.exists(entry.path):
+                    what = f"the link {entry.name} leads nowhere. Is everything mounted?"
+                    raise StoreError(StoreReason.MISSING, what, where=where)
 
     def url_of(self, path: str) -> str:
         """Return the whole address of a file, for people."""
@@ -415,6 +435,21 @@ class Files:
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file, and fail where that would be to wait for somebody: at a pipe."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+def open_regular(path: Path) -> int:
+    """Return a descriptor to read a file of a directory by; a pipe or a device counts as not there.
+
+    Opening a pipe would wait until somebody writes into it.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "it is no regular file", str(path))
 
 
 def _check(path: str) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.harbor.records import (
     line_of,
 )
 from airflow_provider_harbor.core.oci.manifest import Manifest
+from airflow_provider_harbor.core.oci.names import is_digest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import (
     PackedLines,
@@ -128,14 +129,34 @@ class Content:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Content:
-        """Read the object of a line."""
+        """Read the object of a line; raises `KeyError`, `TypeError` or `ValueError` on another."""
         return cls(
-            digest=data["digest"],
-            media_type=data["media_type"],
-            size_bytes=int(data["size_bytes"]),
-            blobs=tuple(BlobSize(b["digest"], int(b["size_bytes"])) for b in data["blobs"]),
-            foreign=tuple(data["foreign"]),
+            digest=_digest(data["digest"]),
+            media_type=_media_type(data["media_type"]),
+            size_bytes=_size(data["size_bytes"]),
+            blobs=tuple(
+                BlobSize(_digest(b["digest"]), _size(b["size_bytes"])) for b in data["blobs"]
+            ),
+            foreign=tuple(map(_digest, data["foreign"])),
         )
+
+
+def _digest(value: object) -> str:
+    if not isinstance(value, str) or not is_digest(value):
+        raise ValueError(f"{value!r} is no digest")
+    return value
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} is no size")
+    return value
+
+
+def _media_type(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{value!r} is no media type")
+    return value
 
 
 class _Writer:

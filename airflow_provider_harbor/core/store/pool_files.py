@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow_provider_harbor.core.oci.names import is_digest
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
+from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files, open_regular
 from airflow_provider_harbor.core.store.troubles import store_error
 
 
@@ -76,7 +76,7 @@ _buffers = _Buffers()
 def _read_local(path: Path, hashed: hashlib._Hash) -> int:
     block = _buffers.block
     size_bytes = 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
         while number := os.readv(descriptor, [block]):
             hashed.update(block[:number])

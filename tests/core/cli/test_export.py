@@ -107,6 +107,14 @@ def test_a_directory_that_is_not_empty_is_refused(night: Night, tmp_path: Path, 
     assert f"{tmp_path} is not empty" in err
 
 
+def test_links_that_lead_in_a_circle_are_refused(night: Night, tmp_path: Path, run: Run):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    exit_code, _, err = run(night.path, OTHER, tmp_path / "a", "--quiet")
+    assert exit_code == 2
+    assert "is not a directory" in err
+
+
 # -- what reads it
 
 

@@ -132,6 +132,18 @@ def test_a_list_that_is_damaged_is_named_and_the_others_are_searched(
     assert damaged.name in found["damages"][0]
 
 
+@pytest.mark.parametrize("command", [["find", "app:latest"], ["stats"]])
+def test_a_snapshot_that_is_damaged_is_named_and_the_others_are_looked_into(
+    nights: BackupStore, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    key = nights.snapshots.list_keys()[1]
+    (tmp_path / "store/snapshots" / key / "snapshot.json").write_text("{")
+    name, *rest = command
+    found = ask(capsys, name, nights.url, *rest, code=1)
+    assert key in found["damages"][0]
+    assert found.get("found", found.get("nights"))
+
+
 @pytest.mark.parametrize("text", ["", " ", ":", "app@zz", "app@sha256:12"])
 def test_a_text_that_cannot_be_looked_for_is_refused(
     nights: BackupStore, capsys: pytest.CaptureFixture[str], text: str

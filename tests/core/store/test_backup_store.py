@@ -627,3 +627,30 @@ class TestKnown:
         }
         store.write_known(REGISTRY, "library", Known(held=held))
         assert store.read_known(REGISTRY, "library").held == held
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": "sha256:../../etc/passwd"},
+        {"media_type": ["application/json"]},
+        {"media_type": "text/plain\r\nX: y"},
+        {"size_bytes": -1},
+        {"size_bytes": 1e308},
+        {"size_bytes": 2**64},
+        {"blobs": [{"digest": "sha256:zz", "size_bytes": 1}]},
+        {"blobs": [{"digest": f"sha256:{'0' * 64}", "size_bytes": None}]},
+        {"foreign": ["nothing"]},
+    ],
+)
+def test_contents_that_no_writer_makes_are_damage(changes: dict[str, object]) -> None:
+    whole = {
+        "digest": f"sha256:{'0' * 64}",
+        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "size_bytes": 7,
+        "blobs": [],
+        "foreign": [],
+    }
+    assert Content.from_json(whole).size_bytes == 7
+    with pytest.raises((ValueError, TypeError)):
+        Content.from_json(whole | changes)

@@ -23,7 +23,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreUnreachableError,
 )
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.files import Files, open_regular
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.s3_server import S3Server
 
@@ -416,6 +416,27 @@ class TestPowerCuts:
         Files(root).sync()
         Files(f"s3://{s3.new_bucket()}/x", **s3.options).sync()
         assert not root.exists()
+
+
+def test_a_link_that_leads_nowhere_is_not_left_out_of_a_list(root: Path, tmp_path: Path) -> None:
+    files = Files(root)
+    files.write("snapshots/night-2/snapshot.json", b"{}")
+    (tmp_path / "other").mkdir()
+    (root / "snapshots/night-1").symlink_to(tmp_path / "other")
+    assert files.list_directories("snapshots") == ["night-1", "night-2"]
+    (tmp_path / "other").rmdir()
+    with pytest.raises(StoreError, match=r"the link night-1 leads nowhere\. Is everything mounted"):
+        files.list_directories("snapshots")
+    assert files.list_directories("nothing") == []
+
+
+def test_a_pipe_is_not_waited_for(root: Path) -> None:
+    root.mkdir()
+    os.mkfifo(root / "pipe")
+    with pytest.raises(FileNotFoundError, match="no regular file"):
+        open_regular(root / "pipe")
+    (root / "file").write_bytes(b"x")
+    os.close(open_regular(root / "file"))
 
 
 def files_of(files: Files) -> object:
