@@ -10,6 +10,13 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.double import HarborDouble, Image
 
 
+@pytest.fixture(autouse=True)
+def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    monkeypatch.setattr("airflow_provider_harbor.core.http.attempts._FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+
+
 @pytest.fixture
 def night(
     harbor: HarborDouble,

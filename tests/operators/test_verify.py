@@ -18,12 +18,6 @@ from tests.operators.test_harbor import NAME, Task
 from tests.operators.test_restore import back_up
 
 
-@pytest.fixture(autouse=True)
-def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_harbor.core.http.attempts._FIRST_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
-
-
 @pytest.fixture
 def task() -> Task:
     return Task()

@@ -76,14 +76,12 @@ def test_what_is_lost_and_harbor_has_not_any_more_is_not_protected(
     image = Image("image 0")
     blob = next(iter(image.blobs))
     harbor.state.lose_blob(blob)
-    for number in range(1, 8):
-        assert night.run(at(night, number)).complete, "the store has it"
+    assert night.run(at(night, 1)).complete, "the store has it"
     night.store.files.delete([f"blobs/sha256/{blob.removeprefix('sha256:')}"])
-    reports = [night.run(at(night, number)) for number in range(8, 15)]
+    nights = 1 if night.store.files.is_local else 7
+    reports = [night.run(at(night, number)) for number in range(2, 2 + nights)]
     assert not all(report.complete for report in reports)
     assert image.digest in "".join("".join(report.failures()) for report in reports)
-    if night.store.files.is_local:
-        assert not any(report.complete for report in reports)
 
 
 def test_an_older_run_that_is_cleared_when_its_content_is_gone_is_not_complete(
