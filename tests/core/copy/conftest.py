@@ -10,10 +10,17 @@ import pytest
 from airflow_provider_harbor.core.copy.places import Place
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
 from airflow_provider_harbor.core.copy.store_place import StorePlace
+from airflow_provider_harbor.core.http import attempts
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.rig import Backup, reach, registry_login
 
 KINDS = ("directory", "s3", "harbor", "harbor as a plain registry", "plain registry")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    monkeypatch.setattr(attempts, "_FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture(params=KINDS)

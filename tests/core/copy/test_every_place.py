@@ -11,7 +11,6 @@ from airflow_provider_harbor.core.copy.places import Place
 from airflow_provider_harbor.core.copy.registry_places import HarborPlace
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.harbor.records import Record
-from airflow_provider_harbor.core.http import attempts
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.oci.manifest import Descriptor, digest_of
 from tests.core.rig import Backup
@@ -32,12 +31,6 @@ from tests.double.content import (
 FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 ODD_NAMES = ("p/0", "p/a__b", "p/a--b/c.d", "p/sha256", "p/blobs", "p/" + "x" * 150)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once."""
-    monkeypatch.setattr(attempts, "_FIRST_WAIT_SECONDS", 0.0)
 
 
 def windows_image(name: str) -> Content:
