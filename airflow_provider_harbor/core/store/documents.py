@@ -141,10 +141,14 @@ class PackedLines:
 
     def _is_there(self, path: str, size_bytes: int) -> bool:
         """Tell whether the file is there, byte for byte: one that is damaged is written anew."""
-        if self._files.size(path) != size_bytes:
+        try:
+            found_bytes, blocks = self._files.open(path)
+            if found_bytes != size_bytes:
+                return False
+            self._spool.seek(0)
+            return all(block == self._spool.read(len(block)) for block in blocks)
+        except FileNotFoundError:  # a prune may delete it at this very moment
             return False
-        self._spool.seek(0)
-        return all(block == self._spool.read(len(block)) for block in self._files.open(path)[1])
 
 
 def iter_lines(files: Files, path: str, sha256: str) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.harbor.records import Counts, Record, Role
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
 from airflow_provider_harbor.core.oci.manifest import OCI_MANIFEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import BlobSize, Content, InventoryRef
 from airflow_provider_harbor.core.store.known import Held, Known
 from airflow_provider_harbor.core.store.layout import run_key
@@ -654,3 +655,31 @@ def test_contents_that_no_writer_makes_are_damage(changes: dict[str, object]) ->
     assert Content.from_json(whole).size_bytes == 7
     with pytest.raises((ValueError, TypeError)):
         Content.from_json(whole | changes)
+
+
+def test_a_list_that_is_deleted_while_it_is_looked_at_is_written(
+    store: BackupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a prune may do it, whose sweep was announced before."""
+    with store.inventories.write("library") as writer:
+        sha256 = writer.finish()
+    path = f"inventories/library/{sha256}.jsonl.gz"
+    size, read = Files.size, Files.open
+
+    def delete_after(files: Files, path: str) -> int | None:
+        found = size(files, path)
+        files.delete([path])
+        return found
+
+    def delete_before(files: Files, path: str) -> object:
+        monkeypatch.setattr(Files, "open", read)
+        files.delete([path])
+        return read(files, path)
+
+    monkeypatch.setattr(Files, "size", delete_after)
+    monkeypatch.setattr(Files, "open", delete_before)
+    with store.inventories.write("library") as writer:
+        assert writer.finish() == sha256
+    monkeypatch.undo()
+    assert store.files.exists(path)
+    store.inventories.verify("library", sha256)
