@@ -78,35 +78,23 @@ def test_a_signature_that_harbor_lists_and_denies_is_a_gap(newest: HarborDouble)
     assert {r.digest for r in inventory.records} == {image.digest, before.digest, behind.digest}
 
 
+def deny_and_change(harbor: HarborDouble, message: str) -> None:
+    """Answer looks at `p/app` with a 404, and change it while it is listed."""
+    body = json.dumps({"errors": [{"code": "NOT_FOUND", "message": message}]})
+    path = "/repositories/app$"
+    harbor.faults.add(Fault(path=path, status=404, body=body, content_type=JSON, times=None))
+    behind_the_listing(harbor, lambda d: d.push("p/app", Image("b"), "2"))
+
+
 def test_a_repository_that_harbor_denies_but_lists_is_not_gone(newest: HarborDouble) -> None:
     newest.push("p/app", Image("app"), "1.0")
-    body = {"errors": [{"code": "NOT_FOUND", "message": "repository p/app not found"}]}
-    newest.faults.add(
-        Fault(
-            path="/repositories/app$",
-            status=404,
-            body=json.dumps(body),
-            content_type=JSON,
-            times=None,
-        )
-    )
-    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
+    deny_and_change(newest, "repository p/app not found")
     assert len(list_whole(login(newest), "p")) == 2
 
 
 def test_no_other_repositorys_404_passes_for_this_ones(newest: HarborDouble) -> None:
     newest.push("p/app", Image("app"), "1.0")
-    body = {"errors": [{"code": "NOT_FOUND", "message": "repository p/app-2 not found"}]}
-    newest.faults.add(
-        Fault(
-            path="/repositories/app$",
-            status=404,
-            body=json.dumps(body),
-            content_type=JSON,
-            times=None,
-        )
-    )
-    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
+    deny_and_change(newest, "repository p/app-2 not found")
     (gap,) = list_patiently(login(newest), "p").gaps
     assert "does not say that the thing is gone" in gap.message
 

@@ -10,7 +10,6 @@ from airflow_provider_harbor.core.harbor import batches
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk, take_inventory
 from tests.core.harbor.walks import (
-    VERSIONS,
     asked,
     begin,
     fill,
@@ -20,26 +19,6 @@ from tests.core.harbor.walks import (
 from tests.core.rig import fast_session, list_whole, login
 from tests.double import HarborDouble
 from tests.double.content import Image, cosign_signature, multi_arch, sbom_for
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has four artifacts at most."""
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 4)
-
-
-@pytest.fixture(params=VERSIONS)
-def harbor(request: pytest.FixtureRequest) -> HarborDouble:
-    with HarborDouble(version=request.param) as double:
-        double.create_project("p")
-        yield double
-
-
-@pytest.fixture
-def newest() -> HarborDouble:
-    with HarborDouble() as double:
-        double.create_project("p")
-        yield double
 
 
 def test_repositories_come_in_the_order_of_their_names_and_records_in_that_of_digests(

@@ -8,11 +8,9 @@ from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborNotFoundError,
 )
-from airflow_provider_harbor.core.harbor import batches
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from tests.core.harbor.walks import (
     JSON,
-    VERSIONS,
     asked,
     before_batch,
     begin,
@@ -26,26 +24,6 @@ from tests.core.rig import login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Image
 from tests.double.server import ROBOT_SECRET
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has four artifacts at most."""
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 4)
-
-
-@pytest.fixture(params=VERSIONS)
-def harbor(request: pytest.FixtureRequest) -> HarborDouble:
-    with HarborDouble(version=request.param) as double:
-        double.create_project("p")
-        yield double
-
-
-@pytest.fixture
-def newest() -> HarborDouble:
-    with HarborDouble() as double:
-        double.create_project("p")
-        yield double
 
 
 def test_what_is_pushed_while_a_later_batch_is_listed_is_found(harbor: HarborDouble) -> None:

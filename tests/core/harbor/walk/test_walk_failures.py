@@ -8,13 +8,11 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
     HarborServerError,
 )
-from airflow_provider_harbor.core.harbor import batches
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from tests.core.harbor.walks import (
     CHANGES,
     JSON,
     REPOSITORIES,
-    VERSIONS,
     asked,
     begin,
     behind_the_listing,
@@ -39,26 +37,6 @@ REFUSALS = {
         200, '[{"id": 1, "digest": "sha256:' + "a" * 64 + '", "repository_name": "p/x"}]'
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has four artifacts at most."""
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 4)
-
-
-@pytest.fixture(params=VERSIONS)
-def harbor(request: pytest.FixtureRequest) -> HarborDouble:
-    with HarborDouble(version=request.param) as double:
-        double.create_project("p")
-        yield double
-
-
-@pytest.fixture
-def newest() -> HarborDouble:
-    with HarborDouble() as double:
-        double.create_project("p")
-        yield double
 
 
 @pytest.mark.parametrize("version", ["v2.15.2", "v2.15.1"])

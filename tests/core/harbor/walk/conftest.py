@@ -1,0 +1,31 @@
+"""Fixtures of the tests of walks: small batches, and a Harbor of each kind of version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_harbor.core.harbor import batches
+from tests.core.harbor.walks import VERSIONS
+from tests.double import HarborDouble
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has four artifacts at most."""
+    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 4)
+
+
+@pytest.fixture(params=VERSIONS)
+def harbor(request: pytest.FixtureRequest) -> Iterator[HarborDouble]:
+    with HarborDouble(version=request.param) as double:
+        double.create_project("p")
+        yield double
+
+
+@pytest.fixture
+def newest() -> Iterator[HarborDouble]:
+    with HarborDouble() as double:
+        double.create_project("p")
+        yield double
