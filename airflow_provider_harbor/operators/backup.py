@@ -30,7 +30,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
-from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
+from airflow_provider_harbor.core.jobs.results import ProjectResult, Results, keeping_first_error
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -235,7 +235,8 @@ class HarborCopyOperator(BaseOperator):
                 dry_run=as_flag(self.plan_only),
                 harbor_url=HarborHook(self.harbor_conn_id).url,
             )
-            Results(store.results, run).keep(result)
+            with keeping_first_error(ref.project):
+                Results(store.results, run).keep(result)
 
 
 class HarborSnapshotOperator(BaseOperator):

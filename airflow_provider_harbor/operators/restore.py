@@ -24,19 +24,18 @@ from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import (
     LATEST,
     Choice,
+    Restore,
     find_lacking,
     find_snapshot,
     parse_renames,
     read_renames,
 )
 from airflow_provider_harbor.core.jobs.restore import (
-    Restore,
     choose,
     finish_restore,
     restore_project,
 )
 from airflow_provider_harbor.core.jobs.results import Results
-from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.units import (
@@ -306,7 +305,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
         run, plan_only = run_name(context), as_flag(self.plan_only)
         restore = self._find(self.units[0]["snapshot"])
         url = HarborHook(self.harbor_conn_id).url
-        report, is_kept = finish_restore(
+        report, page = finish_restore(
             restore,
             run,
             [project for unit in self.units for project in unit["projects"]],
@@ -317,8 +316,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
         )
         restore.store.lease(url, run).release()
         self.log.info("%s", report.to_text(with_failures=False))
-        if is_kept:
-            page = restore.store.files.url_of(layout.report(run, "html"))
+        if page:
             self.log.info("The report is %s", page)
         if failures := report.failures():
             raise BackupIncompleteError(report.summary_line(), failures)

@@ -14,10 +14,9 @@ from airflow_provider_harbor.core.copy.registry_places import RegistrySource
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.harbor.check import list_projects
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
-from airflow_provider_harbor.core.jobs.choosing import LATEST, Choice, find_snapshot
+from airflow_provider_harbor.core.jobs.choosing import LATEST, Choice, Restore, find_snapshot
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.restore import (
-    Restore,
     choose,
     finish_restore,
     restore_project,

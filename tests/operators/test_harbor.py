@@ -22,6 +22,8 @@ from airflow_provider_harbor.core.exceptions import (
     HarborRefusedError,
     HarborSightError,
     LeaseError,
+    StoreError,
+    StoreReason,
     UnhealthyHarborError,
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
@@ -432,6 +434,19 @@ def test_copy_without_a_destination(
     result = Results(store.results, NAME).find("team-b")
     assert result is not None
     assert other_harbor.url in result.error
+
+
+def test_a_destination_that_is_none_is_said_also_where_the_store_takes_no_results(
+    filled: HarborDouble, store: BackupStore, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = task.execute(inventory(store, "team-b"))
+
+    def full(*_: object) -> None:
+        raise StoreError(StoreReason.FULL, "the disk is full", where=store.url)
+
+    monkeypatch.setattr(Results, "keep", full)
+    with pytest.raises(HarborConfigurationError, match="no connection 'nowhere'"):
+        task.execute(copy(store, refs, "team-b", destination_conn_id="nowhere"))
 
 
 def test_copy_of_an_artifact_whose_blob_is_lost(

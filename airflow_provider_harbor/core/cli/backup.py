@@ -154,7 +154,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         if is_there:
             store.open_for(client.url)
             store.check()
-        run_name = f"{started_at:%Y-%m-%dT%H-%M-%S.%fZ}"
+        run_name = layout.run_name(started_at)
         where = target["url"] if target else store.url
         try:
             console.begin(f"checking {client.url}")

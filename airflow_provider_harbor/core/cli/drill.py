@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_command,
     add_connections,
     add_output,
+    add_snapshot,
     add_store,
     add_workers,
     connection,
@@ -20,10 +21,11 @@ from airflow_provider_harbor.core.cli.arguments import (
 from airflow_provider_harbor.core.cli.outcome import Outcome, outcome_of
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.copy.opening import open_registry
-from airflow_provider_harbor.core.jobs.choosing import LATEST, find_snapshot
+from airflow_provider_harbor.core.jobs.choosing import find_snapshot
 from airflow_provider_harbor.core.jobs.drill import Drill, drill
 from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
 from airflow_provider_harbor.core.jobs.keeping import keep_report
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\
@@ -49,13 +51,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add = parser.add_argument
     add("url", metavar="URL", help="of the Harbor to restore to")
     add("--into", required=True, metavar="PROJECT", help="name of the scratch project")
-    add(
-        "--snapshot",
-        default=LATEST,
-        metavar="WHICH",
-        help="'latest' (the newest complete one, the default), a date, or a name that `snapshots` "
-        "shows",
-    )
+    add_snapshot(parser)
     add(
         "--sample",
         type=number,
@@ -89,7 +85,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     with closing(open_registry(**target)) as place:
         wanted = Drill(
             store=store,
-            run=f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S.%fZ}.drill",
+            run=f"{layout.run_name(datetime.now(timezone.utc))}.drill",
             snapshot=snapshot,
             place=place,
             project=arguments.into,

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.jobs.prune import (
     Tally,
     prune,
 )
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\
@@ -66,7 +67,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Delete what nothing names any more."""
     store = BackupStore(arguments.store)
-    name = f"prune.{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S.%fZ}"
+    name = f"prune.{layout.run_name(datetime.now(timezone.utc))}"
     console.begin(f"looking at {store.url}")
     try:
         done = prune(

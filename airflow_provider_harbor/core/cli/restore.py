@@ -201,7 +201,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _name(started_at: datetime) -> str:
-    return f"{started_at:%Y-%m-%dT%H-%M-%S.%fZ}.restore"
+    return f"{layout.run_name(started_at)}.restore"
 
 
 def _choose_snapshot(arguments: argparse.Namespace, store: BackupStore) -> Restore:
@@ -263,7 +263,7 @@ def _lease(
 
 def _outcome(one: _Run, projects: Sequence[str], started_at: datetime, is_whole: bool) -> Outcome:
     store = one.restore.store
-    report, is_written = finish_restore(
+    report, page = finish_restore(
         one.restore,
         one.name,
         projects,
@@ -273,7 +273,6 @@ def _outcome(one: _Run, projects: Sequence[str], started_at: datetime, is_whole:
         dry_run=one.dry_run,
     )
     summary = report.summary_line()
-    page = store.files.url_of(layout.report(one.name, "html")) if is_written else ""
     if page:
         summary += f". Report: {page}"
     if not is_whole:

@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
 from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             registries.append(_mirror(arguments, opened))
         wanted = Verification(
             store=store,
-            run=f"{datetime.now(timezone.utc):%Y-%m-%dT%H-%M-%S.%fZ}.verify",
+            run=f"{layout.run_name(datetime.now(timezone.utc))}.verify",
             which=arguments.snapshot,
             part=part,
             registries=registries,

@@ -39,7 +39,7 @@ from airflow_provider_harbor.core.jobs.results import (
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
-from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.layout import run_key, run_name
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 
@@ -381,7 +381,7 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
         default=made.ended_at,
     )
     moment = datetime.fromisoformat(listed_at)
-    run = f"{moment:%Y-%m-%dT%H-%M-%S.%fZ}.again.{made.run}"
+    run = f"{run_name(moment)}.again.{made.run}"
     log.warning(
         "The run had ended before, with other lists: that snapshot stays as it is, and this one is "
         "%s",

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 
 from airflow_provider_harbor.core.exceptions import (
@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.oci.names import is_project_name
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.retention import AHEAD
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def _to_come_first(keys: Sequence[str]) -> list[str]:
 
     Some night the clock was wrong; that one is not the newest until the day comes.
     """
-    tomorrow = f"{datetime.now(timezone.utc) + timedelta(days=1):%Y-%m-%dT%H-%M-%S}"
+    tomorrow = f"{datetime.now(timezone.utc) + AHEAD:%Y-%m-%dT%H-%M-%S}"
     to_come = [key for key in keys if key > tomorrow and _BEGINS_WITH_TIME.match(key)]
     if to_come:
         log.warning(

@@ -12,12 +12,19 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 log = logging.getLogger(__name__)
 
 
-class Report(Protocol):
-    """How a run ended, whatever it was for."""
+class KeptReport(Protocol):
+    """What of a report is kept."""
 
     @property
     def run(self) -> str:
         """Name of the run, and of its report."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it."""
+
+
+class Report(KeptReport, Protocol):
+    """How a run ended, whatever it was for."""
 
     @property
     def ok(self) -> bool:
@@ -30,11 +37,8 @@ class Report(Protocol):
     def to_text(self) -> str:
         """Return it as aligned lines."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it."""
 
-
-def keep_report(store: BackupStore, report: Report, page: str) -> str:
+def keep_report(store: BackupStore, report: KeptReport, page: str) -> str:
     """Keep a report.
 
     Args:

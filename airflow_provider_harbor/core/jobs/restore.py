@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.records import Counts, count_records
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import Restore, Seen
+from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.core.jobs.project_restore import (
     ProjectRestore,
     advising_another_night,
@@ -31,8 +32,6 @@ from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.leases import Lease
-
-__all__ = ["Restore", "choose", "finish_restore", "restore_project"]
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +161,7 @@ def finish_restore(
     destination: str,
     started_at: datetime,
     dry_run: bool = False,
-) -> tuple[RunReport, bool]:
+) -> tuple[RunReport, str]:
     """Conclude a restore, and keep its report in the store, if that can be written.
 
     Args:
@@ -175,7 +174,7 @@ def finish_restore(
         dry_run: Whether it only found out what would be sent.
 
     Returns:
-        The report, and whether it is in the store.
+        The report, and the URL of its page; empty where it is not in the store.
     """
     report = build_report(
         run,
@@ -189,11 +188,4 @@ def finish_restore(
         ended_at=datetime.now(timezone.utc),
         dry_run=dry_run,
     )
-    if dry_run:
-        return report, False
-    try:
-        restore.store.snapshots.write_report(run, report.to_json(), render_page(report))
-    except StoreError as err:
-        log.warning("The report is not kept: %s", err)
-        return report, False
-    return report, True
+    return report, "" if dry_run else keep_report(restore.store, report, render_page(report))

@@ -87,6 +87,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.oci.names import parse_digest, parse_project
 
@@ -100,6 +101,11 @@ SNAPSHOTS = "snapshots"
 RESTORES = "restores"
 
 _LONGEST_PART = 200
+
+
+def run_name(moment: datetime) -> str:
+    """Return what a run of its own is called, by when it began, with a time zone; sorts as time."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H-%M-%S.%fZ}"
 
 
 def run_key(run: str) -> str:

@@ -30,8 +30,8 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 RECENT = timedelta(days=14)
-# By so much clocks may differ.
-_AHEAD = timedelta(days=1)
+# By so much clocks may differ: what began later than that from now began by a wrong one.
+AHEAD = timedelta(days=1)
 _MOST = 10_000
 
 # Where the content is, and to which projects the run was limited.
@@ -160,12 +160,12 @@ def decide(
     """
     dated = [(begun_at(snapshot).astimezone(policy.zone), snapshot) for snapshot in snapshots]
     dated.sort(key=lambda item: (item[0], item[1].key), reverse=True)
-    past = [item for item in dated if item[0] - now <= _AHEAD]
+    past = [item for item in dated if item[0] - now <= AHEAD]
     reasons = _by_rules(policy, past)
     decisions = []
     for begun, snapshot in dated:
         kept_by = reasons.get(snapshot.key)
-        if begun - now > _AHEAD:
+        if begun - now > AHEAD:
             kept_by = ["begun by a clock that was ahead"]
         elif kept_by is None:  # the rules do not count it
             kept_by = _by_age(begun, now) + _by_lack(snapshot, past)
