@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor
+from airflow_provider_harbor.core.oci.names import pack_digest
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,9 @@ class _Homes:
 
 
 def _key(blob: Descriptor) -> bytes:
-    digest = bytes.fromhex(blob.digest.split(":", 1)[1])
-    return digest + blob.size_bytes.to_bytes((blob.size_bytes.bit_length() + 7) // 8, "big")
+    return pack_digest(blob.digest) + blob.size_bytes.to_bytes(
+        (blob.size_bytes.bit_length() + 7) // 8, "big"
+    )
 
 
 class BlobCopier:

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_harbor.core.exceptions import IntegrityError
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.oci.names import pack_digest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import BlobSize
@@ -127,7 +128,8 @@ def measure(store: BackupStore, *, progress: Progress | None = None) -> Usage:
 class _Measurement:
     def __init__(self, store: BackupStore) -> None:
         self._store = store
-        self._read: set[tuple[str, str]] = set()
+        # Of each project and its contents the bytes that these name, each digest once.
+        self._read: dict[tuple[str, str], int] = {}
         # Of each digest the bytes, and the number of the project that uses it, or _SHARED.
         self._sizes: dict[bytes, tuple[int, int]] = {}
         self._numbers: dict[str, int] = {}
@@ -139,8 +141,7 @@ class _Measurement:
         for project, item in sorted(snapshot.projects.items()):
             self.usage.projects.setdefault(project, ProjectUsage())
             if item.contents and (project, item.contents) not in self._read:
-                self._read.add((project, item.contents))
-                self._add_contents(project, item.contents)
+                self._read[project, item.contents] = self._add_contents(project, item.contents)
         self.usage.nights.append(
             Night(
                 snapshot=snapshot.key,
@@ -151,16 +152,19 @@ class _Measurement:
             )
         )
 
-    def _add_contents(self, project: str, sha256: str) -> None:
+    def _add_contents(self, project: str, sha256: str) -> int:
         number = self._numbers.setdefault(project, len(self._numbers))
+        named: dict[bytes, int] = {}
         for blob in self._iter_blobs(project, sha256):
-            key = _key(blob)
+            key = pack_digest(blob.digest)
+            named[key] = blob.size_bytes
             known = self._sizes.get(key)
             if known is None:
                 self._sizes[key] = (blob.size_bytes, number)
                 self.usage.named_bytes += blob.size_bytes
             elif known[1] not in (number, _SHARED):
                 self._sizes[key] = (known[0], _SHARED)
+        return sum(named.values())
 
     def _iter_blobs(self, project: str, sha256: str) -> Iterator[BlobSize]:
         try:
@@ -169,8 +173,7 @@ class _Measurement:
                     yield from content.iter_sizes()
         except IntegrityError as err:
             log.warning("%s", err)
-            if str(err) not in self.usage.damages:
-                self.usage.damages.append(str(err))
+            self.usage.damages.append(str(err))
 
     def finish(self, snapshots: list[Snapshot]) -> None:
         """Add up what each project uses."""
@@ -181,9 +184,7 @@ class _Measurement:
                 self.usage.projects[names[number]].alone_bytes += size_bytes
         newest = {p: item.contents for s in snapshots for p, item in s.projects.items()}
         for project, sha256 in newest.items():
-            if sha256:
-                blobs = {_key(blob): blob.size_bytes for blob in self._iter_blobs(project, sha256)}
-                self.usage.projects[project].newest_bytes = sum(blobs.values())
+            self.usage.projects[project].newest_bytes = self._read.get((project, sha256), 0)
 
     def add_file(self, path: str, size_bytes: int) -> None:
         """Count a file of the store."""
@@ -192,8 +193,3 @@ class _Measurement:
             self.usage.pool_bytes += size_bytes
         else:
             self.usage.lists_bytes += size_bytes
-
-
-def _key(blob: BlobSize) -> bytes:
-    """Return a digest in as few bytes as it has."""
-    return bytes.fromhex(blob.digest.partition(":")[2])

@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Use
+from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, parse_object
@@ -36,16 +37,6 @@ _SHOWN = 3
 
 # A list, by its project and its SHA-256.
 ListName = tuple[str, str]
-
-
-def key_of(digest: str) -> bytes:
-    """Return a digest in as few bytes as it has."""
-    return bytes.fromhex(digest.partition(":")[2])
-
-
-def digest_of_key(key: bytes) -> str:
-    """Return the digest of which these are the bytes."""
-    return f"sha{len(key) * 8}:{key.hex()}"
 
 
 @dataclass(slots=True)
@@ -275,7 +266,7 @@ class ListsCheck:
         return total % _SUM
 
     def _add_size(self, sizes: dict[bytes, int], blob: BlobSize, project: str, sha256: str) -> None:
-        key = key_of(blob.digest)
+        key = pack_digest(blob.digest)
         known = sizes.setdefault(key, blob.size_bytes)
         if known != blob.size_bytes:
             self._contradiction(blob.digest, known, blob.size_bytes, project, sha256)
@@ -283,7 +274,7 @@ class ListsCheck:
     def _require_one_size(self, key: bytes, size_bytes: int, project: str, sha256: str) -> None:
         known = self.lists.sizes.setdefault(key, size_bytes)
         if known != size_bytes:
-            self._contradiction(digest_of_key(key), known, size_bytes, project, sha256)
+            self._contradiction(unpack_digest(key), known, size_bytes, project, sha256)
 
     def _contradiction(self, digest: str, one: int, other: int, project: str, sha256: str) -> None:
         self._damage(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from airflow_provider_harbor.core.exceptions import StoreError, StoreReason
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
-from airflow_provider_harbor.core.jobs.verify_lists import Lists, digest_of_key, key_of
+from airflow_provider_harbor.core.jobs.verify_lists import Lists
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Part, Stage
+from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.pool_files import hash_blob, iter_pool
@@ -71,7 +72,7 @@ class PoolCheck:
                 foreign_files += 1
                 foreign += [entry.path] if len(foreign) < _SHOWN_FOREIGN else []
                 continue
-            key = key_of(entry.digest)
+            key = pack_digest(entry.digest)
             wanted_bytes = missing.pop(key, None)
             if wanted_bytes is None:
                 self._unnamed[key] = entry.size_bytes
@@ -86,7 +87,7 @@ class PoolCheck:
                 where=self._store.files.url_of(layout.POOL),
             )
         for key, size_bytes in sorted(missing.items()):
-            self._missing(digest_of_key(key), size_bytes, is_asked_for=are_asked_for)
+            self._missing(unpack_digest(key), size_bytes, is_asked_for=are_asked_for)
         self._note_others(foreign_files, foreign)
 
     def _missing(self, digest: str, size_bytes: int, *, is_asked_for: bool = True) -> None:
@@ -160,7 +161,7 @@ class PoolCheck:
         known = frozenset(damage.thing for damage in self._known)
         for sizes, is_named in self._to_read:
             for key, size_bytes in sizes.items():
-                if part.covers(key) and (digest := digest_of_key(key)) not in known:
+                if part.covers(key) and (digest := unpack_digest(key)) not in known:
                     yield _Blob(digest, size_bytes, is_named)
 
     def _read(self, blob: _Blob) -> int:

@@ -29,7 +29,6 @@ from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
-from airflow_provider_harbor.core.jobs.verify_lists import key_of
 from airflow_provider_harbor.core.jobs.verify_report import (
     Damage,
     Findings,
@@ -39,6 +38,7 @@ from airflow_provider_harbor.core.jobs.verify_report import (
     Use,
 )
 from airflow_provider_harbor.core.oci.manifest import Descriptor, Manifest
+from airflow_provider_harbor.core.oci.names import pack_digest
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
@@ -269,7 +269,7 @@ class RegistryCheck:
             return False
         self._count("deleted")
         with self._lock:
-            self._seen.discard(key_of(digest))
+            self._seen.discard(pack_digest(digest))
         return True
 
     def _blobs(self, record: Record, manifest: Manifest | None) -> Iterable[Descriptor]:
@@ -324,7 +324,7 @@ class RegistryCheck:
         )
 
     def _is_first(self, digest: str) -> bool:
-        key = key_of(digest)
+        key = pack_digest(digest)
         with self._lock:
             if key in self._seen:
                 return False

@@ -44,6 +44,16 @@ def is_digest(text: object) -> bool:
     return _fits(_DIGEST, text)
 
 
+def pack_digest(digest: str) -> bytes:
+    """Return a digest in as few bytes as it has; their number tells the algorithm."""
+    return bytes.fromhex(digest.partition(":")[2])
+
+
+def unpack_digest(packed: bytes) -> str:
+    """Return what was packed."""
+    return f"sha{len(packed) * 8}:{packed.hex()}"
+
+
 def parse_project(text: object, where: str = "") -> str:
     """Return a project's name, so that it can safely become part of a path.
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from airflow_provider_harbor.core.exceptions import IntegrityError
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import Progress, human_count, human_duration, human_size
-from airflow_provider_harbor.core.serve.digests import DigestTable, pack, unpack
+from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
+from airflow_provider_harbor.core.serve.digests import DigestTable
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.snapshots import Snapshot
@@ -37,41 +38,47 @@ class Repository:
         self._media_types = media_types
         self._manifests = DigestTable(
             {
-                pack(content.digest): content.size_bytes << _TYPE_BITS
+                pack_digest(content.digest): content.size_bytes << _TYPE_BITS
                 | media_types.number(content.media_type)
                 for content in contents.values()
             }
         )
         self._blobs = DigestTable(
-            {pack(b.digest): b.size_bytes for content in contents.values() for b in content.blobs}
+            {
+                pack_digest(b.digest): b.size_bytes
+                for content in contents.values()
+                for b in content.blobs
+            }
         )
-        self._tags = {tag.name: pack(r.digest) for r in there for tag in r.tags}
+        self._tags = {tag.name: pack_digest(r.digest) for r in there for tag in r.tags}
         self.tags = tuple(sorted(self._tags))
         referrers: dict[bytes, list[bytes]] = {}
         for record in there:
             if record.subject:
-                referrers.setdefault(pack(record.subject), []).append(pack(record.digest))
+                referrers.setdefault(pack_digest(record.subject), []).append(
+                    pack_digest(record.digest)
+                )
         self._referrers = {subject: tuple(found) for subject, found in referrers.items()}
 
     def digest_of(self, tag: str) -> str | None:
         """Return what a tag names; None where there is no such tag."""
         packed = self._tags.get(tag)
-        return unpack(packed) if packed is not None else None
+        return unpack_digest(packed) if packed is not None else None
 
     def media_type_of(self, digest: str) -> str | None:
         """Return the media type of a manifest; None where there is no such manifest."""
-        number = self._manifests.get(pack(digest))
+        number = self._manifests.get(pack_digest(digest))
         if number is None:
             return None
         return self._media_types.names[number & ((1 << _TYPE_BITS) - 1)]
 
     def blob_size(self, digest: str) -> int | None:
         """Return the size of a config or layer in bytes; None where there is none."""
-        return self._blobs.get(pack(digest))
+        return self._blobs.get(pack_digest(digest))
 
     def referrers_of(self, digest: str) -> list[str]:
         """Return what Harbor listed as an accessory of a digest, sorted."""
-        return [unpack(packed) for packed in self._referrers.get(pack(digest), ())]
+        return [unpack_digest(packed) for packed in self._referrers.get(pack_digest(digest), ())]
 
     @property
     def counts(self) -> tuple[int, int]:

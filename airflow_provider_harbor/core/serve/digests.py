@@ -1,4 +1,4 @@
-"""Many digests in little memory: 40 bytes for each, where a dictionary takes about 250."""
+"""Many packed digests in little memory: 40 bytes each, where a dictionary takes about 250."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ import bisect
 import sys
 from array import array
 from collections.abc import Mapping
-
-# By the number of bytes; see `oci.names`, which allows these two.
-_ALGORITHMS = {32: "sha256", 64: "sha512"}
-
-
-def pack(digest: str) -> bytes:
-    """Return a digest as bytes; their number tells the algorithm."""
-    return bytes.fromhex(digest.partition(":")[2])
-
-
-def unpack(packed: bytes) -> str:
-    """Return what was packed."""
-    return f"{_ALGORITHMS[len(packed)]}:{packed.hex()}"
 
 
 class DigestTable:

@@ -15,8 +15,9 @@ from airflow_provider_harbor.core.harbor.models import Tag
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot
 from airflow_provider_harbor.core.oci.manifest import OCI_MANIFEST
+from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
 from airflow_provider_harbor.core.serve.catalogue import Catalogue, read_catalogue
-from airflow_provider_harbor.core.serve.digests import DigestTable, pack, unpack
+from airflow_provider_harbor.core.serve.digests import DigestTable
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import BlobSize, Content
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
@@ -36,7 +37,7 @@ def test_a_table_finds_what_a_dictionary_finds(numbers: dict[bytes, int], other:
 
 @given(packed)
 def test_packing_forgets_nothing(digest: bytes):
-    assert pack(unpack(digest)) == digest
+    assert pack_digest(unpack_digest(digest)) == digest
 
 
 def read(store: BackupStore, snapshot: str = "latest") -> Catalogue:
