@@ -11,6 +11,7 @@ forget, prune        commands: keep only some nights, and delete what the others
 inventory            command: list only
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown
+projects             backing up several projects at once
 progress             what is shown meanwhile; the only module that writes to a terminal
 credentials          who logs in where
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -19,31 +18,32 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_workers,
     connection,
 )
-from airflow_provider_harbor.core.cli.outcome import Outcome, tell_result
+from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.cli.projects import PROJECTS_AT_ONCE, SideBySide
 from airflow_provider_harbor.core.copy.opening import open_registry
 from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.registry_places import RegistrySource
+from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborBackupError,
     HarborConfigurationError,
-    StoreError,
     describe,
 )
 from airflow_provider_harbor.core.harbor.check import HarborStatus, check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.http.urls import normalise_url
+from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
-from airflow_provider_harbor.core.jobs.results import keeping_first_error
+from airflow_provider_harbor.core.jobs.results import ProjectResult, keeping_first_error
 from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.stopping import Stop
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
-
-log = logging.getLogger(__name__)
 
 _EXAMPLES = """\
   harbor-backup backup harbor.example.com /backup/harbor --dry-run
@@ -99,44 +99,34 @@ class _Backup:
     dry_run: bool
 
     def all(self, projects: Sequence[str]) -> bool:
-        """Take all projects in turn; False when it was told to stop."""
-        try:
-            for number, project in enumerate(projects, start=1):
-                if not self._one(project, f"[{number}/{len(projects)}]"):
-                    break
-        except KeyboardInterrupt:
-            return False
-        return True
+        """Take all projects, some at once; False when it was told to stop."""
+        stop = Stop()
+        with Shared(self.workers, PROJECTS_AT_ONCE) as shared:
 
-    def _one(self, project: str, place: str) -> bool:
-        """Take one project; False where the store fails, which it would for the others, too."""
-        self.console.begin(f"{place} {project}: listing")
-        try:
-            ref = inventory_project(
-                self.client,
-                self.store,
-                self.run,
-                project,
-                progress=lambda text: self.console.status(f"{place} {text}"),
-            )
-            result = copy_project(
-                self.client,
-                self.source,
-                self.place,
-                self.store,
-                self.run,
-                ref,
-                lease=self.lease,
-                workers=self.workers,
-                dry_run=self.dry_run,
-                progress=lambda text: self.console.status(f"{place} {project}: {text}"),
-            )
-        except Exception as err:
-            log.debug("This is where it happened:", exc_info=True)
-            self.console.error(f"{place} FAILED {project}: {describe(err)}")
-            return not isinstance(err, StoreError)
-        tell_result(self.console, place, project, result)
-        return True
+            def back_up(project: str, progress: Progress) -> ProjectResult:
+                def tell(text: str) -> None:
+                    stop.check()
+                    progress(text)
+
+                ref = inventory_project(
+                    self.client, self.store, self.run, project, go_on=stop.check, progress=tell
+                )
+                return copy_project(
+                    self.client,
+                    self.source,
+                    self.place,
+                    self.store,
+                    self.run,
+                    ref,
+                    lease=self.lease,
+                    workers=self.workers,
+                    shared=shared,
+                    dry_run=self.dry_run,
+                    go_on=stop.check,
+                    progress=progress,
+                )
+
+            return SideBySide(projects, self.console, stop).run(back_up)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from airflow_provider_harbor.core.copy.places import Place, Source
+from airflow_provider_harbor.core.copy.shared import Homes, Shared
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
     HarborConnectionError,
@@ -16,15 +17,10 @@ from airflow_provider_harbor.core.exceptions import (
     NotTriedError,
 )
 from airflow_provider_harbor.core.http.attempts import attempt
-from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor
-from airflow_provider_harbor.core.oci.names import pack_digest
 
 log = logging.getLogger(__name__)
-
-# Of so many blobs it is remembered where they are; a layer that many images share stays among them.
-_REMEMBERED = 50_000
 
 
 class _CountingReader:
@@ -43,35 +39,6 @@ class _CountingReader:
         return block
 
 
-class _Homes:
-    """In which repository of the destination blobs are, as far as this run knows."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        # By the bytes of the digest, which take a third of the memory of its text, and the size.
-        self._homes: OrderedDict[bytes, str] = OrderedDict()
-
-    def find(self, blob: Descriptor) -> str | None:
-        key = _key(blob)
-        with self._lock:
-            home = self._homes.get(key)
-            if home is not None:
-                self._homes.move_to_end(key)
-            return home
-
-    def add(self, blob: Descriptor, repository: str) -> None:
-        with self._lock:
-            self._homes.setdefault(_key(blob), repository)
-            if len(self._homes) > _REMEMBERED:
-                self._homes.popitem(last=False)
-
-
-def _key(blob: Descriptor) -> bytes:
-    return pack_digest(blob.digest) + blob.size_bytes.to_bytes(
-        (blob.size_bytes.bit_length() + 7) // 8, "big"
-    )
-
-
 class BlobCopier:
     """Copies blobs between two places. May be shared by threads.
 
@@ -81,6 +48,7 @@ class BlobCopier:
     Args:
         source: Where blobs are.
         destination: Where they go.
+        shared: What it shares with copies that go on beside it.
         on_bytes: Called with the number of bytes of each block that was sent.
         sleep: What waits between attempts.
     """
@@ -89,6 +57,7 @@ class BlobCopier:
         self,
         source: Source,
         destination: Place,
+        shared: Shared,
         *,
         on_bytes: Callable[[int], None] = lambda number: None,
         sleep: Callable[[float], None] = time.sleep,
@@ -98,8 +67,10 @@ class BlobCopier:
         self._on_bytes = on_bytes
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._locks = KeyedLocks()
-        self._homes = _Homes()
+        self._locks = shared.locks
+        # What a registry takes over from one of its repositories it has. A store is looked into by
+        # each copy: what another one has seen there may have been pruned before this one began.
+        self._homes = Homes() if destination.shares_content else shared.homes
         self._numbers: Counter[str] = Counter()
         self._is_stopped = False
 

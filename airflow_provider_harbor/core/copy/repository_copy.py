@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,12 +148,13 @@ class RepositoryCopy:
 
     def _count_down(self, following: Callable[[], None]) -> Callable[[Future[Any]], None]:
         def done(future: Future[Any]) -> None:
-            broken = None if future.cancelled() else future.exception()
+            broken = CancelledError() if future.cancelled() else future.exception()
             with self._lock:
                 self._left -= 1
-                self._broken = self._broken or broken
+                if not isinstance(broken, CancelledError):
+                    self._broken = self._broken or broken
                 is_last = self._left == 0
-            if future.cancelled() or broken:
+            if broken:
                 self._finished.set()
             elif is_last:
                 following()

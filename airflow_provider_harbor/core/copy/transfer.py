@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from airflow_provider_harbor.core.copy.blobs import BlobCopier
@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.copy.outcome import RepositoryOutcome
 from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.plan import RepositoryPlan
 from airflow_provider_harbor.core.copy.repository_copy import RepositoryCopy, Tools
+from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.oci.manifest import Manifest
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 # Python sees a signal only when the main thread wakes.
 _SIGNAL_SECONDS = 0.5
-# So many records are under way at once, if they are of several repositories.
-_WINDOW = 2_000
+# How far things are is told no more often.
+_SECONDS_BETWEEN_WORDS = 0.1
 # So many lists of referrers are looked at again together, since that begins with a wait.
 _LISTS = 1_000
 
@@ -47,8 +48,10 @@ class Transfer:
         destination: Where it goes.
         total: How many records there are, for the progress.
         workers: At most so many manifests, and so many blobs, are on their way at once.
+        shared: What it shares with copies between the same two places that go on beside it; then
+            `workers` does not count.
         may_write: Called before each step; raises where the run may not write any more.
-        progress: Called with a line of text after each step and each block, from many threads.
+        progress: Called with a line of text now and then, from many threads.
         sleep: What waits between attempts; tests give another.
     """
 
@@ -59,33 +62,35 @@ class Transfer:
         *,
         total: int,
         workers: int = 8,
+        shared: Shared | None = None,
         may_write: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if workers < 1:
-            raise ValueError(f"workers is {workers}, not 1 or more")
+        self._own = ExitStack()
+        shared = shared or self._own.enter_context(Shared(workers))
         self._destination = destination
         self._total = total
         self._progress = progress
         self._started = time.monotonic()
+        self._window = shared.window
         self._lock = threading.Lock()
         self._done = 0
+        self._told_at = float("-inf")
         self._blobs = BlobCopier(
-            source, destination, on_bytes=lambda number: self._tell(), sleep=sleep
+            source, destination, shared, on_bytes=lambda number: self._tell(), sleep=sleep
         )
-        self._pools = [
-            ThreadPoolExecutor(workers, thread_name_prefix=name) for name in ("step", "blob", "end")
-        ]
+        self._shares = shared.shares()
+        steps, blobs, ends = self._shares
         self._tools = Tools(
             source=source,
             destination=destination,
             manifests=Manifests(source, sleep),
             blobs=self._blobs,
             giving_up=GivingUp(),
-            steps=self._pools[0],
-            blobs_pool=self._pools[1],
-            ends=self._pools[2],
+            steps=steps,
+            blobs_pool=blobs,
+            ends=ends,
             may_write=may_write,
             on_done=self._add_done,
         )
@@ -96,10 +101,11 @@ class Transfer:
     def __exit__(self, *exc_info: object) -> None:
         # After Ctrl-C nothing new begins, and what is on its way ends with its block.
         self._blobs.stop()
-        for pool in reversed(self._pools):
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.shutdown()
+        for share in reversed(self._shares):
+            share.shutdown(wait=False, cancel_futures=True)
+        for share in self._shares:
+            share.shutdown()
+        self._own.close()
 
     @property
     def numbers(self) -> Mapping[str, int]:
@@ -147,7 +153,7 @@ class Transfer:
             copy.start()
             under_way.append(copy)
             size += copy.size
-            while under_way and (size > _WINDOW or under_way[0].is_finished()):
+            while under_way and (size > self._window or under_way[0].is_finished()):
                 first = self._wait_for(under_way.popleft())
                 size -= first.size
                 yield first
@@ -162,16 +168,21 @@ class Transfer:
     def _add_done(self, number: int) -> None:
         with self._lock:
             self._done += number
-        self._tell()
+        self._tell(always=self._done >= self._total)
 
-    def _tell(self) -> None:
-        if self._progress:
-            sent = self._blobs.numbers["bytes"]
-            rate = sent / max(self.seconds, 0.001)
-            self._progress(
-                f"{self._done:,} of {human_count(self._total, 'manifest')}, "
-                f"{human_size(sent)} copied, {human_size(int(rate))}/s"
-            )
+    def _tell(self, *, always: bool = False) -> None:
+        if not self._progress:
+            return
+        now = time.monotonic()
+        if now - self._told_at < _SECONDS_BETWEEN_WORDS and not always:
+            return
+        self._told_at = now
+        sent = self._blobs.numbers["bytes"]
+        rate = sent / max(self.seconds, 0.001)
+        self._progress(
+            f"{self._done:,} of {human_count(self._total, 'manifest')}, "
+            f"{human_size(sent)} copied, {human_size(int(rate))}/s"
+        )
 
 
 class _Unconfirmed:

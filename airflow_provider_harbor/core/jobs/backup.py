@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.places import Place, Source
+from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborAuthError,
@@ -55,9 +56,18 @@ def inventory_project(
     run: str,
     project: str,
     *,
+    go_on: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
 ) -> InventoryRef:
     """List a project into the store.
+
+    Args:
+        client: The login.
+        store: Where the inventory goes, and the project's result.
+        run: The run's name.
+        project: Name of the project.
+        go_on: Called for each repository; raises where the work is to stop.
+        progress: Called with a line of text now and then.
 
     Returns:
         Which inventory it is. It may have gaps: repositories that could not be listed whole. They
@@ -91,7 +101,7 @@ def inventory_project(
         _ = client.version
         for _ in range(_TRIES):
             claim = Claim(store)
-            ref, gaps = _list_once(client, store, project, progress)
+            ref, gaps = _list_once(client, store, project, go_on, progress)
             leave(ref=ref, gaps=gaps, sweep=claim.sweep)
             if not claim.settle(project, ref.sha256, ""):
                 break
@@ -118,12 +128,17 @@ def inventory_project(
 
 
 def _list_once(
-    client: HarborClient, store: BackupStore, project: str, progress: Progress | None
+    client: HarborClient,
+    store: BackupStore,
+    project: str,
+    go_on: Callable[[], None],
+    progress: Progress | None,
 ) -> tuple[InventoryRef, tuple[Gap, ...]]:
     listed_at = datetime.now(timezone.utc)
     walk = InventoryWalk(client, project, progress=progress)
     with store.inventories.write(project) as writer:
         for _, records in walk:
+            go_on()
             writer.add(records)
         ref = InventoryRef(
             project=project,
@@ -151,7 +166,9 @@ def copy_project(
     *,
     lease: Lease | None = None,
     workers: int = 8,
+    shared: Shared | None = None,
     dry_run: bool = False,
+    go_on: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
 ) -> ProjectResult:
     """Copy what an inventory holds and the destination does not.
@@ -165,7 +182,9 @@ def copy_project(
         ref: The project's inventory.
         lease: That of the run, where the caller holds it; else it is taken for this call.
         workers: At most so many manifests, and so many blobs, are on their way at once.
+        shared: What it shares with copies of other projects between the same two places.
         dry_run: Write the plan only; nothing changes at the destination.
+        go_on: Called before each step; raises where the work is to stop.
         progress: Called with a line of text, often and from many threads.
 
     Returns:
@@ -187,7 +206,7 @@ def copy_project(
             destination=place.url,
         ),
     )
-    copy = partial(ProjectCopy, source, place, store, run, ref, workers=workers)
+    copy = partial(ProjectCopy, source, place, store, run, ref, workers=workers, shared=shared)
     try:
         place.require_other(client)
         store.inventories.verify(ref.project, ref.sha256)
@@ -199,7 +218,7 @@ def copy_project(
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            made = _copy_claimed(store, ref, keeper, lambda: copy().run(lease, progress))
+            made = _copy_claimed(store, ref, keeper, lambda: copy().run(lease, go_on, progress))
     except Exception as err:
         with keeping_first_error(ref.project):
             keeper.keep(error=describe(err))

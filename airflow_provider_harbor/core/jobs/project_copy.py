@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Tally
 from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.plan import PlanCounts, RepositoryPlan, iter_plans
+from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import HarborBackupError, LeaseError, StoreError
 from airflow_provider_harbor.core.harbor.records import Record, line_of
@@ -29,6 +30,7 @@ class ProjectCopy:
         ref: InventoryRef,
         *,
         workers: int,
+        shared: Shared | None = None,
     ) -> None:
         self._source = source
         self._place = place
@@ -36,6 +38,7 @@ class ProjectCopy:
         self._run = run
         self._ref = ref
         self._workers = workers
+        self._shared = shared
         self._memory = Memory(store, place, run, ref)
         self._is_prepared = False
 
@@ -65,15 +68,25 @@ class ProjectCopy:
         return counts, f"{number} cannot be copied, {name} for one: {error}"
 
     def run(
-        self, lease: Lease, progress: Progress | None
+        self, lease: Lease, go_on: Callable[[], None], progress: Progress | None
     ) -> tuple[CopyReport, str, HarborBackupError | None]:
         """Copy.
+
+        Args:
+            lease: Of the run.
+            go_on: Called before each step; raises where the work is to stop.
+            progress: Called with a line of text now and then.
 
         Returns:
             What it came to; the SHA-256 of the contents, where a store has any; and, where the
             store failed or the lease was lost, the error of the project as a whole.
         """
         tally, sha256 = Tally(), ""
+
+        def may_write() -> None:
+            go_on()
+            lease.check()
+
         with (
             self._store.inventories.write_contents(self._ref.project) as contents,
             Transfer(
@@ -81,11 +94,12 @@ class ProjectCopy:
                 self._place,
                 total=self._ref.counts.records,
                 workers=self._workers,
-                may_write=lease.check,
+                shared=self._shared,
+                may_write=may_write,
                 progress=progress,
             ) as transfer,
         ):
-            for outcome in transfer.run(self._begin_plans()):
+            for outcome in transfer.run(self._begin_plans(go_on)):
                 tally.add(outcome)
                 self._memory.add(outcome)
                 contents.add(outcome.repository, outcome.held.contents.values())
@@ -103,9 +117,10 @@ class ProjectCopy:
         given_up = transfer.given_up
         return report, sha256, given_up if isinstance(given_up, StoreError) else None
 
-    def _begin_plans(self) -> Iterator[RepositoryPlan]:
+    def _begin_plans(self, go_on: Callable[[], None]) -> Iterator[RepositoryPlan]:
         """Yield the plans, each after what has to be done before it may be carried out."""
         for plans in self._iter_plans():
+            go_on()
             self._memory.before(plans)
             if not self._is_prepared and any(plan.steps for plan in plans):
                 self._place.prepare(self._ref.project)

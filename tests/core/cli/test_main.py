@@ -758,12 +758,15 @@ def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor
     lines = text.split("\n")
     updates = [part for line in lines for part in line.split("\r\x1b[K")]
     assert max(map(len, updates)) < 120
-    assert any(re.fullmatch(r"\[\d/5\] generated-0: \d+ of 20 manifests, .*", u) for u in updates)
+    assert any(
+        re.fullmatch(r"\d of 5 projects done \| .*generated-\d: \d+ of 20 manifests.*", update)
+        for update in updates
+    )
     # What stays on the screen: that a store begins, and a line for each project.
     begun = next(line for line in lines if "a new store begins at" in line)
     lines.remove(begun)
     stay = [line.rstrip("\r").split("\r\x1b[K")[-1] for line in lines]
-    assert [re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line] == [
+    assert sorted(re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line) == [
         "alpha", "beta", "generated-0", "generated-1", "library",
     ]  # fmt: skip
 
@@ -773,7 +776,7 @@ def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_path, number):
-    filled.generate(1, 4, 60)
+    filled.generate(6, 12, 120)  # more projects than are under way at once
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.1))
     state = tmp_path / "state"
     arguments = ["backup", filled.url, state, "--to", other_harbor.url, "--json"]
@@ -786,9 +789,9 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
     document = json.loads(out)
     assert document["exit_code"] == 130
     assert document["interrupted"] is True
-    assert document["missing"] == ["library"]
+    assert "library" in document["missing"]
     assert any(
-        line.startswith("project generated-0: it was listed, but not copied")
+        line.startswith("project generated-1: it was listed, but not copied")
         for line in document["failures"]
     )
     assert "stopping; " in err
