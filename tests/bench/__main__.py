@@ -87,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     parser = _parser()
-    arguments, rest = sys.argv[1:], []
+    rest: Sequence[str] = []
     if "--" in arguments:
         at = arguments.index("--")
         arguments, rest = arguments[:at], arguments[at + 1 :]
@@ -184,4 +184,4 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections import deque
@@ -252,7 +253,9 @@ def main() -> int:
         "--requests-per-second", type=float, default=0, metavar="N", help="more of them get a 429"
     )
     parser.add_argument("--burst", type=float, metavar="N", help="so many at once (default: N)")
-    asyncio.run(_run(parser.parse_args()))
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
+    asyncio.run(_run(options))
     return 0
 
 
