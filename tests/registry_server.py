@@ -17,8 +17,9 @@ _CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "127.0.0.1:{port}"{more}}}
 """
+_METRICS = ', debug: {{addr: "127.0.0.1:{port}", prometheus: {{enabled: true}}}}'
 
 
 def require_program(name: str) -> str:
@@ -33,21 +34,31 @@ def require_program(name: str) -> str:
 
 
 class PlainRegistry:
-    """An empty `docker-registry`; use it as a context manager."""
+    """An empty `docker-registry`; use it as a context manager.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        with_metrics: It counts its requests, at `metrics_url`.
+    """
+
+    def __init__(self, directory: Path, *, with_metrics: bool = False) -> None:
+        self._with_metrics = with_metrics
         self._program = require_program("docker-registry")
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        self.url = self.metrics_url = ""
 
     def __enter__(self) -> PlainRegistry:
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as other:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            port, metrics_port = free.getsockname()[1], other.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        more = ""
+        if self._with_metrics:
+            more = _METRICS.format(port=metrics_port)
+            self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         config = self._directory / "config.yml"
-        config.write_text(_CONFIG.format(root=self._directory / "data", port=port))
+        config.write_text(_CONFIG.format(root=self._directory / "data", port=port, more=more))
         self._process = subprocess.Popen(
             [self._program, "serve", str(config)],
             stdout=subprocess.DEVNULL,

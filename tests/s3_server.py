@@ -20,12 +20,19 @@ _MODULE = "github.com/versity/versitygw/cmd/versitygw"
 _PLACES = (os.environ.get("GOBIN"), Path.home() / "go" / "bin")
 
 
-def require_versitygw() -> str:
-    """Return the path of the program; without it skip the test, or fail where all is required."""
+def find_versitygw() -> str | None:
+    """Return the path of the program; None where it is not installed."""
     for directory in (None, *_PLACES):
         path = shutil.which("versitygw", path=str(directory) if directory else None)
         if path:
             return path
+    return None
+
+
+def require_versitygw() -> str:
+    """Return the path of the program; without it skip the test, or fail where all is required."""
+    if path := find_versitygw():
+        return path
     reason = f"needs the program versitygw (go install {_MODULE}@latest)"
     if os.environ.get("HARBOR_TESTS_REQUIRE_ALL"):
         pytest.fail(reason)
@@ -33,12 +40,17 @@ def require_versitygw() -> str:
 
 
 class S3Server:
-    """A running server; its buckets are directories below `directory`."""
+    """A running server; its buckets are directories below `directory`.
+
+    Args:
+        more: Other options of the program.
+    """
 
     user = "backup"
     password = "s3-secret-of-the-tests"
 
-    def __init__(self, program: str, address: str, directory: Path) -> None:
+    def __init__(self, program: str, address: str, directory: Path, *more: str) -> None:
+        self._more = more
         self.url = f"http://{address}"
         self.directory = directory / "data"
         self._users = directory / "users"
@@ -56,6 +68,7 @@ class S3Server:
                 *(self._program, "--port", self._address, "--region", "us-east-1", "--quiet"),
                 *("--access", self.user, "--secret", self.password),
                 *("--iam-dir", str(self._users)),
+                *self._more,
                 *("posix", str(self.directory)),
             ],
             stdout=subprocess.DEVNULL,
@@ -138,13 +151,13 @@ class S3Server:
 
 
 @contextmanager
-def running_s3_server(directory: Path) -> Iterator[S3Server]:
+def running_s3_server(directory: Path, *more: str) -> Iterator[S3Server]:
     """Start a server, and stop it at the end of the block."""
     program = require_versitygw()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    server = S3Server(program, address, directory)
+    server = S3Server(program, address, directory, *more)
     try:
         server.start()
         yield server

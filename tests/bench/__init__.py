@@ -1,5 +1,13 @@
 """Benchmarks: programs that print figures. They are no tests, and no part of the suite.
 
-memory    what a backup of 100,000 artifacts takes of it: python -m tests.bench.memory
-w1        the time into a directory, compared with that into a registry: python -m tests.bench.w1
+`python -m tests.bench --help`, or `make bench`.
+
+    workloads       what is backed up: many small images, few large ones, 100,000 artifacts
+    destinations    where it goes: a directory, S3, a registry
+    line, limiter   a line that is long, that breaks, at whose end somebody allows few requests
+    tools           what is measured: our command line, an older state of it, skopeo
+    copying         the runs, and what each came to
+    tables          what is printed of it
+    serve           how fast a store is served, beside nginx
+    verify          how fast content is verified, beside sha256sum
 """
