@@ -28,19 +28,37 @@ _REMEMBERED = 50_000
 
 
 class _CountingReader:
-    """A blob's reader that tells what passes, and ends when the copying was stopped."""
+    """A blob's reader that tells what passes, and ends when the copying was stopped.
+
+    What passes again, since it did not arrive, is not told again.
+    """
 
     def __init__(self, reader: BlobReader, on_block: Callable[[int], None]) -> None:
         self._reader = reader
         self._on_block = on_block
+        self._position = self._told = 0
 
     def __len__(self) -> int:
         return len(self._reader)
 
     def read(self, size: int = -1, /) -> bytes:
         block = self._reader.read(size)
-        self._on_block(len(block))
+        self._position += len(block)
+        self._on_block(max(self._position - self._told, 0))
+        self._told = max(self._position, self._told)
         return block
+
+    @property
+    def can_reread(self) -> bool:
+        return self._reader.can_reread
+
+    def rewind(self, offset: int) -> None:
+        self._reader.rewind(offset)
+        self._position = offset
+
+    def begin_at(self, offset: int) -> None:
+        self._reader.begin_at(offset)
+        self._position = self._told = offset
 
 
 class _Homes:

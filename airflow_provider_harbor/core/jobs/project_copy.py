@@ -74,6 +74,7 @@ class ProjectCopy:
             store failed or the lease was lost, the error of the project as a whole.
         """
         tally, sha256 = Tally(), ""
+        self._place.keep_uploads_in(self._store)
         with (
             self._store.inventories.write_contents(self._ref.project) as contents,
             Transfer(
