@@ -12,11 +12,15 @@ connection, so that a slow line which many uploads share would end them all.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import io
 import logging
+import select
 import socket
 import ssl
+import struct
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -35,9 +39,24 @@ FLOOR_BYTES_PER_SECOND = 1024
 _MOST_HEAD_BYTES = 8 * 1024 * 1024
 # What TLS sends at once at most (RFC 8446, section 5.1).
 _RECORD_BYTES = 16 * 1024
+_LOOK_MILLISECONDS = 50
 
 
-_limits = threading.local()
+class _Limits(threading.local):
+    """What a thread is told to wait.
+
+    Attributes:
+        ends: When reading ends at the latest, by the monotonic clock; None is never.
+        later_seconds: How much longer the head of an answer is waited for.
+        has_sent_much: Whether some of a request may still be in the system's memory.
+    """
+
+    ends: float | None = None
+    later_seconds = 0.0
+    has_sent_much = False
+
+
+_limits = _Limits()
 
 
 class TooSlowError(TimeoutError):
@@ -70,6 +89,33 @@ def at_most(seconds: float) -> Iterator[None]:
         _limits.ends = None
 
 
+def _wait_until_gone(sock: Any, timeout_seconds: float | None) -> None:
+    """Wait until the other end has all that was sent, as long as it gets some of it.
+
+    The system keeps megabytes of it, and a slow line takes minutes for them. Nobody answers before.
+
+    Raises:
+        TimeoutError: It got nothing for too long.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    queued, since = _queued(sock), time.monotonic()
+    while queued and not poll.poll(_LOOK_MILLISECONDS):
+        left, now = _queued(sock), time.monotonic()
+        if left < queued:
+            queued, since = left, now
+        elif timeout_seconds is not None and now - since >= timeout_seconds:
+            raise TimeoutError
+
+
+def _queued(sock: Any) -> int:
+    """Return how many bytes the other end has not got yet; 0 where the system does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
 class _PatientStream(io.RawIOBase):
     """What a socket receives of one answer, with all waiting counted."""
 
@@ -78,7 +124,7 @@ class _PatientStream(io.RawIOBase):
         self._raw = sock.makefile("rb", buffering=0)
         self._timeout_seconds = sock.gettimeout()
         self._head_seconds = self._timeout_seconds
-        later_seconds = getattr(_limits, "later_seconds", 0.0)
+        later_seconds = _limits.later_seconds
         if later_seconds and self._head_seconds is not None:
             self._head_seconds += later_seconds
             sock.settimeout(self._head_seconds)
@@ -101,6 +147,9 @@ class _PatientStream(io.RawIOBase):
         self._waited_seconds = self._came_bytes = 0
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if _limits.has_sent_much:
+            _limits.has_sent_much = False
+            _wait_until_gone(self._sock, self._timeout_seconds)
         began = time.monotonic()
         number = self._raw.readinto(buffer)
         now = time.monotonic()
@@ -114,7 +163,7 @@ class _PatientStream(io.RawIOBase):
     def _check(self, timeout_seconds: float, now: float) -> None:
         if self._is_head and self._came_bytes > _MOST_HEAD_BYTES:
             raise http.client.HTTPException("endless head")
-        ends = getattr(_limits, "ends", None)
+        ends = _limits.ends
         if ends is not None and now > ends:
             raise TooSlowError
         if self._waited_seconds < timeout_seconds:
@@ -171,6 +220,7 @@ class _Sending:
             return
         # TLS tells of a whole record only, and of nothing before that all it was given has gone.
         most = _RECORD_BYTES if isinstance(self.sock, ssl.SSLSocket) else len(data)
+        _limits.has_sent_much = True
         before = self.sock.gettimeout()
         self.sock.settimeout(self.longest_seconds)
         rest = memoryview(data)

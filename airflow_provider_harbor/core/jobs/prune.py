@@ -338,7 +338,7 @@ class _Prune:
         return amount
 
     def _tidy(self, before: Sweep, now: datetime) -> None:
-        """Delete old files of marks, what is known of old uploads, and directories that have become empty."""
+        """Delete old files of marks and of uploads, and directories that have become empty."""
         files = self._store.files
         current = layout.marks(self._store.sweeps.read().marks)
         # Another one that is young may be that of a prune which took this one for dead.
@@ -353,6 +353,6 @@ class _Prune:
         old += [e.path for e in files.iter_files(layout.UPLOADS) if now - e.modified > LIFE]
         if old:
             files.delete(old)
-        emptied = ("plans", "contents", "inventories", layout.UPLOADS, layout.UNFINISHED)
+        emptied = ("plans", "contents", "inventories", layout.UPLOADS)
         for kind in (layout.MARKS, *emptied):
             files.delete_empty_directories(kind)

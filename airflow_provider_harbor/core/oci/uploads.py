@@ -237,6 +237,7 @@ class _Chunked:
         self._chunk_bytes = uploads.chunk_bytes
         self._location = ""
         self.offset = 0
+        self._was_refused = False
         self._tries = Tries(uploads.pause)
 
     def run(self) -> bool:
@@ -409,8 +410,9 @@ class _Chunked:
                 return True
             raise _LostUploadError from err
         except HarborRefusedError as err:
-            if err.reason is not RefusalReason.INVALID:
+            if err.reason is not RefusalReason.INVALID or self._was_refused:
                 raise
+            self._was_refused = True
             raise _LostUploadError from err
         return True
 
