@@ -52,7 +52,7 @@ _CLIENT_OPTIONS = {
 _RETRIES = {
     "max_retries": 4,
     # Counted from the first attempt on, so longer than that may take.
-    "retry_timeout": timedelta(minutes=15),
+    "retry_timeout": timedelta(minutes=6),
     "backoff": {
         "init_backoff": timedelta(milliseconds=200),
         "max_backoff": timedelta(seconds=10),

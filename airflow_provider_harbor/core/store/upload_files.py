@@ -16,7 +16,7 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
 )
-from airflow_provider_harbor.core.oci.uploads import Kept
+from airflow_provider_harbor.core.oci.chunks import Kept
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, read_object
 from airflow_provider_harbor.core.store.files import Files

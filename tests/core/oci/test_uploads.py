@@ -22,9 +22,9 @@ from airflow_provider_harbor.core.exceptions import (
     MissingContentError,
 )
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.chunks import Kept
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.oci.registry import RegistryClient
-from airflow_provider_harbor.core.oci.uploads import Kept
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.upload_files import UploadFiles
 from tests.core.rig import fast_session, registry_login
@@ -510,7 +510,7 @@ def test_what_real_registries_have_of_a_chunk_that_was_cut(
         assert line.cuts == 1
         assert stored() == CONTENT
         if kind == "3":
-            assert line.up < SIZE + CHUNK
+            assert line.up < SIZE + CHUNK + 20_000  # of heads
             assert len(source.opened) == 2
         else:
             assert source.opened == [0, 0]

@@ -18,8 +18,8 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.chunks import Kept
 from airflow_provider_harbor.core.oci.manifest import digest_of
-from airflow_provider_harbor.core.oci.uploads import Kept
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.store.test_files import longest_file
 
