@@ -24,7 +24,7 @@ from airflow_provider_harbor.core.store.unfinished import Unfinished
 _SMALL_BYTES = 4 * 1024 * 1024
 _LARGE_BYTES = 64 * 1024 * 1024
 # What all threads together keep in memory of what they write: a process has 150 MB in all.
-_IN_FLIGHT_BYTES = 48 * 1024 * 1024
+_IN_FLIGHT_BYTES = 32 * 1024 * 1024
 
 
 class Pool:
