@@ -33,6 +33,7 @@ from tests.double import HarborDouble
 from tests.go_programs import require_go_program
 from tests.hostile_server import Asked, HostileServer, Said
 from tests.registry_server import PlainRegistry
+from tests.s3_server import S3Server
 
 CHUNK = 400_000
 SIZE = 5 * CHUNK + 1
@@ -70,7 +71,6 @@ class ChunkServer:
         self.chunks: list[tuple[int, int]] = []
         self.stored: dict[str, bytes] = {}
         self.puts = 0
-        self.began = 0
 
     def say(self, asked: Asked) -> Said:
         if asked.path == "/v2/":
@@ -78,6 +78,8 @@ class ChunkServer:
         if asked.method == "HEAD":
             return (404, {}, b"") if asked.path[-71:] not in self.stored else self.has(asked)
         number = re.search(r"/uploads/(\d+)", asked.path)
+        if number and int(number[1]) >= len(self.uploads):
+            return 404, {"Content-Type": "application/json"}, UNKNOWN
         return getattr(self, asked.method.lower())(asked, int(number[1]) if number else 0)
 
     def has(self, asked: Asked) -> Said:
@@ -527,3 +529,51 @@ def test_a_line_that_breaks_for_ever_is_given_up(
             cut.put_blob("p/app", DIGEST, Source().reader())
         assert line.cuts < 200
     assert not client.has_blob("p/app", DIGEST, SIZE)
+
+
+# -- on another host
+
+
+def test_chunks_go_to_another_host_without_the_login_and_that_is_not_kept(
+    kept: UploadFiles, tmp_path: Path
+) -> None:
+    class Handing(ChunkServer):
+        def say(self, asked: Asked) -> Said:
+            if asked.path == "/v2/" and "Authorization" not in asked.headers:
+                return 401, {"WWW-Authenticate": 'Basic realm="x"'}, b""
+            return super().say(asked)
+
+        def location(self, number: int) -> str:
+            # The same server, by another name of it.
+            return running.url.replace("127.0.0.1", "localhost") + super().location(number)
+
+        def patch(self, asked: Asked, number: int) -> Said:
+            if len(self.chunks) == 2:
+                assert list(tmp_path.rglob("*.json")) == []
+            return super().patch(asked, number)
+
+    server = Handing()
+    with HostileServer(server.say) as running:
+        session = fast_session(running.url)
+        with RegistryClient(running.url, "me", "Hush-Hush1", session=session) as client:
+            client.uploads.chunk_bytes = CHUNK
+            client.uploads.kept = kept
+            client.put_blob("p/app", DIGEST, Source().reader())
+    assert server.stored == {DIGEST: CONTENT}
+    logged_in = {one.method: "Authorization" in one.headers for one in running.asked[1:]}
+    assert logged_in == {"POST": True, "PATCH": False, "PUT": False}
+
+
+def test_who_may_not_delete_backs_up_all_the_same(s3: S3Server) -> None:
+    """What is known of an upload that is over stays then, until prune takes it."""
+    bucket = s3.new_bucket()
+    writer = BackupStore(f"s3://{bucket}", **s3.add_writer(bucket))
+    kept = writer.uploads_to("http://registry.example.com")
+    server = ChunkServer()
+    with client_of(server, kept) as (client, _):
+        client.put_blob("p/app", DIGEST, Source().reader())
+        assert kept.read("p/app", DIGEST) is not None
+        server.uploads.clear()
+        server.stored.clear()
+        client.put_blob("p/app", DIGEST, Source().reader())
+    assert server.stored == {DIGEST: CONTENT}
