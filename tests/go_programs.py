@@ -1,4 +1,4 @@
-"""Go programs that read what this package makes, and the conformance suite of OCI."""
+"""Go programs: what reads what this package makes, OCI's conformance suite, and a registry."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MODULES = {
     "conformance": f"github.com/opencontainers/distribution-spec/conformance@{_CONFORMANCE}",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
+    "registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.0",
     "regctl": "github.com/regclient/regclient/cmd/regctl@v0.11.7",
 }
 _PLACES = (None, os.environ.get("GOBIN"), str(Path.home() / "go" / "bin"))

@@ -1,4 +1,7 @@
-"""A plain registry for tests: the program `docker-registry` of Debian, on a port of loopback."""
+"""Plain registries for tests, on a port of loopback.
+
+The program `docker-registry` of Debian is distribution 2.8; `registry`, a Go module, is 3.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,14 @@ class PlainRegistry:
     """An empty `docker-registry`; use it as a context manager.
 
     Args:
+        directory: Where it keeps its content.
+        program: Which one; by default Debian's.
         with_metrics: It counts its requests, at `metrics_url`.
     """
 
-    def __init__(self, directory: Path, *, with_metrics: bool = False) -> None:
+    def __init__(self, directory: Path, program: str = "", *, with_metrics: bool = False) -> None:
         self._with_metrics = with_metrics
-        self._program = require_program("docker-registry")
+        self._program = program or require_program("docker-registry")
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self.metrics_url = ""
@@ -85,6 +90,12 @@ class PlainRegistry:
             self._process.terminate()
             self._process.wait(timeout=10)
             self._process = None
+
+    def read_blob(self, digest: str) -> bytes | None:
+        """Return what its disk has of a blob; None where that is nothing."""
+        encoded = digest.partition(":")[2]
+        path = self._directory / "data/docker/registry/v2/blobs/sha256" / encoded[:2] / encoded
+        return (path / "data").read_bytes() if (path / "data").exists() else None
 
     def wipe(self) -> None:
         """Lose everything, as a disk does that was changed for a new one."""

@@ -10,4 +10,5 @@
     tables          what is printed of it
     serve           how fast a store is served, beside nginx
     verify          how fast content is verified, beside sha256sum
+    cut_lines       what a large blob over a line that is cut costs
 """

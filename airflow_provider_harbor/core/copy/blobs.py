@@ -17,6 +17,7 @@ from airflow_provider_harbor.core.exceptions import (
     NotTriedError,
 )
 from airflow_provider_harbor.core.http.attempts import attempt
+from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 
@@ -24,19 +25,37 @@ log = logging.getLogger(__name__)
 
 
 class _CountingReader:
-    """A blob's reader that tells what passes, and ends when the copying was stopped."""
+    """A blob's reader that tells what passes, and ends when the copying was stopped.
+
+    What passes again, since it did not arrive, is not told again.
+    """
 
     def __init__(self, reader: BlobReader, on_block: Callable[[int], None]) -> None:
         self._reader = reader
         self._on_block = on_block
+        self._position = self._told = 0
 
     def __len__(self) -> int:
         return len(self._reader)
 
     def read(self, size: int = -1, /) -> bytes:
         block = self._reader.read(size)
-        self._on_block(len(block))
+        self._position += len(block)
+        self._on_block(max(self._position - self._told, 0))
+        self._told = max(self._position, self._told)
         return block
+
+    @property
+    def can_reread(self) -> bool:
+        return self._reader.can_reread
+
+    def rewind(self, offset: int) -> None:
+        self._reader.rewind(offset)
+        self._position = offset
+
+    def begin_at(self, offset: int) -> None:
+        self._reader.begin_at(offset)
+        self._position = self._told = offset
 
 
 class BlobCopier:
@@ -57,8 +76,8 @@ class BlobCopier:
         self,
         source: Source,
         destination: Place,
-        shared: Shared,
         *,
+        shared: Shared | None = None,
         on_bytes: Callable[[int], None] = lambda number: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -67,10 +86,10 @@ class BlobCopier:
         self._on_bytes = on_bytes
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._locks = shared.locks
+        self._locks = shared.locks if shared else KeyedLocks()
         # What a registry takes over from one of its repositories it has. A store is looked into by
         # each copy: what another one has seen there may have been pruned before this one began.
-        self._homes = Homes() if destination.shares_content else shared.homes
+        self._homes = shared.homes if shared and not destination.shares_content else Homes()
         self._numbers: Counter[str] = Counter()
         self._is_stopped = False
 

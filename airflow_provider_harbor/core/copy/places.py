@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.http.transport import Body
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor, Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.known import Held
 
 # A repository, and its records.
@@ -127,6 +128,10 @@ class Place(Source):
         Raises:
             HarborBackupError: It could not be asked at all.
         """
+
+    def keep_uploads_in(self, store: BackupStore) -> None:
+        """Have a store remember how far uploads have come, so that the next process goes on."""
+        return
 
     def worth_remembering(self, held: Held) -> Held | None:
         """Return what of one repository could not be asked for in a few requests, or None."""

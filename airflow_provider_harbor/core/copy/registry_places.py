@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import Descriptor, Manifest
 from airflow_provider_harbor.core.oci.referrers import ReferrersTags, Subject
 from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.known import Held
 
 
@@ -103,6 +104,10 @@ class RegistryPlace(RegistrySource, Place):
     def put_blob(self, repository: str, blob: Descriptor, body: Body) -> None:
         """Upload a blob."""
         self.registry.put_blob(repository, blob.digest, body)
+
+    def keep_uploads_in(self, store: BackupStore) -> None:
+        """Have a store remember how far uploads have come, so that the next process goes on."""
+        self.registry.uploads.kept = store.uploads_to(self.url)
 
     def take_over(self, repository: str, digest: str, home: str) -> bool:
         """Have the registry take a blob over from another of its repositories (a mount)."""

@@ -78,7 +78,7 @@ class Transfer:
         self._done = 0
         self._told_at = float("-inf")
         self._blobs = BlobCopier(
-            source, destination, shared, on_bytes=lambda number: self._tell(), sleep=sleep
+            source, destination, shared=shared, on_bytes=lambda number: self._tell(), sleep=sleep
         )
         self._shares = shared.shares()
         steps, blobs, ends = self._shares

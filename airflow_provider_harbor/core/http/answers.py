@@ -168,6 +168,10 @@ class Stream(_Reply):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
         self._response.close()
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:

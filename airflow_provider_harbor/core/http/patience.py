@@ -1,17 +1,26 @@
-"""How long an answer is waited for: connections that end what comes too slowly.
+"""How long is waited for a server: connections that end what moves too slowly, and nothing else.
 
 A time-out of a socket begins again with each byte, so that a server which sends one now and then is
 waited for as good as for ever. Here all waiting counts: for the head of an answer together, and for
 its body by how much has come meanwhile. Time in which nobody reads does not count, since a blob is
 read no faster than its destination takes it.
+
+What is sent is watched likewise: a block may take as long as it takes, as long as some of it goes.
+Python's `sendall` would give the time-out to each block as a whole, and `urllib3` that of making a
+connection, so that a slow line which many uploads share would end them all.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import io
 import logging
+import select
 import socket
+import ssl
+import struct
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -28,13 +37,43 @@ BLOCK_BYTES = 256 * 1024
 FLOOR_BYTES_PER_SECOND = 1024
 # Python bounds the lines and fields of a head, but not the number of heads (`100 Continue`).
 _MOST_HEAD_BYTES = 8 * 1024 * 1024
+# What TLS sends at once at most (RFC 8446, section 5.1).
+_RECORD_BYTES = 16 * 1024
+_LOOK_MILLISECONDS = 50
 
 
-_limits = threading.local()
+class _Limits(threading.local):
+    """What a thread is told to wait.
+
+    Attributes:
+        ends: When reading ends at the latest, by the monotonic clock; None is never.
+        later_seconds: How much longer the head of an answer is waited for.
+        has_sent_much: Whether some of a request may still be in the system's memory.
+    """
+
+    ends: float | None = None
+    later_seconds = 0.0
+    has_sent_much = False
+
+
+_limits = _Limits()
 
 
 class TooSlowError(TimeoutError):
     """Something came, but too slowly to be waited for."""
+
+
+@contextmanager
+def answering_later(seconds: float) -> Iterator[None]:
+    """Wait so much longer for the head of each answer that this thread gets meanwhile.
+
+    A registry says nothing while it verifies a large upload, or has its storage put it together.
+    """
+    _limits.later_seconds = seconds
+    try:
+        yield
+    finally:
+        _limits.later_seconds = 0.0
 
 
 @contextmanager
@@ -50,6 +89,33 @@ def at_most(seconds: float) -> Iterator[None]:
         _limits.ends = None
 
 
+def _wait_until_gone(sock: Any, timeout_seconds: float | None) -> None:
+    """Wait until the other end has all that was sent, as long as it gets some of it.
+
+    The system keeps megabytes of it, and a slow line takes minutes for them. Nobody answers before.
+
+    Raises:
+        TimeoutError: It got nothing for too long.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    queued, since = _queued(sock), time.monotonic()
+    while queued and not poll.poll(_LOOK_MILLISECONDS):
+        left, now = _queued(sock), time.monotonic()
+        if left < queued:
+            queued, since = left, now
+        elif timeout_seconds is not None and now - since >= timeout_seconds:
+            raise TimeoutError
+
+
+def _queued(sock: Any) -> int:
+    """Return how many bytes the other end has not got yet; 0 where the system does not say."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
 class _PatientStream(io.RawIOBase):
     """What a socket receives of one answer, with all waiting counted."""
 
@@ -57,6 +123,11 @@ class _PatientStream(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._timeout_seconds = sock.gettimeout()
+        self._head_seconds = self._timeout_seconds
+        later_seconds = _limits.later_seconds
+        if later_seconds and self._head_seconds is not None:
+            self._head_seconds += later_seconds
+            sock.settimeout(self._head_seconds)
         self._waited_seconds = 0.0
         self._came_bytes = 0
         self._is_head = True
@@ -71,22 +142,28 @@ class _PatientStream(io.RawIOBase):
     def begin_body(self) -> None:
         """Count anew: the head has come."""
         self._is_head = False
+        if self._head_seconds != self._timeout_seconds:
+            self._sock.settimeout(self._timeout_seconds)
         self._waited_seconds = self._came_bytes = 0
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if _limits.has_sent_much:
+            _limits.has_sent_much = False
+            _wait_until_gone(self._sock, self._timeout_seconds)
         began = time.monotonic()
         number = self._raw.readinto(buffer)
         now = time.monotonic()
         self._waited_seconds += now - began
         self._came_bytes += number or 0
-        if self._timeout_seconds is not None and number:
-            self._check(self._timeout_seconds, now)
+        timeout_seconds = self._head_seconds if self._is_head else self._timeout_seconds
+        if timeout_seconds is not None and number:
+            self._check(timeout_seconds, now)
         return number
 
     def _check(self, timeout_seconds: float, now: float) -> None:
         if self._is_head and self._came_bytes > _MOST_HEAD_BYTES:
             raise http.client.HTTPException("endless head")
-        ends = getattr(_limits, "ends", None)
+        ends = _limits.ends
         if ends is not None and now > ends:
             raise TooSlowError
         if self._waited_seconds < timeout_seconds:
@@ -123,19 +200,64 @@ class _PatientResponse(http.client.HTTPResponse):
         return size
 
 
-class _Connection(HTTPConnection):
+class _Sending:
+    """What connections of both kinds share: how they send.
+
+    Attributes:
+        longest_seconds: How long at most nothing may go; None is for ever.
+    """
+
+    longest_seconds: float | None = None
+    sock: Any
+
+    def send(self, data: Any) -> None:
+        """Send some bytes; raises `TimeoutError` when none of them goes for too long."""
+        if self.sock is None or not isinstance(data, (bytes, bytearray, memoryview)):
+            super().send(data)  # type: ignore[misc]
+            return
+        if len(data) <= _RECORD_BYTES:
+            self.sock.sendall(data)
+            return
+        # TLS tells of a whole record only, and of nothing before that all it was given has gone.
+        most = _RECORD_BYTES if isinstance(self.sock, ssl.SSLSocket) else len(data)
+        _limits.has_sent_much = True
+        before = self.sock.gettimeout()
+        self.sock.settimeout(self.longest_seconds)
+        rest = memoryview(data)
+        began, went = time.monotonic(), 0
+        while rest:
+            number = self.sock.send(rest[:most])
+            rest = rest[number:]
+            went += number
+            seconds = time.monotonic() - began
+            if self.longest_seconds is not None and seconds >= self.longest_seconds:
+                if went < FLOOR_BYTES_PER_SECOND * seconds:
+                    raise TooSlowError
+                began, went = time.monotonic(), 0
+        self.sock.settimeout(before)
+
+
+class _Connection(_Sending, HTTPConnection):
     response_class = _PatientResponse
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_Sending, HTTPSConnection):
     response_class = _PatientResponse
 
 
-class _Pool(urllib3.HTTPConnectionPool):
+class _Patience:
+    """What pools of both kinds share: they tell a connection how long it may wait."""
+
+    def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
+        conn.longest_seconds = kwargs["timeout"].read_timeout
+        return super()._make_request(conn, *args, **kwargs)  # type: ignore[misc]
+
+
+class _Pool(_Patience, urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _SecurePool(urllib3.HTTPSConnectionPool):
+class _SecurePool(_Patience, urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 

@@ -111,6 +111,10 @@ class HttpSession:
         """Close the connections of all threads."""
         self._connections.close()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, as between attempts: for what is tried again by more than one request."""
+        self._sleep(seconds)
+
     def request(
         self,
         method: str,

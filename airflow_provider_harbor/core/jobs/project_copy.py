@@ -82,6 +82,7 @@ class ProjectCopy:
             store failed or the lease was lost, the error of the project as a whole.
         """
         tally, sha256 = Tally(), ""
+        self._place.keep_uploads_in(self._store)
 
         def may_write() -> None:
             go_on()

@@ -195,6 +195,7 @@ class ProjectRestore:
         tally = Tally()
         if not self.counts.records:  # a project that was empty is to be there again, too
             self._place.prepare(self._target)
+        self._place.keep_uploads_in(self._restore.store)
         with Transfer(
             self._source or StorePlace(self._restore.store),
             self._place,

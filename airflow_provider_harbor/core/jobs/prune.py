@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.store.files import Entry
 from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.reach import Reach
 from airflow_provider_harbor.core.store.sweeps import OVER, Mark, Sweep
+from airflow_provider_harbor.core.store.upload_files import LIFE
 
 GRACE = timedelta(hours=48)
 LIMIT_PERCENT = 30.0
@@ -337,7 +338,7 @@ class _Prune:
         return amount
 
     def _tidy(self, before: Sweep, now: datetime) -> None:
-        """Delete old files of marks, and directories that have become empty."""
+        """Delete old files of marks and of uploads, and directories that have become empty."""
         files = self._store.files
         current = layout.marks(self._store.sweeps.read().marks)
         # Another one that is young may be that of a prune which took this one for dead.
@@ -347,7 +348,11 @@ class _Prune:
             if entry.path in self._own_marks | {layout.marks(before.marks)}
             or now - entry.modified > OVER
         ]
-        if old := [path for path in old if path != current]:
+        old = [path for path in old if path != current]
+        # What a registry has forgotten by now.
+        old += [e.path for e in files.iter_files(layout.UPLOADS) if now - e.modified > LIFE]
+        if old:
             files.delete(old)
-        for kind in (layout.MARKS, "plans", "contents", "inventories"):
+        emptied = ("plans", "contents", "inventories", layout.UPLOADS)
+        for kind in (layout.MARKS, *emptied):
             files.delete_empty_directories(kind)

@@ -191,5 +191,5 @@ class _Measurement:
         if path.startswith(f"{layout.POOL}/"):
             self.usage.pool_files += 1
             self.usage.pool_bytes += size_bytes
-        else:
+        elif not path.startswith(f"{layout.UNFINISHED}/"):
             self.usage.lists_bytes += size_bytes

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from airflow_provider_harbor.core.exceptions import (
     DigestMismatchError,
@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.http.answers import LIST_BYTES, MANIFEST_BYTES, Answer, Stream
 from airflow_provider_harbor.core.http.transport import Body, Client, HttpSession
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.downloads import Download
 from airflow_provider_harbor.core.oci.manifest import (
     MANIFEST_MEDIA_TYPES,
     OCI_INDEX,
@@ -47,6 +48,7 @@ from airflow_provider_harbor.core.oci.registry_answers import (
     upload_location,
 )
 from airflow_provider_harbor.core.oci.tokens import Authenticator
+from airflow_provider_harbor.core.oci.uploads import Uploads
 
 # Harbor counts a pull, and moves pull times that retention rules go by, unless the user agent is
 # that of its own replication. Source: Harbor src/server/registry/manifest.go, getManifest.
@@ -85,6 +87,9 @@ class RegistryClient(Client):
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         timeout_seconds: How long to wait for each next byte.
         session: Another transport, for tests.
+
+    Attributes:
+        uploads: How it sends blobs.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class RegistryClient(Client):
             user,
         )
         self._authenticator = Authenticator(self._session, user, password)
+        self.uploads = Uploads(self.url, self._request, self.has_blob, self._session.pause)
 
     def ping(self) -> None:
         """Make sure that a registry is there and takes the login.
@@ -252,19 +258,28 @@ class RegistryClient(Client):
     def open_blob(self, repository: str, digest: str, size_bytes: int) -> Iterator[BlobReader]:
         """Open a blob for reading; the connection is given back at the end of the block.
 
+        Where the connection breaks, it goes on by another one from where it was.
+
         Raises:
             HarborNotFoundError: The registry does not have it.
             WrongSizeError: The registry has it with another size.
         """
         path = f"/v2/{parse_repository(repository)}/blobs/{parse_digest(digest)}"
         where = f"{self.url} {repository}"
-        with self._authenticator.open(path, [f"repository:{repository}:pull"]) as stream:
+        scopes = [f"repository:{repository}:pull"]
+        download = Download(
+            lambda headers: self._authenticator.open(path, scopes, headers=headers),
+            size_bytes,
+            self._session.pause,
+        )
+        with closing(download):
+            stream = download.open()
             announced = stream.number("Content-Length")
             if announced not in (None, size_bytes) and _is_content(stream):
                 raise WrongSizeError(
                     digest, expected_bytes=size_bytes, actual_bytes=announced, where=where
                 )
-            yield BlobReader(stream.blocks(), digest, size_bytes, where)
+            yield BlobReader(download.blocks(), digest, size_bytes, where, download.blocks)
 
     def read_first_byte(self, repository: str, digest: str, size_bytes: int) -> None:
         """Make sure that a blob can be served, by its first byte: a HEAD proves nothing.
@@ -319,7 +334,7 @@ class RegistryClient(Client):
         return bool(size_bytes) and answer.number("Content-Length") == size_bytes
 
     def put_blob(self, repository: str, digest: str, body: Body | bytes) -> None:
-        """Upload a blob in one request, after the one that opens the upload.
+        """Upload a blob: a large one in chunks, if the body can be read again, see `uploads`.
 
         The registry makes it visible only when it is whole and its digest is right.
 
@@ -327,19 +342,7 @@ class RegistryClient(Client):
             HarborProtocolError: It was answered with something else than that it is stored, and it
                 is not there.
         """
-        parse_digest(digest)
-        location = self._start_upload(repository)
-        mark = "&" if urlsplit(location).query else "?"
-        answer = self._request(
-            "PUT",
-            repository,
-            f"{location}{mark}digest={quote(digest, safe='')}",
-            writes=True,
-            data=body,
-            headers={"Content-Type": "application/octet-stream"},
-        )
-        if answer.status != 201 and not self.has_blob(repository, digest, len(body)):
-            raise not_stored(answer, "blob")
+        self.uploads.put(repository, parse_digest(digest), body)
 
     def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool:
         """Have the registry take a blob over from another of its repositories.
@@ -361,10 +364,6 @@ class RegistryClient(Client):
         if answer.status == 202:  # it opened an upload instead, which nobody will use
             self._cancel(repository, answer)
         return False
-
-    def _start_upload(self, repository: str) -> str:
-        answer = self._request("POST", repository, "blobs/uploads/", writes=True, repeatable=True)
-        return upload_location(answer, self.url)
 
     def _cancel(self, repository: str, answer: Answer) -> None:
         try:

@@ -21,18 +21,22 @@ def not_stored(answer: Answer, what: str) -> HarborProtocolError:
     )
 
 
-def upload_location(answer: Answer, base_url: str) -> str:
+def upload_location(answer: Answer, base_url: str, *, statuses: Sequence[int] = (202,)) -> str:
     """Return where an upload goes on: path and query, or a whole URL on another host.
 
     Args:
-        answer: To the request that opened the upload.
+        answer: To the request that opened the upload, or went on with it.
         base_url: Of the registry.
+        statuses: How the registry says that it did so, the usual one first.
 
     Raises:
         HarborProtocolError: No upload was opened, or one where it would be sent unprotected.
     """
-    if answer.status != 202:
-        raise answer.error(f"that is not how a registry opens an upload (202). {_ADVICE}")
+    if answer.status not in statuses:
+        raise answer.error(
+            f"that is not how a registry opens an upload, or goes on with one ({statuses[0]}). "
+            f"{_ADVICE}"
+        )
     location = answer.headers.get("Location")
     if not location:
         raise answer.error("there is no Location in it, to which an upload could be sent")

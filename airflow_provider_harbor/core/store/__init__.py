@@ -5,11 +5,14 @@ It knows nothing of registries, nor of how content gets there.
     backup_store     the store as a whole: whose it is, and what is in it
     layout           what is where; its docstring is the format
     pool             all content, each digest once
+    reading          its files, read over lines that break
+    unfinished       large ones that are on their way into a directory
     pool_files       its files, looked at: which there are, what is in them
     inventories      what projects held, and of what that is made
     snapshots        how each run ended
     result_files     how each project ended in it
     known            what a registry is known to hold
+    upload_files     how far large uploads to a registry have come
     leases           which run may write
     retention        which snapshots a policy keeps
     reach            what snapshots, results and pointers name

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.store.pool import Pool
 from airflow_provider_harbor.core.store.result_files import ResultFiles
 from airflow_provider_harbor.core.store.snapshots import Snapshots
 from airflow_provider_harbor.core.store.sweeps import Sweeps
+from airflow_provider_harbor.core.store.upload_files import UploadFiles
 
 # The lease of a run that keeps everything in the store itself.
 _ITSELF = "store"
@@ -161,6 +162,10 @@ class BackupStore:
         """
         place = _ITSELF if place == self.url else place
         return Lease(self.files, place, run, is_process=is_process)
+
+    def uploads_to(self, place: str) -> UploadFiles:
+        """Return what remembers how far uploads to a registry have come."""
+        return UploadFiles(self.files, place)
 
     def read_known(self, place: str, project: str) -> Known:
         """Return what is remembered of a registry and a project; see `known.read_known`."""

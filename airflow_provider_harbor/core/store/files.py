@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreError,
     StoreReason,
 )
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
 from airflow_provider_harbor.core.store.troubles import store_error
 
@@ -42,12 +43,16 @@ _PAGE_SIZE = 1_000
 _LEFTOVER = re.compile(r".+#\d+")
 _CLIENT_OPTIONS = {
     "connect_timeout": timedelta(seconds=10),
-    # For one request: a part on a slow line.
-    "timeout": timedelta(minutes=5),
+    # When nothing comes for so long it has ended. While a part is sent nothing comes either, so it
+    # is as long as a part may take on a slow line.
+    "read_timeout": timedelta(minutes=5),
+    # Of a whole request, and 30 s if it is not said. What moves may take its time.
+    "timeout": timedelta(days=7),
 }
 _RETRIES = {
     "max_retries": 4,
-    "retry_timeout": timedelta(seconds=60),
+    # Counted from the first attempt on, so longer than that may take.
+    "retry_timeout": timedelta(minutes=6),
     "backoff": {
         "init_backoff": timedelta(milliseconds=200),
         "max_backoff": timedelta(seconds=10),
@@ -90,7 +95,7 @@ class Files:
             self.url = self._directory.as_uri()
         else:
             self.url = f"{scheme}://{rest}"
-            with _troubles(self.url):
+            with troubles(self.url):
                 # Its types tell the options of each storage apart; which it is, shows at run time.
                 opener: Any = from_url
                 self._store: Any = opener(
@@ -136,7 +141,7 @@ class Files:
                     return False
                 self._put(path, new)
                 return True
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             found = obstore.get(self._store, path)
             meta = cast("dict[str, Any]", found.meta)
             version = {key: meta[key] for key in ("e_tag", "version") if meta[key]}
@@ -171,14 +176,14 @@ class Files:
 
     def _put(self, path: str, content: Any, **options: Any) -> None:
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             obstore.put(self._open(make=True), path, content, **options)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files; those that are not there do no harm."""
         for path in paths:
             _check(path)
-        with _troubles(self.url), contextlib.suppress(FileNotFoundError):
+        with troubles(self.url), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._open(), list(paths))
 
     def sync(self) -> None:
@@ -188,7 +193,7 @@ class Files:
         """
         if self._directory is None or not self._directory.is_dir():
             return
-        with _troubles(self.url):
+        with troubles(self.url):
             descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             libc = ctypes.CDLL(None, use_errno=True)
@@ -209,7 +214,7 @@ class Files:
             FileNotFoundError: There is none.
         """
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             return bytes(obstore.get(self._open_for(path), path).bytes())
 
     def open(self, path: str) -> tuple[int, Iterator[bytes]]:
@@ -219,7 +224,7 @@ class Files:
             FileNotFoundError: There is none.
         """
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             found = obstore.get(self._open_for(path), path)
             return int(found.meta["size"]), self._blocks(path, found)
 
@@ -235,12 +240,12 @@ class Files:
             FileNotFoundError: There is none.
         """
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             found = obstore.get(self._open(), path, options={"range": (start, end)})
             return int(found.meta["size"]), self._blocks(path, found)
 
     def _blocks(self, path: str, found: Any) -> Iterator[bytes]:
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             for block in found.stream(min_chunk_size=BLOCK_BYTES):
                 yield bytes(block)
 
@@ -248,7 +253,7 @@ class Files:
         """Return a file's size in bytes; None where there is none."""
         _check(path)
         try:
-            with _troubles(self.url_of(path)):
+            with troubles(self.url_of(path)):
                 return int(obstore.head(self._open_for(path), path)["size"])
         except FileNotFoundError:
             return None
@@ -265,7 +270,7 @@ class Files:
             yield from pool.map(self.size, paths)
 
     def _size_of(self, path: Path) -> int | None:
-        with _troubles(path.as_uri()):
+        with troubles(path.as_uri()):
             try:
                 status = path.stat()
             except FileNotFoundError:
@@ -280,7 +285,7 @@ class Files:
             FileNotFoundError: There is none.
         """
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             return obstore.head(self._open(), path)["last_modified"]
 
     def exists(self, path: str) -> bool:
@@ -289,7 +294,7 @@ class Files:
 
     def iter_files(self, directory: str) -> Iterator[Entry]:
         """Yield all files below a directory, in no order; nothing where there is none."""
-        with _troubles(self.url_of(directory)):
+        with troubles(self.url_of(directory)):
             try:
                 store = self._open()
             except FileNotFoundError:
@@ -308,7 +313,7 @@ class Files:
 
     def _list_level(self, directory: str, kind: str) -> list[str]:
         self._require_targets(directory)
-        with _troubles(self.url_of(directory)):
+        with troubles(self.url_of(directory)):
             try:
                 found: Any = obstore.list_with_delimiter(self._open(), directory)
             except FileNotFoundError:
@@ -324,9 +329,10 @@ class Files:
         An object storage forgets uploads by a rule of the bucket; here they are not seen.
         """
         for directory, _, names in os.walk(self._directory) if self._directory else ():
+            below = Path(directory).relative_to(cast(Path, self._directory)).parts[:1]
             for name in names:
                 path = Path(directory, name)
-                if _LEFTOVER.fullmatch(name):
+                if below == (layout.UNFINISHED,) or _LEFTOVER.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):
                         found = path.stat()
                         moment = datetime.fromtimestamp(found.st_mtime, timezone.utc)
@@ -336,7 +342,7 @@ class Files:
     def delete_leftover(self, path: str) -> None:
         """Delete what `iter_leftovers` found; what is gone does no harm."""
         _check(path)
-        with _troubles(self.url_of(path)):
+        with troubles(self.url_of(path)):
             cast(Path, self.local_path(path)).unlink(missing_ok=True)
 
     def delete_empty_directories(self, directory: str) -> None:
@@ -359,7 +365,7 @@ class Files:
             return
         where = self.url_of(directory)
         with (
-            _troubles(where),
+            troubles(where),
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
             os.scandir(path) as entries,
         ):
@@ -377,6 +383,11 @@ class Files:
         return None if self._directory is None else self._directory / path
 
     # -- the storage
+
+    def make_root(self) -> None:
+        """Make sure that a directory is there, and the same as ever; it is made the first time."""
+        with troubles(self.url):
+            self._open(make=True)
 
     def _open(self, *, make: bool = False) -> Any:
         """Return obstore's store, that of a directory when it is there, or made now."""
@@ -425,7 +436,7 @@ class Files:
         """Keep other processes out, where the storage cannot compare and write by itself."""
         lock = cast(Path, self.local_path(path)).parent / ".lock"
         with contextlib.ExitStack() as opened:
-            with _troubles(self.url_of(path)):
+            with troubles(self.url_of(path)):
                 self._open()
                 stream = opened.enter_context(open(lock, "w", opener=_open_at_once))
                 fcntl.flock(stream, fcntl.LOCK_EX)
@@ -459,7 +470,7 @@ def _check(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _troubles(where: str) -> Iterator[None]:
+def troubles(where: str) -> Iterator[None]:
     """Turn what a storage raises into what this package raises."""
     try:
         yield

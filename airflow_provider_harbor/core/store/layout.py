@@ -21,6 +21,9 @@ Layout, `/` below the root of the store:
     plans/<run>/<project>.jsonl.gz          what a dry run would have copied
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
+    uploads/<host>/<sha256>.json            how far a large upload to a registry has come: may be
+                                            lost; the hash is that of repository and digest
+    unfinished/<algorithm>/<hex>            what has come of a large blob, in a directory only
     leases/<place>.json                     which run writes, see `leases`: may be lost
     prune/state.json                        the last sweep, see `sweeps`
     prune/marks/<sha256>.jsonl.gz           what nothing names, and since when
@@ -51,6 +54,10 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
+    an upload      {"repository": "team/app", "digest": "sha256:...", "offset": 67108864,
+                    "location": "/v2/team/app/blobs/uploads/...",
+                    "kept_at": "2026-11-25T01:00:00+00:00"}; never an address on another host, nor
+                    one that is as good as a login; removed when the upload is done
     state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
                     "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}
     marks          {"path": "blobs/sha256/...", "since": "2026-11-25T01:00:00+00:00",
@@ -99,6 +106,8 @@ MARKS = "prune/marks"
 POOL = "blobs"
 SNAPSHOTS = "snapshots"
 RESTORES = "restores"
+UPLOADS = "uploads"
+UNFINISHED = "unfinished"
 
 _LONGEST_PART = 200
 
@@ -185,6 +194,22 @@ def known(place: str, project: str) -> str:
 def lease(place: str) -> str:
     """Return where the lease on a place is."""
     return f"leases/{place_key(place)}.json"
+
+
+def upload(place: str, repository: str, digest: str) -> str:
+    """Return where it is remembered how far an upload has come."""
+    name = hashlib.sha256(f"{repository}@{digest}".encode()).hexdigest()
+    return f"{UPLOADS}/{place_key(place)}/{name}.json"
+
+
+def unfinished(digest: str) -> str:
+    """Return where a large blob is put together, in a directory.
+
+    Raises:
+        HarborProtocolError: It is no digest.
+    """
+    algorithm, _, encoded = parse_digest(digest).partition(":")
+    return f"{UNFINISHED}/{algorithm}/{encoded}"
 
 
 def marks(sha256: str) -> str:

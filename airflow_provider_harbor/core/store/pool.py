@@ -14,14 +14,17 @@ from airflow_provider_harbor.core.exceptions import (
     WrongSizeError,
 )
 from airflow_provider_harbor.core.http.transport import Body
-from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.blob_reader import BlobReader, is_rereadable
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
+from airflow_provider_harbor.core.store.reading import Reading
+from airflow_provider_harbor.core.store.unfinished import Unfinished
 
 # What is smaller goes into a file at once, what is larger in parts.
 _SMALL_BYTES = 4 * 1024 * 1024
+_LARGE_BYTES = 64 * 1024 * 1024
 # What all threads together keep in memory of what they write: a process has 150 MB in all.
-_IN_FLIGHT_BYTES = 48 * 1024 * 1024
+_IN_FLIGHT_BYTES = 32 * 1024 * 1024
 
 
 class Pool:
@@ -29,10 +32,15 @@ class Pool:
 
     Args:
         files: Of the store.
+
+    Attributes:
+        large_bytes: What is as large or larger is gone on with after a kill, in a directory.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self.large_bytes = _LARGE_BYTES
+        self._unfinished = Unfinished(files)
         self._room = _Room(_IN_FLIGHT_BYTES)
 
     def has(self, digest: str, size_bytes: int) -> bool:
@@ -58,6 +66,10 @@ class Pool:
             StoreError: It cannot be written.
         """
         path, size_bytes = layout.blob(digest), len(body)
+        if size_bytes >= self.large_bytes and is_rereadable(body):
+            with self._room.taken(BLOCK_BYTES):
+                if self._unfinished.put(body, digest):
+                    return
         blocks = self._verified(iter(lambda: body.read(BLOCK_BYTES), b""), digest, size_bytes)
         if size_bytes <= _SMALL_BYTES:
             # Twice: the blocks, and what they are put together to.
@@ -127,7 +139,8 @@ class Pool:
         where = self._files.url_of(path)
         if found_bytes != size_bytes:
             raise DamagedContentError(digest, where)
-        return _PoolReader(blocks, digest, size_bytes, where)
+        reading = Reading(self._files, path, size_bytes, blocks)
+        return _PoolReader(reading.blocks(), digest, size_bytes, where, reading.blocks)
 
     def _missing(self, digest: str) -> MissingContentError:
         return MissingContentError(

@@ -9,7 +9,6 @@ import pytest
 from airflow_provider_harbor.core.copy.blobs import BlobCopier
 from airflow_provider_harbor.core.copy.plan import plan_repository
 from airflow_provider_harbor.core.copy.registry_places import RegistrySource
-from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import NotTriedError
 from airflow_provider_harbor.core.harbor.records import Record
@@ -70,7 +69,7 @@ def test_a_blob_on_its_way_ends_with_its_block_and_leaves_nothing(
     image = harbor.push("p/app", Image("app"), "1.0")
     digest, content = next(iter(image.blobs.items()))
     blob = Descriptor(digest=digest, media_type="", size_bytes=len(content))
-    copier = BlobCopier(RegistrySource(backup.registry), backup.itself, Shared(1))
+    copier = BlobCopier(RegistrySource(backup.registry), backup.itself)
     copier.stop()
     with pytest.raises(NotTriedError, match="the run was stopped"):
         copier.copy("p/app", blob)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConnectionError, is_passing
-from airflow_provider_harbor.core.http.patience import FLOOR_BYTES_PER_SECOND
+from airflow_provider_harbor.core.http.patience import FLOOR_BYTES_PER_SECOND, answering_later
 from airflow_provider_harbor.core.http.transport import HttpSession
 from tests.hostile_server import Asked, HostileServer, Said
 
@@ -130,3 +133,81 @@ def test_a_head_without_an_end_ends(piece: bytes) -> None:
 def test_a_time_that_is_none_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="timeout_seconds"):
         HttpSession("http://127.0.0.1:9", timeout_seconds=seconds)
+
+
+# -- sending
+
+
+class Blob:
+    """A body that is read in blocks."""
+
+    def __init__(self, size: int) -> None:
+        self._rest = self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1, /) -> bytes:
+        number = self._rest if size < 0 else min(size, self._rest)
+        self._rest -= number
+        return bytes(number)
+
+
+@contextmanager
+def slow_reader(pause_seconds: float, most_bytes: int) -> Iterator[str]:
+    """Run a server that reads a little at a time, up to so many bytes, and answers 201 then."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                read = 0
+                while read < most_bytes and not ended.wait(pause_seconds):
+                    read += len(connection.recv(100_000))
+                if read >= most_bytes:
+                    connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+                ended.wait(10)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_an_upload_over_a_slow_line_may_take_longer_than_any_time_out() -> None:
+    """The time-out is for nothing at all that goes, and not for a block, nor for the whole."""
+    size = 6_000_000
+    with slow_reader(0.02, size) as url:
+        began = time.monotonic()
+        client = HttpSession(url, timeout_seconds=0.4, max_attempts=1)
+        answer = client.request("PUT", "/v2/x", data=Blob(size))
+        assert answer.status == 201
+        assert time.monotonic() - began > 0.4
+
+
+def test_an_upload_of_which_nothing_goes_any_more_ends() -> None:
+    with slow_reader(60, 1) as url:
+        client = HttpSession(url, timeout_seconds=0.2, max_attempts=1)
+        with pytest.raises(HarborConnectionError, match="no answer in time"):
+            client.request("PUT", "/v2/x", data=Blob(50_000_000))
+
+
+def test_an_answer_that_may_come_later_is_waited_for() -> None:
+    """As that of a registry which reads again all that it was sent."""
+
+    def say(asked: Asked) -> Iterator[bytes]:
+        time.sleep(0.3)
+        yield b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\n"
+        yield b"yes"
+
+    with HostileServer(say) as server:
+        client = HttpSession(server.url, timeout_seconds=0.1, max_attempts=1)
+        with answering_later(5):
+            assert client.request("PUT", "/v2/x", data=b"").content == b"yes"
+        with pytest.raises(HarborConnectionError):
+            client.request("PUT", "/v2/x", data=b"")
