@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -42,6 +42,7 @@ class Batch:
             they are listed belongs to them then; of several batches it is left to the next walk.
         listings: What is known of each, by name.
         changed: Those that changed, or may have, since their listing began.
+        settled: Those that were listed again, one by one.
         is_by_path: Whether each was listed by its own path.
     """
 
@@ -50,6 +51,7 @@ class Batch:
     is_project: bool
     listings: dict[str, Listing] = field(init=False)
     changed: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
     is_by_path: bool = False
 
     def __post_init__(self) -> None:
@@ -88,15 +90,28 @@ class Repositories:
         client: The login.
         project: Name of the project.
         gaps: Where repositories go whose names are none.
+        believes: Tells of each repository whether it needs no listing.
+
+    Attributes:
+        believed: Those that need none, by name.
     """
 
-    def __init__(self, client: HarborClient, project: str, gaps: Gaps) -> None:
+    def __init__(
+        self,
+        client: HarborClient,
+        project: str,
+        gaps: Gaps,
+        believes: Callable[[Repository], bool] = lambda repository: False,
+    ) -> None:
         self._client = client
         self._project = project
         self._gaps = gaps
         self._can_filter = True
         self._most = min(_MOST_REPOSITORIES, client.page_size)
         self._waiting = self._read()
+        self.believed = {n: r for n, r in self._waiting.items() if believes(r)}
+        for name in self.believed:
+            del self._waiting[name]
         self._names = deque(sorted(self._waiting))
 
     def iter_batches(self) -> Iterator[Batch]:
@@ -104,7 +119,8 @@ class Repositories:
 
         The caller lists a batch, and reads it again, before it takes the next one.
         """
-        yield self._next(is_first=True)
+        if not self.believed:
+            yield self._next(is_first=True)
         while self._names:
             yield self._next()
 
@@ -118,6 +134,10 @@ class Repositories:
             name = self._names.popleft()
             chosen[name] = self._waiting.pop(name)
         return Batch(self._project, chosen, is_project=is_first and not self._names)
+
+    def __len__(self) -> int:
+        """Count those that are left, and those that need no listing."""
+        return len(self._waiting) + len(self.believed)
 
     def read_again(self, batch: Batch) -> None:
         """Ask Harbor once more for the repositories of a batch: those that are gone are not in it.

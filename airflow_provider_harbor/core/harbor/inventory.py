@@ -3,7 +3,9 @@
 Harbor cannot show a project as it was at one moment: pages are read one after the other, and people
 push meanwhile. So what changed while it was listed is listed again, see `settling`.
 
-A walk reads the list of the project's repositories first, and then goes through them in batches:
+A walk reads the list of the project's repositories first. Those that did not change since an
+earlier walk are left to who keeps what that one listed, see `earlier`; it goes through the others
+in batches:
 
     list        the artifacts of the batch, and what hangs on them
     changes     which of its repositories changed since they were read before
@@ -16,8 +18,9 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -30,10 +33,12 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.batches import Batch, IgnoredFilterError, Repositories
 from airflow_provider_harbor.core.harbor.changes import find_changes
 from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.earlier import Beliefs, Seen
 from airflow_provider_harbor.core.harbor.gaps import Gaps
 from airflow_provider_harbor.core.harbor.listing import Listing, list_repository, walk_accessories
+from airflow_provider_harbor.core.harbor.models import Repository
 from airflow_provider_harbor.core.harbor.records import Gap, Record
-from airflow_provider_harbor.core.harbor.settling import settle
+from airflow_provider_harbor.core.harbor.settling import is_same, settle
 from airflow_provider_harbor.core.human import Progress
 
 log = logging.getLogger(__name__)
@@ -76,10 +81,10 @@ def take_inventory(
 class InventoryWalk:
     """A walk through everything that a project holds, which makes sure that it is everything.
 
-    Iterating over it, which can be done once, yields each repository that holds something: its full
-    name, and its records sorted by digest. Repositories come in the order of their names. In memory
-    are the names of all repositories, and the artifacts of some thousand, or of one repository that
-    has more.
+    Iterating over it, which can be done once, yields each repository that holds something, but for
+    those of `believed`: its full name, and its records sorted by digest. Repositories come in the
+    order of their names. In memory are the names of all repositories, and the artifacts of some
+    thousand, or of one repository that has more.
 
     What was found is compared with the count that Harbor itself keeps of each repository. Where
     they differ, where the list contradicts itself, or where a repository changed since the listing
@@ -91,8 +96,11 @@ class InventoryWalk:
     Args:
         client: The login.
         project: Name of the project.
+        earlier: What an earlier walk of the same project of the same Harbor has `seen`, where the
+            caller still has all that was listed of these; None for nothing.
         progress: Called with a line of text now and then.
         sleep: What waits, in seconds, before a repository is listed again.
+        now: What tells the time; tests give another.
 
     What iterating raises:
         HarborNotFoundError: The project is gone.
@@ -107,17 +115,24 @@ class InventoryWalk:
         client: HarborClient,
         project: str,
         *,
+        earlier: Mapping[str, Seen] | None = None,
         progress: Progress | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._client = client
         self._project = project
+        self._earlier = earlier
+        self._now = now
+        self._beliefs = Beliefs(None, client.user, None, now())
+        self._believed: Collection[str] = frozenset()
         self._tell = progress or (lambda text: None)
         self._sleep = sleep
         self._gaps = Gaps(project, self._probe)
         self._lists_by_path = False
         self._artifacts = 0
         self._is_begun = False
+        self._is_empty = False
         self._is_whole = False
 
     def __iter__(self) -> Iterator[tuple[str, list[Record]]]:
@@ -137,16 +152,46 @@ class InventoryWalk:
             raise RuntimeError("the gaps of a walk are known when it has come to its end")
         return self._gaps.sorted()
 
+    @property
+    def believed(self) -> Collection[str]:
+        """Full names of repositories that are as they were, known once the first one was yielded.
+
+        Nothing was listed of them. They may hold nothing.
+        """
+        return self._believed
+
+    @property
+    def seen(self) -> Mapping[str, Seen] | None:
+        """What to give to the next walk, as long as all that was listed is kept.
+
+        Empty where nothing was there; None where nothing of it would be believed.
+
+        Raises:
+            RuntimeError: The walk did not come to its end.
+        """
+        # What could not be listed and is of no repository may be of any.
+        if any(gap.repository == self._project for gap in self.gaps):
+            return None
+        is_empty = self._is_empty and self._beliefs.knows_anything
+        return self._beliefs.seen or ({} if is_empty else None)
+
     def _run(self) -> Iterator[tuple[str, list[Record]]]:
         try:
             # Proves the login: of a public project Harbor would list something to anybody.
             self._lists_by_path = not self._client.lists_whole_projects
-            repositories = Repositories(self._client, self._project, self._gaps)
-            for batch in repositories.iter_batches():
+            self._beliefs = self._begin_beliefs()
+            repositories = Repositories(
+                self._client, self._project, self._gaps, self._beliefs.believes
+            )
+            self._believed = repositories.believed.keys()
+            self._is_empty = not (repositories or self._gaps)
+            for batch in self._iter_batches(repositories):
+                before = dict(batch.repositories)
                 self._list(batch)
-                find_changes(self._client, repositories, batch, self._gaps)
+                if not self._is_as_before(batch):
+                    find_changes(self._client, repositories, batch, self._gaps)
                 self._settle(batch)
-                yield from self._take_records(batch)
+                yield from self._take_records(batch, before)
         except HarborStatusError as err:
             err.hint = err.hint or _advice(err, self._project)
             raise
@@ -154,6 +199,39 @@ class InventoryWalk:
 
     def _probe(self) -> None:
         next(self._client.iter_repositories(self._project), None)
+
+    # -- what did not change
+
+    def _begin_beliefs(self) -> Beliefs:
+        listed_at = self._client.clock.now() if self._client.tells_changes else None
+        return Beliefs(self._earlier, self._client.user, listed_at, self._now())
+
+    def _iter_batches(self, repositories: Repositories) -> Iterator[Batch]:
+        """Yield what is to be listed: of a project that was empty, and is, nothing at all."""
+        if not (self._is_empty and self._beliefs.was_empty):
+            yield from repositories.iter_batches()
+
+    def _is_as_before(self, batch: Batch) -> bool:
+        """Tell whether a batch is just as it was seen: then nothing changed while it was listed."""
+        return bool(batch.listings) and all(
+            name not in self._gaps
+            and name in batch.repositories
+            and self._beliefs.is_as_seen(
+                batch.repositories[name], _sorted_records(listing, self._project, name)
+            )
+            for name, listing in batch.listings.items()
+        )
+
+    def _is_quiet(self, batch: Batch, name: str, before: Mapping[str, Repository]) -> bool:
+        """Tell whether a repository was quiet while it was listed, and all was listed of it."""
+        then, now = before.get(name), batch.repositories.get(name)
+        return (
+            then is not None
+            and now is not None
+            and is_same(then, now)
+            and then.artifact_count == now.artifact_count
+            and not (name in self._gaps or name in batch.changed or name in batch.settled)
+        )
 
     # -- the first listing
 
@@ -224,18 +302,33 @@ class InventoryWalk:
             batch.listings[name] = Listing()  # it came into being meanwhile
         for name in sorted(batch.listings):
             if name not in self._gaps and self._gaps.is_ours(name) and _is_unsettled(batch, name):
+                batch.settled.add(name)
                 work = functools.partial(settle, self._client, batch.listings, self._sleep)
                 self._gaps.guard(name, work)
 
-    def _take_records(self, batch: Batch) -> Iterator[tuple[str, list[Record]]]:
-        """Yield what a batch holds, and forget it."""
+    def _take_records(
+        self, batch: Batch, before: Mapping[str, Repository]
+    ) -> Iterator[tuple[str, list[Record]]]:
+        """Yield what a batch holds, and forget it.
+
+        Args:
+            batch: What was listed.
+            before: What Harbor said of its repositories before they were listed.
+        """
+        self._is_empty &= not batch.listings
         for name in sorted(batch.listings):
             listing = batch.listings.pop(name)
             self._gaps.note_odd_tags(name, listing.take_odd_tags())
-            records = sorted(listing.iter_records(self._project, name), key=lambda r: r.digest)
+            records = _sorted_records(listing, self._project, name)
             del listing
+            if self._is_quiet(batch, name, before):
+                self._beliefs.note(before[name], records)
             if records:
                 yield name, records
+
+
+def _sorted_records(listing: Listing, project: str, name: str) -> list[Record]:
+    return sorted(listing.iter_records(project, name), key=lambda record: record.digest)
 
 
 def _is_unsettled(batch: Batch, name: str) -> bool:

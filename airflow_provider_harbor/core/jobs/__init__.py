@@ -1,6 +1,7 @@
 """What a person or a DAG asks for.
 
 backup                 list, copy, conclude
+listing                the list of one project
 project_copy           the copy of one project
 memory                 what is remembered of a registry that is copied to
 restore                bring back what a snapshot holds: choose, restore, conclude

@@ -10,6 +10,7 @@ It knows nothing of registries, nor of how content gets there.
     snapshots        how each run ended
     result_files     how each project ended in it
     known            what a registry is known to hold
+    listed           what of a project need not be listed again
     leases           which run may write
     retention        which snapshots a policy keeps
     reach            what snapshots, results and pointers name

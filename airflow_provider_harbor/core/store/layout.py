@@ -21,6 +21,7 @@ Layout, `/` below the root of the store:
     plans/<run>/<project>.jsonl.gz          what a dry run would have copied
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
+    listed/<project>.json.gz                what was listed, and when: may be lost
     leases/<place>.json                     which run writes, see `leases`: may be lost
     prune/state.json                        the last sweep, see `sweeps`
     prune/marks/<sha256>.jsonl.gz           what nothing names, and since when
@@ -51,6 +52,8 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
+    listed         {"harbor_url": "...", "inventory": "<sha256>",
+                    "repositories": {"library/nginx": see `harbor.earlier.Seen`}}
     state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
                     "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}
     marks          {"path": "blobs/sha256/...", "since": "2026-11-25T01:00:00+00:00",
@@ -180,6 +183,11 @@ def latest(project: str) -> str:
 def known(place: str, project: str) -> str:
     """Return where it is remembered what a registry holds of a project."""
     return f"known/{place_key(place)}/{_project(project)}.json.gz"
+
+
+def listed(project: str) -> str:
+    """Return where it is remembered what was listed of a project, and when."""
+    return f"listed/{_project(project)}.json.gz"
 
 
 def lease(place: str) -> str:
