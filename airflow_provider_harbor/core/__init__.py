@@ -3,6 +3,7 @@
 It has rooms, in this order. Each may import the rooms above it, never those below:
 
     exceptions, human, texts, locks   for everybody: the error tree; numbers and words for people
+    side_by_side                      for everybody: many things, several at once
     http                              requests and answers
     oci                               registries and their content
     harbor                            Harbor's REST API, and what is read from it

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _MOST_ARTIFACTS = 1000
 # So many ids are in one query, which is part of the URL: 2 kB at most.
 _MOST_REPOSITORIES = 100
+# So much is asked for at once: Harbor has several cores, and each answer takes its time.
+SIDE_BY_SIDE = 8
 
 
 class IgnoredFilterError(HarborProtocolError):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,8 +29,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     HarborRateLimitError,
     HarborStatusError,
+    UnsettledHarborError,
 )
-from airflow_provider_harbor.core.harbor.batches import Batch, IgnoredFilterError, Repositories
+from airflow_provider_harbor.core.harbor.batches import (
+    SIDE_BY_SIDE,
+    Batch,
+    IgnoredFilterError,
+    Repositories,
+)
 from airflow_provider_harbor.core.harbor.changes import find_changes
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.earlier import Beliefs, Seen
@@ -40,6 +46,7 @@ from airflow_provider_harbor.core.harbor.models import Repository
 from airflow_provider_harbor.core.harbor.records import Gap, Record
 from airflow_provider_harbor.core.harbor.settling import is_same, settle
 from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.side_by_side import do_all
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +74,7 @@ def take_inventory(
     project: str,
     *,
     progress: Progress | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> Inventory:
     """List everything that a project holds at once; all of it is in memory then.
 
@@ -99,7 +106,7 @@ class InventoryWalk:
         earlier: What an earlier walk of the same project of the same Harbor has `seen`, where the
             caller still has all that was listed of these; None for nothing.
         progress: Called with a line of text now and then.
-        sleep: What waits, in seconds, before a repository is listed again.
+        sleep: What waits, in seconds, before a repository is listed again; tests give another.
         now: What tells the time; tests give another.
 
     What iterating raises:
@@ -117,7 +124,7 @@ class InventoryWalk:
         *,
         earlier: Mapping[str, Seen] | None = None,
         progress: Progress | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._client = client
@@ -131,6 +138,8 @@ class InventoryWalk:
         self._gaps = Gaps(project, self._probe)
         self._lists_by_path = False
         self._artifacts = 0
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._is_begun = False
         self._is_empty = False
         self._is_whole = False
@@ -253,11 +262,9 @@ class InventoryWalk:
             self._list_one_by_one(batch, err)
             return
         for name in list(batch.listings):
-            if self._gaps.is_ours(name):
-                walk = functools.partial(self._walk_accessories, batch)
-                self._gaps.guard(name, walk)
-            else:
+            if not self._gaps.is_ours(name):
                 del batch.listings[name]
+        self._each(batch.listings, functools.partial(self._walk_accessories, batch))
 
     def _list_one_by_one(self, batch: Batch, err: HarborBackupError) -> None:
         if not batch.repositories and not self._gaps:
@@ -279,19 +286,45 @@ class InventoryWalk:
 
     def _list_each(self, batch: Batch, *, raised: tuple[type[HarborBackupError], ...] = ()) -> None:
         batch.is_by_path = True
-        for name in batch.listings:
-            self._gaps.guard(name, functools.partial(self._list_repository, batch), raised=raised)
+        self._each(batch.listings, functools.partial(self._list_repository, batch), raised=raised)
 
-    def _list_repository(self, batch: Batch, name: str) -> None:
-        listing = list_repository(self._client, name)
+    def _each(
+        self,
+        names: Collection[str],
+        work: Callable[..., object],
+        *,
+        raised: tuple[type[HarborBackupError], ...] = (),
+    ) -> None:
+        """Do a part of the listing for some repositories, several at once; see `Gaps.guard`.
+
+        Args:
+            names: Of the repositories.
+            work: Called with a name; `workers` is how much it may ask for at once.
+            raised: What ends all of it.
+        """
+        if not names:
+            return
+        workers = max(1, SIDE_BY_SIDE // len(names))
+        alone = functools.partial(work, workers=workers)
+        do_all(
+            list(names),
+            lambda name: self._gaps.guard(name, alone, raised=raised),
+            SIDE_BY_SIDE,
+            "listing",
+            stopping=self._stopping,
+        )
+
+    def _list_repository(self, batch: Batch, name: str, *, workers: int) -> None:
+        listing = list_repository(self._client, name, workers=workers)
         batch.listings[name] = listing
         self._count(len(listing.artifacts))
 
-    def _walk_accessories(self, batch: Batch, name: str) -> None:
-        walk_accessories(self._client, name, batch.listings[name])
+    def _walk_accessories(self, batch: Batch, name: str, *, workers: int) -> None:
+        walk_accessories(self._client, name, batch.listings[name], workers=workers)
 
     def _count(self, number: int) -> None:
-        before, self._artifacts = self._artifacts, self._artifacts + number
+        with self._lock:
+            before, self._artifacts = self._artifacts, self._artifacts + number
         if before // 1000 < self._artifacts // 1000:
             self._tell(f"{self._project}: {self._artifacts} artifacts listed")
 
@@ -300,11 +333,21 @@ class InventoryWalk:
     def _settle(self, batch: Batch) -> None:
         for name in batch.changed - batch.listings.keys():
             batch.listings[name] = Listing()  # it came into being meanwhile
-        for name in sorted(batch.listings):
-            if name not in self._gaps and self._gaps.is_ours(name) and _is_unsettled(batch, name):
-                batch.settled.add(name)
-                work = functools.partial(settle, self._client, batch.listings, self._sleep)
-                self._gaps.guard(name, work)
+        batch.settled = {
+            name
+            for name in batch.listings
+            if name not in self._gaps and self._gaps.is_ours(name) and _is_unsettled(batch, name)
+        }
+        work = functools.partial(settle, self._client, batch.listings, self._pause)
+        self._each(sorted(batch.settled), work)
+
+    def _pause(self, seconds: float) -> None:
+        if self._sleep is None:
+            self._stopping.wait(seconds)
+        else:
+            self._sleep(seconds)
+        if self._stopping.is_set():
+            raise UnsettledHarborError("the listing was stopped")
 
     def _take_records(
         self, batch: Batch, before: Mapping[str, Repository]

@@ -28,5 +28,5 @@ verify_page            the same as a page
 drill                  restore a sample, compare it, remove it
 drill_report           what a drill came to, as values and as a page
 keeping                keep a report in its store
-side_by_side           many things, several at once
+side_by_side           things that fail, or the place that they are read from
 """

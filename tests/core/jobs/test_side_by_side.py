@@ -5,11 +5,8 @@ import threading
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConnectionError
-from airflow_provider_harbor.core.jobs.side_by_side import (
-    FailuresInARow,
-    PlaceStoppedError,
-    do_all,
-)
+from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, PlaceStoppedError
+from airflow_provider_harbor.core.side_by_side import do_all
 
 
 def test_everything_is_done_once_and_several_at_once() -> None:
