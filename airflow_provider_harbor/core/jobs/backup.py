@@ -91,7 +91,7 @@ def inventory_project(
         _ = client.version
         for _ in range(_TRIES):
             claim = Claim(store)
-            ref, gaps = list_project(client, store, project, progress)
+            ref, gaps = list_project(client, store, project, progress=progress)
             leave(ref=ref, gaps=gaps, sweep=claim.sweep)
             if not claim.settle(project, ref.sha256, ""):
                 break

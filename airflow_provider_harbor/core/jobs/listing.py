@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from operator import itemgetter
 
@@ -29,20 +29,36 @@ class _UnlikeEarlierError(Exception):
     """The last inventory is not there, or not what was listed."""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 def list_project(
-    client: HarborClient, store: BackupStore, project: str, progress: Progress | None = None
+    client: HarborClient,
+    store: BackupStore,
+    project: str,
+    *,
+    progress: Progress | None = None,
+    now: Callable[[], datetime] = _utc_now,
 ) -> tuple[InventoryRef, tuple[Gap, ...]]:
     """List a project, and return its inventory, and what could not be listed whole.
+
+    Args:
+        client: The login.
+        store: Where the inventory goes.
+        project: Name of the project.
+        progress: Called with a line of text now and then.
+        now: What tells the time; tests give another.
 
     Raises:
         HarborBackupError: Nothing could be listed, or the store cannot be written.
     """
     earlier = store.read_listed(client.url, project)
     try:
-        return _list(client, store, project, earlier, progress)
+        return _list(client, store, project, earlier, progress, now)
     except _UnlikeEarlierError as err:
         log.info("%s. All of %s is listed", err, project)
-    return _list(client, store, project, None, progress)
+    return _list(client, store, project, None, progress, now)
 
 
 def _list(
@@ -51,10 +67,11 @@ def _list(
     project: str,
     earlier: Listed | None,
     progress: Progress | None,
+    now: Callable[[], datetime],
 ) -> tuple[InventoryRef, tuple[Gap, ...]]:
-    listed_at = datetime.now(timezone.utc)
+    listed_at = now()
     known = earlier.repositories if earlier else None
-    walk = InventoryWalk(client, project, earlier=known, progress=progress)
+    walk = InventoryWalk(client, project, earlier=known, progress=progress, now=now)
     with store.inventories.write(project) as writer:
         unchanged = _iter_believed(walk, store, project, earlier) if earlier else ()
         # It begins with the walk, which knows by then what it believes.
