@@ -18,9 +18,11 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain, islice
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -29,9 +31,10 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
     HarborRateLimitError,
     HarborStatusError,
-    UnsettledHarborError,
 )
 from airflow_provider_harbor.core.harbor.batches import (
+    BATCHES,
+    MOST_ARTIFACTS,
     SIDE_BY_SIDE,
     Batch,
     IgnoredFilterError,
@@ -46,7 +49,7 @@ from airflow_provider_harbor.core.harbor.models import Repository
 from airflow_provider_harbor.core.harbor.records import Gap, Record
 from airflow_provider_harbor.core.harbor.settling import is_same, settle
 from airflow_provider_harbor.core.human import Progress
-from airflow_provider_harbor.core.side_by_side import do_all
+from airflow_provider_harbor.core.side_by_side import ahead, do_all, go_on_unless
 
 log = logging.getLogger(__name__)
 
@@ -194,17 +197,41 @@ class InventoryWalk:
             )
             self._believed = repositories.believed.keys()
             self._is_empty = not (repositories or self._gaps)
-            for batch in self._iter_batches(repositories):
-                before = dict(batch.repositories)
-                self._list(batch)
-                if not self._is_as_before(batch):
-                    find_changes(self._client, repositories, batch, self._gaps)
-                self._settle(batch)
-                yield from self._take_records(batch, before)
+            with closing(self._ahead(repositories)) as worked:
+                for batch, before in worked:
+                    yield from self._take_records(batch, before)
         except HarborStatusError as err:
             err.hint = err.hint or _advice(err, self._project)
             raise
         self._is_whole = True
+
+    def _ahead(
+        self, repositories: Repositories
+    ) -> Generator[tuple[Batch, Mapping[str, Repository]], None, None]:
+        """Yield batches, and their repositories as they were before; some are worked on at once."""
+        # Of a project that was empty, and is, there is nothing to list.
+        batches = iter(
+            () if self._is_empty and self._beliefs.was_empty else repositories.iter_batches()
+        )
+        first = list(islice(batches, 1))
+        return ahead(
+            chain(first, batches),
+            functools.partial(self._work, repositories),
+            workers=BATCHES if repositories.are_left else 1,
+            weigh=lambda batch: batch.artifact_count,
+            most=BATCHES * MOST_ARTIFACTS,
+            name="batches",
+            stopping=self._stopping,
+        )
+
+    def _work(self, repositories: Repositories, batch: Batch) -> Mapping[str, Repository]:
+        """Do all that is to be asked for a batch; returns its repositories as they were before."""
+        before = dict(batch.repositories)
+        self._list(batch)
+        if not self._is_as_before(batch):
+            find_changes(self._client, repositories, batch, self._gaps)
+        self._settle(batch)
+        return before
 
     def _probe(self) -> None:
         next(self._client.iter_repositories(self._project), None)
@@ -214,11 +241,6 @@ class InventoryWalk:
     def _begin_beliefs(self) -> Beliefs:
         listed_at = self._client.clock.now() if self._client.tells_changes else None
         return Beliefs(self._earlier, self._client.user, listed_at, self._now())
-
-    def _iter_batches(self, repositories: Repositories) -> Iterator[Batch]:
-        """Yield what is to be listed: of a project that was empty, and is, nothing at all."""
-        if not (self._is_empty and self._beliefs.was_empty):
-            yield from repositories.iter_batches()
 
     def _is_as_before(self, batch: Batch) -> bool:
         """Tell whether a batch is just as it was seen: then nothing changed while it was listed."""
@@ -248,31 +270,32 @@ class InventoryWalk:
         if self._lists_by_path:
             self._list_each(batch, raised=(HarborAuthError, HarborRateLimitError))
             return
-        counted = self._artifacts
+        number = 0
         try:
             for artifact in batch.iter_artifacts(self._client):
                 batch.take(artifact)
                 self._count(1)
+                number += 1
+                go_on_unless(self._stopping)
         except HarborBackupError as err:
             if isinstance(err, _OF_ALL if batch.is_project else _OF_ALL_BUT_FILTERS):
                 raise
             # One artifact that Harbor cannot show spoils the page that it is on.
             log.warning("%s. Listing the repositories of %s one by one", err, self._project)
-            self._artifacts = counted
+            self._count(-number)
             self._list_one_by_one(batch, err)
             return
         for name in list(batch.listings):
             if not self._gaps.is_ours(name):
                 del batch.listings[name]
-        self._each(batch.listings, functools.partial(self._walk_accessories, batch))
+        self._each(batch, batch.listings, functools.partial(self._walk_accessories, batch))
 
     def _list_one_by_one(self, batch: Batch, err: HarborBackupError) -> None:
         if not batch.repositories and not self._gaps:
             raise err
         batch.clear()
-        known = len(self._gaps)
         self._list_each(batch)
-        is_any_lacking = len(self._gaps) > known
+        is_any_lacking = any(name in self._gaps for name in batch.listings)
         if not batch.is_project:
             # Where each repository can be listed, or the filter is what is refused, the next batch
             # would end here, too. No row is lost by that: each repository's number is compared.
@@ -286,10 +309,12 @@ class InventoryWalk:
 
     def _list_each(self, batch: Batch, *, raised: tuple[type[HarborBackupError], ...] = ()) -> None:
         batch.is_by_path = True
-        self._each(batch.listings, functools.partial(self._list_repository, batch), raised=raised)
+        work = functools.partial(self._list_repository, batch)
+        self._each(batch, batch.listings, work, raised=raised)
 
     def _each(
         self,
+        batch: Batch,
         names: Collection[str],
         work: Callable[..., object],
         *,
@@ -298,18 +323,19 @@ class InventoryWalk:
         """Do a part of the listing for some repositories, several at once; see `Gaps.guard`.
 
         Args:
+            batch: Which they are of.
             names: Of the repositories.
             work: Called with a name; `workers` is how much it may ask for at once.
             raised: What ends all of it.
         """
         if not names:
             return
-        workers = max(1, SIDE_BY_SIDE // len(names))
-        alone = functools.partial(work, workers=workers)
+        most = SIDE_BY_SIDE if batch.is_project else SIDE_BY_SIDE // BATCHES
+        alone = functools.partial(work, workers=max(1, most // len(names)))
         do_all(
             list(names),
             lambda name: self._gaps.guard(name, alone, raised=raised),
-            SIDE_BY_SIDE,
+            most,
             "listing",
             stopping=self._stopping,
         )
@@ -339,15 +365,14 @@ class InventoryWalk:
             if name not in self._gaps and self._gaps.is_ours(name) and _is_unsettled(batch, name)
         }
         work = functools.partial(settle, self._client, batch.listings, self._pause)
-        self._each(sorted(batch.settled), work)
+        self._each(batch, sorted(batch.settled), work)
 
     def _pause(self, seconds: float) -> None:
         if self._sleep is None:
             self._stopping.wait(seconds)
         else:
             self._sleep(seconds)
-        if self._stopping.is_set():
-            raise UnsettledHarborError("the listing was stopped")
+        go_on_unless(self._stopping)
 
     def _take_records(
         self, batch: Batch, before: Mapping[str, Repository]

@@ -331,7 +331,7 @@ def test_changes_at_random_times_are_all_found(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between nights, and while they are listed; then a quiet night has to hold just what is."""
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 6)
+    monkeypatch.setattr(batches, "MOST_ARTIFACTS", 6)
     choose = random.Random(9)
     compared = requests = 0
     for _ in range(30):
