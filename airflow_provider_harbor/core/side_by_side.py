@@ -35,8 +35,8 @@ def do_all(
     Args:
         items: What for; read one after the other, and only as far as it is needed.
         work: Called in several threads.
-        workers: How many.
-        name: Of the threads.
+        workers: How many; one is this thread itself.
+        name: Of the others.
         stopping: Set where this ends before all is done: who waits in `work` should look at it.
             Where somebody else sets it, this ends with a `StoppedError`.
 
@@ -67,6 +67,9 @@ def do_all(
 
     if isinstance(items, Sized):
         workers = max(1, min(workers, len(items)))
+    if workers == 1:
+        go_on()
+        return
     with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
         try:
             done, _ = wait([pool.submit(go_on) for _ in range(workers)], None, FIRST_EXCEPTION)

@@ -288,7 +288,11 @@ class InventoryWalk:
         for name in list(batch.listings):
             if not self._gaps.is_ours(name):
                 del batch.listings[name]
-        self._each(batch, batch.listings, functools.partial(self._walk_accessories, batch))
+        walk = functools.partial(self._walk_accessories, batch)
+        have_links = {name for name, listing in batch.listings.items() if listing.links()}
+        for name in batch.listings.keys() - have_links:  # nothing is asked for
+            self._gaps.guard(name, functools.partial(walk, workers=1))
+        self._each(batch, sorted(have_links), walk)
 
     def _list_one_by_one(self, batch: Batch, err: HarborBackupError) -> None:
         if not batch.repositories and not self._gaps:
