@@ -71,14 +71,15 @@ def do_all(
         go_on()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
+        futures = [pool.submit(go_on) for _ in range(workers)]
         try:
-            done, _ = wait([pool.submit(go_on) for _ in range(workers)], None, FIRST_EXCEPTION)
+            wait(futures, None, FIRST_EXCEPTION)
         except BaseException:
             stopping.set()
             raise
         finally:
             is_over.set()
-    errors = [err for future in done if (err := future.exception())]
+    errors = [err for future in futures if (err := future.exception())]
     for err in sorted(errors, key=lambda err: isinstance(err, StoppedError)):
         raise err
 

@@ -141,6 +141,7 @@ class InventoryWalk:
         self._gaps = Gaps(project, self._probe)
         self._lists_by_path = False
         self._artifacts = 0
+        self._side_by_side = 1  # for each batch
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._is_begun = False
@@ -214,10 +215,12 @@ class InventoryWalk:
             () if self._is_empty and self._beliefs.was_empty else repositories.iter_batches()
         )
         first = list(islice(batches, 1))
+        workers = BATCHES if repositories.are_left else 1
+        self._side_by_side = SIDE_BY_SIDE // workers
         return ahead(
             chain(first, batches),
             functools.partial(self._work, repositories),
-            workers=BATCHES if repositories.are_left else 1,
+            workers=workers,
             weigh=lambda batch: batch.artifact_count,
             most=BATCHES * MOST_ARTIFACTS,
             name="batches",
@@ -292,7 +295,7 @@ class InventoryWalk:
         have_links = {name for name, listing in batch.listings.items() if listing.links()}
         for name in batch.listings.keys() - have_links:  # nothing is asked for
             self._gaps.guard(name, functools.partial(walk, workers=1))
-        self._each(batch, sorted(have_links), walk)
+        self._each(sorted(have_links), walk)
 
     def _list_one_by_one(self, batch: Batch, err: HarborBackupError) -> None:
         if not batch.repositories and not self._gaps:
@@ -314,11 +317,10 @@ class InventoryWalk:
     def _list_each(self, batch: Batch, *, raised: tuple[type[HarborBackupError], ...] = ()) -> None:
         batch.is_by_path = True
         work = functools.partial(self._list_repository, batch)
-        self._each(batch, batch.listings, work, raised=raised)
+        self._each(batch.listings, work, raised=raised)
 
     def _each(
         self,
-        batch: Batch,
         names: Collection[str],
         work: Callable[..., object],
         *,
@@ -327,19 +329,17 @@ class InventoryWalk:
         """Do a part of the listing for some repositories, several at once; see `Gaps.guard`.
 
         Args:
-            batch: Which they are of.
             names: Of the repositories.
             work: Called with a name; `workers` is how much it may ask for at once.
             raised: What ends all of it.
         """
         if not names:
             return
-        most = SIDE_BY_SIDE if batch.is_project else SIDE_BY_SIDE // BATCHES
-        alone = functools.partial(work, workers=max(1, most // len(names)))
+        alone = functools.partial(work, workers=max(1, self._side_by_side // len(names)))
         do_all(
             list(names),
             lambda name: self._gaps.guard(name, alone, raised=raised),
-            most,
+            self._side_by_side,
             "listing",
             stopping=self._stopping,
         )
@@ -369,7 +369,7 @@ class InventoryWalk:
             if name not in self._gaps and self._gaps.is_ours(name) and _is_unsettled(batch, name)
         }
         work = functools.partial(settle, self._client, batch.listings, self._pause)
-        self._each(batch, sorted(batch.settled), work)
+        self._each(sorted(batch.settled), work)
 
     def _pause(self, seconds: float) -> None:
         if self._sleep is None:

@@ -163,3 +163,18 @@ def test_what_is_stopped_by_others_does_not_end_as_if_all_were_done() -> None:
     with pytest.raises(StoppedError):
         do_all(range(100), work, 2, "test", stopping=stopping)
     assert len(done) <= 2
+
+
+def test_what_failed_is_raised_and_not_that_others_were_stopped_by_it() -> None:
+    for _ in range(50):
+        stopping = threading.Event()
+        begun = threading.Barrier(4, timeout=10)
+
+        def work(item: int, begun: threading.Barrier = begun) -> None:
+            if item < 4:
+                begun.wait()
+            if item == 2:
+                raise HarborConnectionError("the cause")
+
+        with pytest.raises(HarborConnectionError, match="the cause"):
+            do_all(range(100), work, 4, "test", stopping=stopping)
