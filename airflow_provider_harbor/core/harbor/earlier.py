@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.harbor.models import Repository
 from airflow_provider_harbor.core.harbor.records import Record
@@ -25,6 +25,10 @@ _QUIET = timedelta(minutes=10)
 _BELIEVED_FOR = timedelta(days=7)
 # Two runs of one day are one night.
 _A_NIGHT = timedelta(hours=12)
+# There was no Harbor before; and a calendar ends.
+_FIRST_YEAR, _LAST_YEAR = 2016, 9000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +76,15 @@ class Seen:
     def from_json(cls, data: Mapping[str, Any]) -> Seen:
         """Read what `to_json` returned; raises as reading JSON does on anything else."""
         listed_at = datetime.fromisoformat(data["listed_at"])
-        if listed_at.tzinfo is None:
-            raise ValueError(f"{listed_at} has no time zone")
+        if listed_at.tzinfo is None or not _FIRST_YEAR <= listed_at.year < _LAST_YEAR:
+            raise ValueError(f"{listed_at} has no time zone, or is no time of a listing")
         return cls(
-            repository_id=int(data["id"]),
-            update_time=str(data["update_time"]),
-            artifact_count=int(data["artifact_count"]),
+            repository_id=_of_type(int, data["id"]),
+            update_time=_of_type(str, data["update_time"]),
+            artifact_count=_of_type(int, data["artifact_count"]),
             listed_at=listed_at,
-            user=str(data["user"]),
-            fingerprint=str(data["fingerprint"]),
+            user=_of_type(str, data["user"]),
+            fingerprint=_of_type(str, data["fingerprint"]),
         )
 
     @property
@@ -198,6 +202,12 @@ def fingerprint_of(records: Iterable[Record]) -> str:
         hashed.update("\0".join(parts).encode(errors="surrogatepass"))
         hashed.update(b"\n\0\n")
     return hashed.hexdigest()
+
+
+def _of_type(kind: type[T], value: object) -> T:
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"{value!r} is not {kind.__name__}")
 
 
 def _moment(text: str) -> datetime | None:

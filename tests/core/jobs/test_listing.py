@@ -267,6 +267,10 @@ DOUBTS: dict[str, Callable[[Nights], object]] = {
     "another Harbor": lambda n: swap(kept(n), n.harbor.url.encode(), b"http://other"),
     "another login": lambda n: swap(kept(n), b'"user": "admin"', b'"user": "robot$less"'),
     "another inventory": lambda n: swap(kept(n), b'"fingerprint": "', b'"fingerprint": "0'),
+    "listed in the year 1": lambda n: swap(kept(n), b'"listed_at": "2026', b'"listed_at": "0001'),
+    "a count without end": lambda n: swap(
+        kept(n), b'"artifact_count": ', b'"artifact_count": 1e99'
+    ),
     "the inventory lost": lambda n: inventory(n).unlink(),
     "the inventory cut short": lambda n: cut(inventory(n)),
     "the inventory changed": lambda n: swap(inventory(n), b'"v1"', b'"v9"'),
