@@ -3,7 +3,7 @@
 It has rooms, in this order. Each may import the rooms above it, never those below:
 
     exceptions, human, texts, locks   for everybody: the error tree; numbers and words for people
-    stopping                          likewise: how threads are told to stop
+    stopping, side_by_side            likewise: having threads stop; many things, several at once
     http                              requests and answers
     oci                               registries and their content
     harbor                            Harbor's REST API, and what is read from it

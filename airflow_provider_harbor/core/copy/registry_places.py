@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.copy.places import Group, Place, Source, View
 from airflow_provider_harbor.core.exceptions import (
@@ -136,7 +138,17 @@ class RegistryPlace(RegistrySource, Place):
 
 
 class HarborPlace(RegistryPlace):
-    """A Harbor to copy to: it lists what it holds, so nothing needs to be remembered."""
+    """A Harbor to copy to: it lists what it holds.
+
+    What it listed is remembered, so that repositories which did not change since need not be listed
+    again, see `harbor.earlier`.
+
+    Args:
+        client: A login at its REST API.
+        registry: The same login at its distribution API.
+        now: What tells the time; tests give another.
+        sleep: What waits, in seconds, before what changes is looked at again; tests give another.
+    """
 
     kind = "Harbor"
 
@@ -145,17 +157,22 @@ class HarborPlace(RegistryPlace):
         client: HarborClient,
         registry: RegistryClient,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
-        super().__init__(registry, sleep=sleep)
+        super().__init__(registry, sleep=sleep or time.sleep)
         self.client = client
+        self._now = now
         self._sleep = sleep
 
     def look_at(self, project: str, remembered: Mapping[str, Held], *, workers: int) -> View:
-        """List the project."""
+        """List the project, but for what did not change since it was listed before."""
         if not self.client.has_project(project):
             return HeldView({}, unlisted=Held(is_new=True))
-        walk = InventoryWalk(self.client, project, sleep=self._sleep)
+        earlier = {name: held.seen for name, held in remembered.items() if held.seen}
+        walk = InventoryWalk(
+            self.client, project, earlier=earlier or None, sleep=self._sleep, now=self._now
+        )
         try:
             held = {name: Held.of_records(records) for name, records in walk}
         except HarborStatusError as err:
@@ -166,12 +183,19 @@ class HarborPlace(RegistryPlace):
                     "permissions repository:list, artifact:list and artifact:read there"
                 )
             raise
+        held |= {name: remembered[name] for name in walk.believed}
+        for name, seen in (walk.seen or {}).items():
+            held[name] = replace(held.get(name, Held()), seen=seen)
         for gap in walk.gaps:
             error = HarborProtocolError(
                 f"the destination's {gap.repository} could not be listed: {gap.message}"
             )
             held[gap.repository] = Held(error=error)
         return HeldView(held)
+
+    def worth_remembering(self, held: Held) -> Held | None:
+        """Return it where it need not be listed again as long as it does not change."""
+        return held if held.seen else None
 
     def prepare(self, project: str) -> None:
         """Create the project, private whatever the source's is, if it is missing."""

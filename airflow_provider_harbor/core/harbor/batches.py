@@ -7,8 +7,9 @@ some repositories whose artifacts are asked for together.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -22,9 +23,13 @@ log = logging.getLogger(__name__)
 
 # So many artifacts, as Harbor counts them, are listed together: some MB, and ten pages. A
 # repository that has more is a batch of its own.
-_MOST_ARTIFACTS = 1000
+MOST_ARTIFACTS = 1000
 # So many ids are in one query, which is part of the URL: 2 kB at most.
 _MOST_REPOSITORIES = 100
+# So much is asked for at once: Harbor has several cores, and each answer takes its time.
+SIDE_BY_SIDE = 8
+# So many batches of a project are listed at once; each of them asks for the less at once.
+BATCHES = 4
 
 
 class IgnoredFilterError(HarborProtocolError):
@@ -42,6 +47,7 @@ class Batch:
             they are listed belongs to them then; of several batches it is left to the next walk.
         listings: What is known of each, by name.
         changed: Those that changed, or may have, since their listing began.
+        settled: Those that were listed again, one by one.
         is_by_path: Whether each was listed by its own path.
     """
 
@@ -50,10 +56,16 @@ class Batch:
     is_project: bool
     listings: dict[str, Listing] = field(init=False)
     changed: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
     is_by_path: bool = False
 
     def __post_init__(self) -> None:
         self.clear()
+
+    @property
+    def artifact_count(self) -> int:
+        """How many artifacts Harbor counts in them."""
+        return sum(repository.artifact_count for repository in self.repositories.values())
 
     def clear(self) -> None:
         """Forget what was listed."""
@@ -88,36 +100,61 @@ class Repositories:
         client: The login.
         project: Name of the project.
         gaps: Where repositories go whose names are none.
+        believes: Tells of each repository whether it needs no listing.
+
+    Attributes:
+        believed: Those that need none, by name.
     """
 
-    def __init__(self, client: HarborClient, project: str, gaps: Gaps) -> None:
+    def __init__(
+        self,
+        client: HarborClient,
+        project: str,
+        gaps: Gaps,
+        believes: Callable[[Repository], bool] = lambda repository: False,
+    ) -> None:
         self._client = client
         self._project = project
         self._gaps = gaps
         self._can_filter = True
         self._most = min(_MOST_REPOSITORIES, client.page_size)
         self._waiting = self._read()
+        self.believed = {n: r for n, r in self._waiting.items() if believes(r)}
+        for name in self.believed:
+            del self._waiting[name]
         self._names = deque(sorted(self._waiting))
+        self._lock = threading.Lock()  # of what is waiting: batches are listed side by side
 
     def iter_batches(self) -> Iterator[Batch]:
         """Yield batches, in the order of the repositories' names; an empty one of an empty project.
 
-        The caller lists a batch, and reads it again, before it takes the next one.
+        The caller lists each, and reads it again, in any thread.
         """
-        yield self._next(is_first=True)
+        if not self.believed:
+            yield self._next(is_first=True)
         while self._names:
             yield self._next()
 
     def _next(self, *, is_first: bool = False) -> Batch:
         chosen: dict[str, Repository] = {}
         number = 0
-        while self._names and len(chosen) < self._most:
-            number += self._waiting[self._names[0]].artifact_count
-            if chosen and number > _MOST_ARTIFACTS:
-                break
-            name = self._names.popleft()
-            chosen[name] = self._waiting.pop(name)
+        with self._lock:
+            while self._names and len(chosen) < self._most:
+                number += self._waiting[self._names[0]].artifact_count
+                if chosen and number > MOST_ARTIFACTS:
+                    break
+                name = self._names.popleft()
+                chosen[name] = self._waiting.pop(name)
         return Batch(self._project, chosen, is_project=is_first and not self._names)
+
+    def __len__(self) -> int:
+        """Count those that are left, and those that need no listing."""
+        return len(self._waiting) + len(self.believed)
+
+    @property
+    def are_left(self) -> bool:
+        """Whether any are in no batch yet."""
+        return bool(self._names)
 
     def read_again(self, batch: Batch) -> None:
         """Ask Harbor once more for the repositories of a batch: those that are gone are not in it.
@@ -126,8 +163,9 @@ class Repositories:
         not count as changed for what happened before they are listed.
         """
         known = self._read() if batch.is_project else self._read_some(batch)
-        for name in self._waiting.keys() & known.keys():
-            self._waiting[name] = known[name]
+        with self._lock:
+            for name in self._waiting.keys() & known.keys():
+                self._waiting[name] = known[name]
         if not batch.is_project:
             known = {name: known[name] for name in batch.repositories if name in known}
         batch.repositories = known
@@ -144,8 +182,9 @@ class Repositories:
     def _read_some(self, batch: Batch) -> dict[str, Repository]:
         if self._can_filter:
             room = self._client.page_size - len(batch.repositories)
-            names = islice(self._names, room)
-            chosen = [*batch.repositories.values(), *map(self._waiting.__getitem__, names)]
+            with self._lock:
+                names = islice(self._names, room)
+                chosen = [*batch.repositories.values(), *map(self._waiting.__getitem__, names)]
             ids = {repository.repository_id for repository in chosen}
             try:
                 found = self._client.find_repositories(self._project, ids)

@@ -20,12 +20,13 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
     HarborRateLimitError,
 )
-from airflow_provider_harbor.core.harbor.batches import Batch, Repositories
+from airflow_provider_harbor.core.harbor.batches import SIDE_BY_SIDE, Batch, Repositories
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.listing import Listing
 from airflow_provider_harbor.core.harbor.models import Artifact
 from airflow_provider_harbor.core.harbor.paths import split_repository
 from airflow_provider_harbor.core.harbor.settling import is_same
+from airflow_provider_harbor.core.side_by_side import do_all
 
 # What is no fault of one repository.
 _OF_ALL = (HarborConnectionError, HarborAuthError, HarborRateLimitError)
@@ -81,18 +82,23 @@ def _look(client: HarborClient, batch: Batch) -> Iterator[str]:
             yield name
 
 
-def _look_by_path(client: HarborClient, batch: Batch, skipped: Container[str]) -> Iterator[str]:
-    for name, listing in batch.listings.items():
-        if name in skipped:
-            continue
+def _look_by_path(client: HarborClient, batch: Batch, skipped: Container[str]) -> set[str]:
+    changed: set[str] = set()
+
+    def look(name: str) -> None:
         try:
-            is_changed = _differs(client.iter_artifacts(*split_repository(name)), listing)
+            artifacts = client.iter_artifacts(*split_repository(name))
+            is_changed = _differs(artifacts, batch.listings[name])
         except _OF_ALL:
             raise
         except HarborBackupError:
             is_changed = True
         if is_changed:
-            yield name
+            changed.add(name)
+
+    names = [name for name in batch.listings if name not in skipped]
+    do_all(names, look, SIDE_BY_SIDE, "changes")
+    return changed
 
 
 def _differs(artifacts: Iterable[Artifact], listing: Listing) -> bool:

@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborRouteError,
     HarborStatusError,
 )
+from airflow_provider_harbor.core.harbor.clock import Clock
 from airflow_provider_harbor.core.harbor.models import (
     Accessory,
     Artifact,
@@ -70,6 +71,7 @@ class HarborClient(Client):
 
     Attributes:
         page_size: Items for each page.
+        clock: What time it is there.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class HarborClient(Client):
         self._authorization = basic_authorization(user, password) if user else None
         self.page_size = page_size
         self._lists = PagedLists(functools.partial(self._ask, headers=_BY_NAME), page_size)
+        self.clock = Clock()
+        self._proxy_caches: dict[str, bool] = {}
 
     # -- the system
 
@@ -235,9 +239,19 @@ class HarborClient(Client):
 
     def iter_projects(self) -> Iterator[Project]:
         """Yield every project that the login sees, by id. Public ones are seen by everybody."""
-        yield from self._lists.iter_keyset(
+        for project in self._lists.iter_keyset(
             "/projects", "project_id", Project.from_json, lambda p: p.project_id
-        )
+        ):
+            self._proxy_caches[project.name] = project.is_proxy_cache
+            yield project
+
+    def is_proxy_cache(self, name: str) -> bool:
+        """Tell whether a project only caches another registry; none becomes one, or ceases to be.
+
+        Asks for it unless this login has listed it before; raises as `get_project`.
+        """
+        known = self._proxy_caches.get(name)
+        return self.get_project(name).is_proxy_cache if known is None else known
 
     def get_project(self, name: str) -> Project:
         """Return one project.
@@ -395,9 +409,11 @@ class HarborClient(Client):
         self._send("DELETE", path, headers=_BY_NAME)
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
-        return self._session.request(
+        answer = self._session.request(
             method, _API + path, authorization=self._authorization, **kwargs
         )
+        self.clock.hear(answer.headers)
+        return answer
 
     def _ask(self, path: str, **kwargs: Any) -> Answer:
         return self._send("GET", path, limit_bytes=LIST_BYTES, **kwargs)

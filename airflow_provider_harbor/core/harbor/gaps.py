@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 
 from airflow_provider_harbor.core.exceptions import (
@@ -42,6 +43,8 @@ _REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
 class Gaps:
     """The gaps of one walk. One repository that cannot be listed does not stop the others.
 
+    May be shared by threads.
+
     Args:
         project: Name of the project.
         probe: Asks Harbor for something small that it must be able to answer.
@@ -50,6 +53,7 @@ class Gaps:
     def __init__(self, project: str, probe: Callable[[], object]) -> None:
         self._project = project
         self._probe = probe
+        self._lock = threading.Lock()
         self._gaps: dict[str, Gap] = {}
         self._in_a_row = 0
         self._is_any_listed = False
@@ -113,8 +117,9 @@ class Gaps:
             log.debug("This is where it happened:", exc_info=True)
             self.fail(name, UnexpectedError(err))
         else:
-            self._in_a_row = 0
-            self._is_any_listed = True
+            with self._lock:
+                self._in_a_row = 0
+                self._is_any_listed = True
 
     def fail(self, name: str, err: HarborBackupError) -> None:
         """Note that a repository could not be listed whole.
@@ -123,14 +128,16 @@ class Gaps:
             HarborBackupError: It is not the repositories: some failed, and none could be listed;
                 or some failed in a row, and Harbor does not answer the probe either.
         """
-        self._in_a_row += 1
         is_servers = isinstance(err, _SERVERS_ERRORS)
-        if is_servers and self._in_a_row >= _FAILURES and not self._is_any_listed:
-            raise err
-        if isinstance(err, HarborStatusError) and not err.hint:
-            err.hint = "it could not be listed whole"
-        reason = next((word for kind, word in _REASONS if isinstance(err, kind)), "error")
-        self._gaps[name] = Gap(repository=name, reason=reason, message=str(err))
-        if is_servers and self._in_a_row % _FAILURES == 0:
+        with self._lock:
+            self._in_a_row += 1
+            in_a_row = self._in_a_row
+            if is_servers and in_a_row >= _FAILURES and not self._is_any_listed:
+                raise err
+            if isinstance(err, HarborStatusError) and not err.hint:
+                err.hint = "it could not be listed whole"
+            reason = next((word for kind, word in _REASONS if isinstance(err, kind)), "error")
+            self._gaps[name] = Gap(repository=name, reason=reason, message=str(err))
+        if is_servers and in_a_row % _FAILURES == 0:
             # A Harbor that went down midway would else be asked for each repository that is left.
             self._probe()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_harbor.core.exceptions import HarborNotFoundError, HarborRouteError
@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.harbor.paths import split_repository
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.oci.manifest import Platform
 from airflow_provider_harbor.core.oci.names import is_tag_name
+from airflow_provider_harbor.core.side_by_side import do_all
 
 
 @dataclass(slots=True)
@@ -33,6 +34,16 @@ class Listing:
         """Yield artifacts and accessories."""
         yield from self.artifacts.values()
         yield from (artifact for _, artifact in self.accessories.values())
+
+    def links(self) -> list[Accessory]:
+        """Return the accessories that the artifacts name and that were not asked for yet."""
+        return self.unknown(link for a in self.artifacts.values() for link in a.accessories)
+
+    def unknown(self, links: Iterable[Accessory]) -> list[Accessory]:
+        """Return those accessories that were not asked for yet, each once."""
+        by_digest = {link.digest: link for link in links}
+        known = self.accessories.keys() | self.denied
+        return [link for digest, link in by_digest.items() if digest not in known]
 
     def visible(self) -> int:
         """Count as Harbor's `artifact_count` does: tagged, or no child of an index.
@@ -101,12 +112,13 @@ class Listing:
         return {r.child_digest for member in self.members() for r in member.references}
 
 
-def list_repository(client: HarborClient, name: str) -> Listing:
+def list_repository(client: HarborClient, name: str, *, workers: int = 1) -> Listing:
     """List one repository with its accessories; nothing of one that is gone.
 
     Args:
         client: The login.
         name: Full name of the repository.
+        workers: How many of its accessories are asked for at once.
 
     Raises:
         HarborRouteError: A 404 came that does not say that the repository, or an accessory, is
@@ -121,31 +133,51 @@ def list_repository(client: HarborClient, name: str) -> Listing:
         if not err.names(name):
             raise HarborRouteError(err) from err
         return Listing()
-    walk_accessories(client, name, listing)
+    walk_accessories(client, name, listing, workers=workers)
     return listing
 
 
-def walk_accessories(client: HarborClient, name: str, listing: Listing) -> None:
+def walk_accessories(
+    client: HarborClient, name: str, listing: Listing, *, workers: int = 1
+) -> None:
     """Fetch the accessories of a repository, and theirs: a list shows the first level only.
+
+    Args:
+        client: The login.
+        name: Full name of the repository.
+        listing: Its artifacts; the accessories are added.
+        workers: How many are asked for at once.
 
     Raises:
         HarborRouteError: A 404 came that does not say that an accessory is gone.
     """
-    waiting = [link for artifact in listing.artifacts.values() for link in artifact.accessories]
-    while waiting:
-        link = waiting.pop()
-        if link.digest in listing.accessories or link.digest in listing.denied:
-            continue
-        try:
-            artifact = client.get_artifact(name, link.digest)
-        except HarborNotFoundError as err:
-            if not err.names(link.digest):
-                raise HarborRouteError(err) from err
-            # Deleted since its subject was listed, maybe. Whether it is, another list tells.
-            listing.denied.add(link.digest)
-            continue
-        listing.accessories[link.digest] = (link, artifact)
-        waiting += artifact.accessories
+    links = listing.links()
+    while links:
+        found: dict[str, Artifact | None] = {}
+
+        def fetch(link: Accessory, found: dict[str, Artifact | None] = found) -> None:
+            found[link.digest] = _find_accessory(client, name, link.digest)
+
+        do_all(links, fetch, workers, "accessories")
+        waiting: list[Accessory] = []
+        for link in links:
+            artifact = found[link.digest]
+            if artifact is None:
+                # Deleted since its subject was listed, maybe. Whether it is, another list tells.
+                listing.denied.add(link.digest)
+            else:
+                listing.accessories[link.digest] = (link, artifact)
+                waiting += artifact.accessories
+        links = listing.unknown(waiting)
+
+
+def _find_accessory(client: HarborClient, name: str, digest: str) -> Artifact | None:
+    try:
+        return client.get_artifact(name, digest)
+    except HarborNotFoundError as err:
+        if not err.names(digest):
+            raise HarborRouteError(err) from err
+        return None
 
 
 def _without_odd_tags(artifact: Artifact, odd: list[str]) -> Artifact:

@@ -32,6 +32,8 @@ def settle(
     listings: dict[str, Listing],
     sleep: Callable[[float], None],
     name: str,
+    *,
+    workers: int = 1,
 ) -> None:
     """List one repository again until it is quiet.
 
@@ -41,6 +43,7 @@ def settle(
             away where the repository is gone.
         sleep: What waits, in seconds.
         name: Full name of the repository.
+        workers: How many of its accessories are asked for at once.
 
     Raises:
         UnsettledHarborError: It goes on to change, or to contradict itself.
@@ -51,7 +54,7 @@ def settle(
     while before and rounds < len(_PAUSES_SECONDS) and quiet_rounds < _QUIET_ROUNDS:
         sleep(_PAUSES_SECONDS[rounds])
         rounds += 1
-        last, now = listings[name], list_repository(client, name)
+        last, now = listings[name], list_repository(client, name, workers=workers)
         listings[name] = now
         after = look_up(client, name)
         if after:

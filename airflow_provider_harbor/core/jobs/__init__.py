@@ -1,6 +1,7 @@
 """What a person or a DAG asks for.
 
 backup                 list, copy, conclude
+listing                the list of one project
 project_copy           the copy of one project
 memory                 what is remembered of a registry that is copied to
 restore                bring back what a snapshot holds: choose, restore, conclude
@@ -27,5 +28,5 @@ verify_page            the same as a page
 drill                  restore a sample, compare it, remove it
 drill_report           what a drill came to, as values and as a page
 keeping                keep a report in its store
-side_by_side           many things, several at once
+side_by_side           things that fail, or the place that they are read from
 """

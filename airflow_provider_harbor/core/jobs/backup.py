@@ -26,9 +26,9 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.jobs.listing import list_project
 from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
@@ -101,7 +101,7 @@ def inventory_project(
         _ = client.version
         for _ in range(_TRIES):
             claim = Claim(store)
-            ref, gaps = _list_once(client, store, project, go_on, progress)
+            ref, gaps = list_project(client, store, project, go_on=go_on, progress=progress)
             leave(ref=ref, gaps=gaps, sweep=claim.sweep)
             if not claim.settle(project, ref.sha256, ""):
                 break
@@ -125,29 +125,6 @@ def inventory_project(
     )
     log.info("The inventory is %s of the store %s", ref.sha256, store.url)
     return ref
-
-
-def _list_once(
-    client: HarborClient,
-    store: BackupStore,
-    project: str,
-    go_on: Callable[[], None],
-    progress: Progress | None,
-) -> tuple[InventoryRef, tuple[Gap, ...]]:
-    listed_at = datetime.now(timezone.utc)
-    walk = InventoryWalk(client, project, progress=progress)
-    with store.inventories.write(project) as writer:
-        for _, records in walk:
-            go_on()
-            writer.add(records)
-        ref = InventoryRef(
-            project=project,
-            sha256=writer.finish(),
-            counts=writer.counts,
-            listed_at=listed_at.isoformat(timespec="microseconds"),
-            gaps=len(walk.gaps),
-        )
-    return ref, tuple(walk.gaps)
 
 
 def _pruned_again_and_again(project: str) -> BackupInterruptedError:
@@ -414,7 +391,7 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:
     try:
-        return client.get_project(project).is_proxy_cache
+        return client.is_proxy_cache(project)
     except (HarborAuthError, HarborNotFoundError):
         # Gone, or without `project:read`: what copying it meets will say more.
         return False

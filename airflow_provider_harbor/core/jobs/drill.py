@@ -32,9 +32,9 @@ from airflow_provider_harbor.core.harbor.scratch import ScratchProject
 from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.jobs.drill_report import DrillReport
-from airflow_provider_harbor.core.jobs.side_by_side import do_all
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.known import Held

@@ -34,6 +34,7 @@ class Memory:
         self._written = _without_time_to_come(known)
         self._before = self._written
         self._after: dict[str, Held] = {}
+        self._changing: set[str] = set()
         self._unknown: set[str] = set()
 
     @property
@@ -55,16 +56,21 @@ class Memory:
         if changing and self._place.keeps_tags:
             worth = {name: self._place.worth_remembering(item) for name, item in changing.items()}
             kept = {name: item for name, item in worth.items() if item is not None}
-            self._write(self._noted({**self._written.held, **kept}))
+            others = {n: held for n, held in self._written.held.items() if n not in changing}
+            self._changing |= changing.keys()
+            self._write(self._noted({**others, **kept}))
 
     def add(self, outcome: RepositoryOutcome) -> None:
         """Note what the place holds now, where that is going to be remembered."""
         if not self._place.keeps_tags:
             return
-        if outcome.held.error:
+        held = outcome.held
+        if outcome.repository in self._changing:
+            held = replace(held, seen=None)  # a Harbor has not listed what was written since
+        if held.error:
             self._unknown.add(outcome.repository)
-        elif (held := self._place.worth_remembering(outcome.held)) is not None:
-            self._after[outcome.repository] = held
+        elif (worth := self._place.worth_remembering(held)) is not None:
+            self._after[outcome.repository] = worth
 
     def finish(self) -> None:
         """Remember it, and that it was this run that found it so."""

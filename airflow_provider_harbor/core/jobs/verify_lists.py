@@ -20,9 +20,10 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.results import ProjectResult
-from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
+from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Use
 from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
+from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, parse_object

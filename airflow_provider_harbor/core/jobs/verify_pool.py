@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from airflow_provider_harbor.core.exceptions import StoreError, StoreReason
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
-from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, do_all
+from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow
 from airflow_provider_harbor.core.jobs.verify_lists import Lists
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Part, Stage
 from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
+from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.pool_files import hash_blob, iter_pool

@@ -23,7 +23,6 @@ from airflow_provider_harbor.core.exceptions import (
     is_passing,
 )
 from airflow_provider_harbor.core.human import Progress, human_count
-from airflow_provider_harbor.core.jobs.side_by_side import do_all
 from airflow_provider_harbor.core.jobs.verify_lists import Lists
 from airflow_provider_harbor.core.jobs.verify_rebuild import Rebuilding
 from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
@@ -33,6 +32,7 @@ from airflow_provider_harbor.core.oci.manifest import (
     OCI_MANIFEST,
     Manifest,
 )
+from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease

@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Inventories
 from airflow_provider_harbor.core.store.known import Known, read_known, write_known
 from airflow_provider_harbor.core.store.leases import Lease
+from airflow_provider_harbor.core.store.listed import Listed, read_listed, write_listed
 from airflow_provider_harbor.core.store.pool import Pool
 from airflow_provider_harbor.core.store.result_files import ResultFiles
 from airflow_provider_harbor.core.store.snapshots import Snapshots
@@ -174,6 +175,14 @@ class BackupStore:
     def write_known(self, place: str, project: str, known: Known) -> str:
         """Remember what a registry holds of a project; returns the path."""
         return write_known(self.files, place, project, known)
+
+    def read_listed(self, harbor_url: str, project: str) -> Listed | None:
+        """Return what the last listing of a project has seen; see `listed.read_listed`."""
+        return read_listed(self.files, harbor_url, project)
+
+    def write_listed(self, harbor_url: str, project: str, listed: Listed) -> str:
+        """Keep what a listing of a project has seen; returns the path."""
+        return write_listed(self.files, harbor_url, project, listed)
 
 
 def _text(value: object) -> str:

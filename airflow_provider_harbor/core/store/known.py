@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import IO, Any, cast
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.harbor.earlier import Seen
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
@@ -33,6 +34,8 @@ class Held:
         contents: What its manifests are made of, where the place is a store.
         is_new: Whether nothing of it can be there, not even blobs that a run sent which was killed
             before it sent a manifest.
+        seen: How a Harbor listed it, while nothing was written there since; None elsewhere, and
+            where it has to be listed again.
     """
 
     digests: frozenset[str] = frozenset()
@@ -41,10 +44,11 @@ class Held:
     error: HarborBackupError | None = None
     contents: Mapping[str, Content] = field(default_factory=dict)
     is_new: bool = False
+    seen: Seen | None = None
 
     def unsure(self) -> Held:
         """Return the same, but that it is to be asked for again."""
-        return replace(self, asked=None)
+        return replace(self, asked=None, seen=None)
 
     @classmethod
     def of_records(cls, records: Iterable[Record]) -> Held:
@@ -61,8 +65,8 @@ class Known:
     """What is remembered of a registry and a project.
 
     Attributes:
-        held: By repository, what a plain registry is known to hold; empty for a Harbor, which is
-            asked.
+        held: By repository, what a registry is known to hold; of a Harbor only what need not be
+            listed again as long as it did not change, see `harbor.earlier`.
         run: The run whose inventory was the newest that was copied there; empty where none is
             known.
         listed_at: When that inventory's listing began (ISO 8601, UTC).
@@ -118,6 +122,7 @@ def _read_held(data: Mapping[str, Any]) -> Held:
         digests=frozenset(map(_text, data["digests"])),
         tags={tag: _text(digest) for tag, digest in data["tags"].items()},
         asked=datetime.fromisoformat(_moment(data["asked"])) if data["asked"] else None,
+        seen=Seen.from_json(data["seen"]) if data.get("seen") else None,
     )
 
 
@@ -140,4 +145,5 @@ def _held(held: Held) -> dict[str, Any]:
         "asked": held.asked.isoformat(timespec="seconds") if held.asked else "",
         "digests": sorted(held.digests),
         "tags": dict(sorted(held.tags.items())),
+        **({"seen": held.seen.to_json()} if held.seen else {}),
     }

@@ -24,6 +24,7 @@ Layout, `/` below the root of the store:
     uploads/<host>/<sha256>.json            how far a large upload to a registry has come: may be
                                             lost; the hash is that of repository and digest
     unfinished/<algorithm>/<hex>            what has come of a large blob, in a directory only
+    listed/<project>.json.gz                what was listed, and when: may be lost
     leases/<place>.json                     which run writes, see `leases`: may be lost
     prune/state.json                        the last sweep, see `sweeps`
     prune/marks/<sha256>.jsonl.gz           what nothing names, and since when
@@ -58,6 +59,8 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "location": "/v2/team/app/blobs/uploads/...",
                     "kept_at": "2026-11-25T01:00:00+00:00"}; never an address on another host, nor
                     one that is as good as a login; removed when the upload is done
+    listed         {"harbor_url": "...", "inventory": "<sha256>",
+                    "repositories": {"library/nginx": see `harbor.earlier.Seen`}}
     state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
                     "announced_at": "2026-11-25T01:00:00+00:00", "marks": "<sha256>"}
     marks          {"path": "blobs/sha256/...", "since": "2026-11-25T01:00:00+00:00",
@@ -189,6 +192,11 @@ def latest(project: str) -> str:
 def known(place: str, project: str) -> str:
     """Return where it is remembered what a registry holds of a project."""
     return f"known/{place_key(place)}/{_project(project)}.json.gz"
+
+
+def listed(project: str) -> str:
+    """Return where it is remembered what was listed of a project, and when."""
+    return f"listed/{_project(project)}.json.gz"
 
 
 def lease(place: str) -> str:

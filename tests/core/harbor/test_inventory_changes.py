@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from airflow_provider_harbor.core.harbor import inventory as inventory_module
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.harbor.records import Record
@@ -13,6 +14,12 @@ from tests.core.harbor.walks import JSON, behind_the_listing, forget
 from tests.core.rig import list_patiently, list_whole, login
 from tests.double import Fault, HarborDouble
 from tests.double.content import Content, Image, cosign_signature, sbom_for
+
+
+@pytest.fixture(autouse=True)
+def one_batch_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what changes meanwhile changes at one certain moment."""
+    monkeypatch.setattr(inventory_module, "BATCHES", 1)
 
 
 @pytest.fixture(params=["v2.15.2", "v2.15.1", "v2.11.0"])

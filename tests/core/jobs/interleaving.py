@@ -21,7 +21,7 @@ from obstore.store import MemoryStore
 
 from airflow_provider_harbor.core.copy import shared
 from airflow_provider_harbor.core.exceptions import HarborBackupError
-from airflow_provider_harbor.core.jobs import backup
+from airflow_provider_harbor.core.jobs import listing
 from airflow_provider_harbor.core.store import (
     backup_store,
     claims,
@@ -76,7 +76,7 @@ def inline() -> Iterator[None]:
     with contextlib.ExitStack() as opened:
         for module in (shared, claims, files, reach, result_files, snapshots):
             opened.enter_context(patch.object(module, "ThreadPoolExecutor", InlineExecutor))
-        opened.enter_context(patch.object(backup, "InventoryWalk", Listing))
+        opened.enter_context(patch.object(listing, "InventoryWalk", Listing))
         opened.enter_context(patch.object(claims, "_sleep", lambda seconds: None))
         opened.enter_context(patch.object(Lease, "__enter__", _acquired))
         opened.enter_context(patch.object(Lease, "__exit__", lambda lease, *exc_info: None))

@@ -13,7 +13,7 @@ from airflow_provider_harbor.core.copy.places import Source
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.records import Record, Role
-from airflow_provider_harbor.core.jobs import backup
+from airflow_provider_harbor.core.jobs import listing
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
@@ -43,10 +43,9 @@ class SmallHarbor(Source):
     kind = "Harbor"
     url = HARBOR
     version = "2.15.2"
-    is_proxy_cache = False
 
-    def get_project(self, project: str) -> SmallHarbor:
-        return self
+    def is_proxy_cache(self, project: str) -> bool:
+        return False
 
     def get_manifest(self, record: Record) -> Manifest:
         image = self._image(record.digest)
@@ -71,6 +70,8 @@ class Listing:
     """In place of `InventoryWalk`: lists such a source."""
 
     gaps = ()
+    seen = None
+    believed = ()
 
     def __init__(self, client: SmallHarbor, project: str, **options: Any) -> None:
         self._project = project
@@ -102,7 +103,7 @@ class NoLease:
 
 def back_up(store: BackupStore, source: SmallHarbor, run: str, started_at: datetime) -> RunReport:
     """Do what the command line does: list and copy each project, and conclude."""
-    with patch.object(backup, "InventoryWalk", Listing):
+    with patch.object(listing, "InventoryWalk", Listing):
         for project in sorted(source.projects):
             with contextlib.suppress(HarborBackupError):
                 ref = inventory_project(source, store, run, project)  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ def test_a_dry_run_writes_no_content_and_asks_for_none(
     assert not report.failures()
     assert asked_of(harbor) == {}
     assert rooms(state_of(any_store.files)) == {
-        *("inventories", "leases", "plans", "reports", "snapshots"),
+        *("inventories", "leases", "listed", "plans", "reports", "snapshots"),
     }
 
 

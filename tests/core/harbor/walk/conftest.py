@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_harbor.core.harbor import batches
+from airflow_provider_harbor.core.harbor import batches, inventory
 from tests.core.harbor.walks import VERSIONS
 from tests.double import HarborDouble
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has four artifacts at most."""
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 4)
+    """A batch has four artifacts at most, and is listed after the one before it."""
+    monkeypatch.setattr(batches, "MOST_ARTIFACTS", 4)
+    monkeypatch.setattr(inventory, "BATCHES", 1)
 
 
 @pytest.fixture(params=VERSIONS)

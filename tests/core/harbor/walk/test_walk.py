@@ -59,7 +59,7 @@ def test_several_batches_hold_what_one_holds(
     harbor.push("p/deep/er/name", multi_arch("multi"), "1", "2")
     harbor.push("p/deep/er/name", Image("untagged"))
     several = list_whole(login(harbor), "p")
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 1000)
+    monkeypatch.setattr(batches, "MOST_ARTIFACTS", 1000)
     assert several == list_whole(login(harbor), "p")
     assert len(several) == 14 + 5 + 3 + 5 + 1
 
@@ -147,7 +147,7 @@ def test_nobody_is_told_of_no_gaps_before_the_end(newest: HarborDouble) -> None:
 def test_it_is_said_how_far_a_walk_is(
     newest: HarborDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 600)
+    monkeypatch.setattr(batches, "MOST_ARTIFACTS", 600)
     newest.generate(projects=1, repositories=7, artifacts=2100)
     said: list[str] = []
     list(InventoryWalk(login(newest), "generated-0", progress=said.append))
@@ -174,7 +174,7 @@ def peak_bytes(harbor: HarborDouble, project: str) -> int:
 def test_memory_is_bounded_by_a_batch_and_not_by_the_project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "_MOST_ARTIFACTS", 100)
+    monkeypatch.setattr(batches, "MOST_ARTIFACTS", 100)
     peaks = []
     for number in (2, 8):
         with HarborDouble() as harbor:
