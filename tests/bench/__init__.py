@@ -6,6 +6,7 @@
     destinations    where it goes: a directory, S3, a registry
     line, limiter   a line that is long, that breaks, at whose end somebody allows few requests
     tools           what is measured: our command line, an older state of it, skopeo
+    fixed           our command line with so many requests in flight as it is told
     copying         the runs, and what each came to
     tables          what is printed of it
     serve           how fast a store is served, beside nginx

@@ -16,7 +16,7 @@ from tests.bench.copying import Bench, Trouble
 from tests.bench.limiter import Limiter
 from tests.bench.processes import running
 from tests.bench.tables import kinds, table
-from tests.bench.tools import Ours
+from tests.bench.tools import Ours, chosen
 from tests.bench.workloads import w1
 from tests.double import HarborDouble
 from tests.registry_server import require_program
@@ -60,6 +60,18 @@ def test_says_what_there_is_to_measure_and_what_there_is_not(capsys: pytest.Capt
         main(["w4"])
     assert exited.value.code == 2
     assert "there is no w4" in capsys.readouterr().err
+
+
+def test_runs_with_a_fixed_number_in_flight_beside_the_default(tmp_path: Path):
+    tools = chosen(None, [2], with_skopeo=False)
+    bench = Bench(
+        tmp_path, lambda text: None, rtts_ms=[0], places=["directory"], tools=tools,
+        trouble=Trouble(),
+    )  # fmt: skip
+    runs = list(bench.copies(w1(1, 1)))
+    assert [run.tool for run in runs] == ["ours"] * 2 + ["ours, 2 in flight"] * 2
+    assert {run.code for run in runs} == {0}, runs
+    assert len({run.at_source["manifest.get"] for run in runs if run.mode == "cold"}) == 1
 
 
 def test_line_delays_each_answer_but_not_one_after_the_other(harbor: HarborDouble):

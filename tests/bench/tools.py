@@ -39,11 +39,13 @@ class Ours:
     """Our command line, of this or of another checkout.
 
     Attributes:
+        program: The module that is run, and what it is told first.
         options: More of the command line.
     """
 
     name: str = "ours"
     checkout: Path = ROOT
+    program: tuple[str, ...] = ("airflow_provider_harbor.core.cli",)
     options: tuple[str, ...] = ()
 
     def modes(self, destination: Destination) -> tuple[str, ...]:
@@ -53,11 +55,10 @@ class Ours:
         """Return which part of the workload it takes; empty for all of it."""
         return ""
 
-    def at_most(self, number: int) -> Ours:
-        """Return the same with so many requests in flight."""
-        return replace(
-            self, name=f"{self.name}, {number} in flight", options=("--workers", str(number))
-        )
+    def always(self, number: int) -> Ours:
+        """Return the same with so many requests in flight, always."""
+        program = ("tests.bench.fixed", str(number))
+        return replace(self, name=f"{self.name}, {number} in flight", program=program)
 
     def backup(self, task: Task, *more: str) -> Used:
         """Back everything up."""
@@ -72,15 +73,19 @@ class Ours:
             "DOCKER_CONFIG": str(task.directory),  # not the logins of who runs this
         }
         return measure(
-            [sys.executable, "-m", "airflow_provider_harbor.core.cli", *words],
+            [sys.executable, "-m", *self.program, *words],
             cwd=self.checkout,
             environment={**login, **task.destination.environment_at(task.address)},
         )
 
 
+# So many repositories of one project `skopeo` is given at most.
+_MOST_REPOSITORIES = 4
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skopeo:
-    """`skopeo sync`. It takes one image after the other, so it gets the first project only."""
+    """`skopeo sync`. It takes one image after the other, so of many it gets one repository only."""
 
     name: str = "skopeo"
 
@@ -92,18 +97,22 @@ class Skopeo:
 
     def share_of(self, workload: Workload) -> str:
         """Return which part of the workload it takes; empty for all of it."""
-        number = len(workload.projects)
-        return f"1 of {number} projects" if number > 1 else ""
+        taken, number = len(self._taken(workload)), len(workload.repositories)
+        return f"{taken} of {number} repositories" if taken < number else ""
+
+    @staticmethod
+    def _taken(workload: Workload) -> tuple[str, ...]:
+        names = workload.repositories
+        return names if len(names) <= _MOST_REPOSITORIES else names[:1]
 
     def backup(self, task: Task) -> Used:
-        """Copy the project."""
-        project = task.workload.projects[0]
+        """Copy that part."""
+        names = self._taken(task.workload)
+        project = names[0].partition("/")[0]
         entry = {
             "tls-verify": False,
             "credentials": {"username": _USER, "password": _PASSWORD},
-            "images": {
-                name: [] for name in task.workload.repositories if name.startswith(f"{project}/")
-            },
+            "images": {name: [] for name in names},
         }
         sources = task.directory / "skopeo.yml"
         host = task.source_url.partition("://")[2]
@@ -125,7 +134,7 @@ def chosen(
 ) -> list[Tool]:
     """Return what is to be measured."""
     ours = Ours(options=tuple(options))
-    tools: list[Tool] = [ours, *(ours.at_most(number) for number in in_flight)]
+    tools: list[Tool] = [ours, *(ours.always(number) for number in in_flight)]
     if against:
         tools.append(Ours(name="before", checkout=Path(os.path.abspath(against))))
     if with_skopeo and has_skopeo():

@@ -28,13 +28,12 @@ class Workload:
 
     Attributes:
         size: The arguments of the function that fills a Harbor with it.
-        projects: The names of the projects, in which `skopeo` is told what to copy.
+        repositories: By name, where `skopeo` is to copy them, of one project or of many.
     """
 
     name: str
     title: str
     size: tuple[int, ...]
-    projects: tuple[str, ...]
     repositories: tuple[str, ...]
 
 
@@ -44,7 +43,6 @@ def w1(projects: int, repositories: int) -> Workload:
         name="w1",
         title=f"{projects} projects x {repositories} repositories x 10 tags, small images",
         size=(projects, repositories),
-        projects=tuple(names),
         repositories=tuple(f"{name}/app-{n}" for name in names for n in range(repositories)),
     )
 
@@ -54,7 +52,6 @@ def w2(mebibytes: int) -> Workload:
         name="w2",
         title=f"4 images of two layers of {mebibytes} MiB",
         size=(mebibytes,),
-        projects=("w2",),
         repositories=tuple(f"w2/app-{number}" for number in range(4)),
     )
 
@@ -64,7 +61,6 @@ def w3(artifacts: int, repositories: int) -> Workload:
         name="w3",
         title=f"{artifacts:,} artifacts in one project of {repositories} repositories",
         size=(artifacts, repositories),
-        projects=("generated-0",),
         repositories=(),
     )
 

@@ -253,18 +253,28 @@ class RepositoryCopy:
                 raise MissingContentError(child.digest, f"{self._repository}@{manifest.digest}")
 
     def _copy_blobs(self, manifest: Manifest, *, force: bool = False) -> list[str]:
-        """Copy all blobs of a manifest; returns those that nobody need hold, and that are lost."""
+        """Copy all blobs of a manifest; returns those that nobody need hold, and that are lost.
+
+        The last one that nobody copies yet is copied by this thread, which would only wait for it.
+        """
         copier = self._tools.blobs
         is_new = self.plan.held.is_new
-        futures = []
-        for blob in manifest.blobs:
-            with self._lock:
-                key = (blob.digest, blob.size_bytes)
-                if force or key not in self._blob_futures:
-                    self._blob_futures[key] = self._tools.blobs_pool.submit(
-                        copier.copy, self._repository, blob, is_new=is_new, force=force
-                    )
-                futures.append((blob.digest, self._blob_futures[key]))
+        own: Future[bool] = Future()
+        with self._lock:
+            begun = self._blob_futures
+            to_copy = [b for b in manifest.blobs if force or (b.digest, b.size_bytes) not in begun]
+            for blob in to_copy[:-1]:
+                begun[blob.digest, blob.size_bytes] = self._tools.blobs_pool.submit(
+                    copier.copy, self._repository, blob, is_new=is_new, force=force
+                )
+            for blob in to_copy[-1:]:
+                begun[blob.digest, blob.size_bytes] = own
+            futures = [(b.digest, begun[b.digest, b.size_bytes]) for b in manifest.blobs]
+        for blob in to_copy[-1:]:
+            try:
+                own.set_result(copier.copy(self._repository, blob, is_new=is_new, force=force))
+            except BaseException as err:  # whoever needs the blob is told, as by an executor
+                own.set_exception(err)
         return [digest for digest, future in futures if not future.result()]
 
     def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:

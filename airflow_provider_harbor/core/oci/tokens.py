@@ -133,6 +133,9 @@ class Authenticator:
 
     def _authorization(self, scopes: tuple[str, ...]) -> tuple[str | None, bool]:
         """Return the header for some scopes, and whether it was made just now."""
+        token = self._tokens.get(scopes)  # without a lock: it is of a kind that never changes
+        if token and time.monotonic() < token.renew_at:
+            return token.header, False
         challenge = self._get_challenge()
         if challenge.scheme == "":
             return None, True

@@ -15,7 +15,7 @@ from pathlib import Path
 from airflow_provider_harbor.core.exceptions import DamagedContentError, MissingContentError
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.files import open_regular
+from airflow_provider_harbor.core.store.directories import open_regular
 from airflow_provider_harbor.core.store.troubles import store_error
 
 # For each client up to three of them are in memory: on its way, waiting, and being read.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import os
 import re
@@ -28,7 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreError,
     StoreReason,
 )
-from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store import directories, layout
 from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
 from airflow_provider_harbor.core.store.troubles import store_error
 
@@ -39,7 +38,7 @@ _PART_BYTES = 5 * 1024 * 1024
 _MOST_PARTS = 9_000
 _PARTS_AT_ONCE = 2
 _PAGE_SIZE = 1_000
-# obstore writes a file of a directory beside its place, under such a name.
+# A file of a directory is written beside its place first, under such a name.
 _LEFTOVER = re.compile(r".+#\d+")
 _CLIENT_OPTIONS = {
     "connect_timeout": timedelta(seconds=10),
@@ -117,7 +116,13 @@ class Files:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file; replaces an older one of that name."""
-        self._put(path, content)
+        if self._directory is None:
+            self._put(path, content)
+            return
+        _check(path)
+        with troubles(self.url_of(path)):
+            self._open(make=True)
+            directories.write(f"{self._directory}/{path}", content)
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a file that is not there yet; False where somebody was faster.
@@ -215,7 +220,10 @@ class Files:
         """
         _check(path)
         with troubles(self.url_of(path)):
-            return bytes(obstore.get(self._open_for(path), path).bytes())
+            store = self._open()
+            if self._directory is None:
+                return bytes(obstore.get(store, path).bytes())
+            return directories.read(f"{self._directory}/{path}")
 
     def open(self, path: str) -> tuple[int, Iterator[bytes]]:
         """Return a file's size in bytes, and what it holds, in blocks.
@@ -254,7 +262,10 @@ class Files:
         _check(path)
         try:
             with troubles(self.url_of(path)):
-                return int(obstore.head(self._open_for(path), path)["size"])
+                store = self._open()
+                if self._directory is None:
+                    return int(obstore.head(store, path)["size"])
+                return directories.size(f"{self._directory}/{path}")
         except FileNotFoundError:
             return None
 
@@ -264,19 +275,17 @@ class Files:
             # A hundred thousand of them a second, where `size` takes ten times as long.
             for path in paths:
                 _check(path)
-                yield self._size_of(self._directory / path)
+                yield self._size_of(path)
             return
         with ThreadPoolExecutor(at_once, thread_name_prefix="sizes") as pool:
             yield from pool.map(self.size, paths)
 
-    def _size_of(self, path: Path) -> int | None:
-        with troubles(path.as_uri()):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
+    def _size_of(self, path: str) -> int | None:
+        with troubles(self.url_of(path)):
+            found = directories.size(f"{self._directory}/{path}")
+            if found is None:
                 self._open()  # whether the directory is still there
-                return None
-            return status.st_size if stat.S_ISREG(status.st_mode) else None
+            return found
 
     def modified(self, path: str) -> datetime:
         """Return when a file was written, by the clock of the storage.
@@ -401,7 +410,7 @@ class Files:
         To open a pipe is to wait for who writes to it, which no signal ends; a device never ends.
         """
         store = self._open()
-        if self._directory is not None and self._size_of(self._directory / path) is None:
+        if self._directory is not None and self._size_of(path) is None:
             raise FileNotFoundError(path)
         return store
 
@@ -446,21 +455,6 @@ class Files:
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file, and fail where that would be to wait for somebody: at a pipe."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
-
-
-def open_regular(path: Path) -> int:
-    """Return a descriptor to read a file of a directory by; a pipe or a device counts as not there.
-
-    Opening a pipe would wait until somebody writes into it.
-
-    Raises:
-        OSError: It is not there, or cannot be read.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise FileNotFoundError(errno.ENOENT, "it is no regular file", str(path))
 
 
 def _check(path: str) -> None:

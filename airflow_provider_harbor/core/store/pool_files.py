@@ -11,7 +11,8 @@ from pathlib import Path
 
 from airflow_provider_harbor.core.oci.names import is_digest
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files, open_regular
+from airflow_provider_harbor.core.store.directories import open_regular
+from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
 from airflow_provider_harbor.core.store.troubles import store_error
 
 

@@ -83,6 +83,8 @@ def store_error(err: BaseException, where: str) -> Exception:
         A `FileNotFoundError` where the storage says that the very file is not there, else a
         `StoreError`.
     """
+    if isinstance(err, FileNotFoundError) and err.errno == errno.ENOENT:
+        return FileNotFoundError(errno.ENOENT, "there is no such file", where)
     text = str(err)
     # The second form is that of an answer to a list of files, of which one could not be deleted.
     code = "".join((re.findall(r"<Code>(\w+)</Code>|\(code: ([A-Za-z]\w*)\)", text) or [""])[0])

@@ -23,7 +23,8 @@ from airflow_provider_harbor.core.exceptions import (
     StoreUnreachableError,
 )
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.files import Files, open_regular
+from airflow_provider_harbor.core.store.directories import open_regular
+from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 from tests.s3_server import S3Server
 
@@ -441,3 +442,22 @@ def test_a_pipe_is_not_waited_for(root: Path) -> None:
 
 def files_of(files: Files) -> object:
     return lambda: files.list_names("a")
+
+
+def test_a_file_is_written_past_one_that_a_killed_run_left_half(tmp_path: Path):
+    files = Files(tmp_path)
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/a#1").write_bytes(b"half")
+    files.write("blobs/a", b"whole")
+    assert files.read("blobs/a") == b"whole"
+    assert sorted(path.name for path in (tmp_path / "blobs").iterdir()) == ["a", "a#1"]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path):
+    files = Files(tmp_path)
+    (tmp_path / "blobs/a/b").mkdir(parents=True)
+    with pytest.raises(StoreError):
+        files.write("blobs/a", b"where a directory is")
+    assert [path.name for path in (tmp_path / "blobs").iterdir()] == ["a"]
+    files.write("blobs/empty", b"")
+    assert files.read("blobs/empty") == b""
