@@ -105,12 +105,20 @@ class Unfinished:
 
 @contextmanager
 def _own(path: Path, where: str) -> Iterator[BinaryIO | None]:
-    """Open a file, and have it to oneself until the block ends; None where somebody else has it."""
+    """Open a file, and have it to oneself until the block ends.
+
+    None where somebody else has it, or where something has its name that is no file.
+    """
     with ExitStack() as opened:
+        stream = None
         with troubles(where):
             path.parent.mkdir(parents=True, exist_ok=True)
-            stream = opened.enter_context(open(path, "r+b", buffering=0, opener=_open))
-        yield stream if _is_alone(stream, path) else None
+            try:
+                stream = opened.enter_context(open(path, "r+b", buffering=0, opener=_open))
+            except OSError as err:
+                if err.errno not in (errno.ELOOP, errno.EISDIR):  # a link, a directory
+                    raise
+        yield stream if stream is not None and _is_alone(stream, path) else None
 
 
 def _open(path: str, _: int) -> int:
