@@ -148,7 +148,7 @@ class InventoryWalk:
         self._is_empty = False
         self._is_whole = False
 
-    def __iter__(self) -> Iterator[tuple[str, list[Record]]]:
+    def __iter__(self) -> Generator[tuple[str, list[Record]], None, None]:
         if self._is_begun:
             raise RuntimeError("a walk can be iterated over once; make another one")
         self._is_begun = True
@@ -188,7 +188,7 @@ class InventoryWalk:
         is_empty = self._is_empty and self._beliefs.knows_anything
         return self._beliefs.seen or ({} if is_empty else None)
 
-    def _run(self) -> Iterator[tuple[str, list[Record]]]:
+    def _run(self) -> Generator[tuple[str, list[Record]], None, None]:
         try:
             # Proves the login: of a public project Harbor would list something to anybody.
             self._lists_by_path = not self._client.lists_whole_projects

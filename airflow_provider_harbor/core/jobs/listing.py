@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from operator import itemgetter
 
@@ -75,10 +76,10 @@ def _list(
     listed_at = now()
     known = earlier.repositories if earlier else None
     walk = InventoryWalk(client, project, earlier=known, progress=progress, now=now)
-    with store.inventories.write(project) as writer:
+    with store.inventories.write(project) as writer, closing(iter(walk)) as changed:
         unchanged = _iter_believed(walk, store, project, earlier) if earlier else ()
         # It begins with the walk, which knows by then what it believes.
-        for _, records in heapq.merge(walk, unchanged, key=itemgetter(0)):
+        for _, records in heapq.merge(changed, unchanged, key=itemgetter(0)):
             go_on()
             writer.add(records)
         ref = InventoryRef(

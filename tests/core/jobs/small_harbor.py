@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -77,7 +77,7 @@ class Listing:
         self._project = project
         self._images = client.projects[project]
 
-    def __iter__(self) -> Iterator[tuple[str, list[Record]]]:
+    def __iter__(self) -> Generator[tuple[str, list[Record]], None, None]:
         for name, image in sorted(self._images.items()):
             repository = f"{self._project}/{name}"
             yield (

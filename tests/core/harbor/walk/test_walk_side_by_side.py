@@ -90,6 +90,6 @@ def test_who_stops_a_walk_does_not_wait_for_what_is_waited_for(
     walk = iter(InventoryWalk(login(newest), "p"))
     assert next(walk)[0] == "p/r0"
     assert listed.wait(10)
-    walk.close()  # type: ignore[attr-defined]
+    walk.close()
     assert pushes.hits < 7
     assert not threads()
