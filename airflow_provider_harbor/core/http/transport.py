@@ -22,13 +22,22 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConnectionError,
     HarborProtocolError,
+    HarborRateLimitError,
     HarborStatusError,
     HarborTlsError,
 )
+from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.http.answers import SMALL_BYTES, Answer, Stream, read_body
 from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, connection_error
 from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
+from airflow_provider_harbor.core.http.pace import (
+    LONGEST_PAUSE_SECONDS,
+    Pace,
+    Slot,
+    default_pace,
+    kind_of,
+)
 from airflow_provider_harbor.core.http.statuses import error_for
 from airflow_provider_harbor.core.http.urls import normalise_url, origin_of, redact, secrets_in
 
@@ -55,7 +64,9 @@ _MOST_REDIRECTS = 5
 # What took so many time-outs, without the waits in between, is not tried again.
 _MOST_TIMEOUTS = 4
 _FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 60.0
+_OVERLOADED = frozenset({502, 503, 504})
+# So often a request is refused because of the pace before that counts as attempts.
+_MOST_REFUSALS = 20
 
 
 class Body(Protocol):
@@ -85,6 +96,7 @@ class HttpSession:
             next byte of its body; see `patience` for what comes slowly. At most a day.
         max_attempts: How often one request is sent at most.
         sleep: What waits between attempts; tests give another.
+        pace: How much is sent at once; by default that of the process.
     """
 
     def __init__(
@@ -94,7 +106,8 @@ class HttpSession:
         verify: bool | str = True,
         timeout_seconds: float = 60,
         max_attempts: int = 4,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
+        pace: Pace | None = None,
     ) -> None:
         if not 0 < timeout_seconds <= LONGEST_TIMEOUT_SECONDS:
             raise ValueError(f"timeout_seconds is {timeout_seconds}, not above 0 and at most a day")
@@ -103,6 +116,7 @@ class HttpSession:
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
         self._sleep = sleep
+        self._pace = pace or default_pace()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -154,19 +168,27 @@ class HttpSession:
         if repeatable is None:
             repeatable = method in _REPEATABLE_METHODS and not hasattr(data, "read")
 
-        def once() -> Answer:
-            response = self._exchange(request)
+        size_bytes = len(data) if data is not None else 0
+
+        def once(tries: _Tries) -> Answer:
+            response, slot = self._exchange(request, tries)
             try:
                 content, problem = read_body(response, limit_bytes, self._timeout_seconds)
+                slot.ended(kind_of(method, max(size_bytes, len(content))))
             except CONNECTION_ERRORS as err:
                 response.close()
+                slot.broke()
                 raise connection_error(err, method, request.shown_url) from None
+            finally:
+                tries.spent(slot)
+                slot.release()
             answer = Answer(request, response, content)
             if problem:
                 raise answer.error(problem)
             return answer
 
-        return self._repeated(once, self._max_attempts if repeatable else 1)
+        is_stream = hasattr(data, "read")
+        return self._repeated(once, _Tries(self._max_attempts if repeatable else 1, is_stream))
 
     def open(
         self,
@@ -181,7 +203,10 @@ class HttpSession:
         context manager.
         """
         request = self._made("GET", path, authorization, headers)
-        return self._repeated(lambda: Stream(request, self._exchange(request)), self._max_attempts)
+        return self._repeated(
+            lambda tries: Stream(request, *self._exchange(request, tries)),
+            _Tries(self._max_attempts),
+        )
 
     def _made(
         self,
@@ -204,39 +229,43 @@ class HttpSession:
             options=options,
         )
 
-    def _repeated(self, once: Callable[[], T], attempts: int) -> T:
-        attempt = 1
-        spent_seconds = 0.0
+    def _repeated(self, once: Callable[[_Tries], T], tries: _Tries) -> T:
         while True:
-            began = time.monotonic()
             try:
-                return once()
+                return once(tries)
             except (HarborConnectionError, HarborStatusError) as err:
-                spent_seconds += time.monotonic() - began
-                is_late = spent_seconds >= _MOST_TIMEOUTS * self._timeout_seconds
-                if attempt >= attempts or is_late or not _may_pass(err):
+                wait_seconds = tries.wait_seconds(err, _MOST_TIMEOUTS * self._timeout_seconds)
+                if wait_seconds is None:
                     raise
-                wait_seconds = _wait_seconds(err, attempt)
                 log.info("%s. Trying again in %.1f s", err, wait_seconds)
-            self._sleep(wait_seconds)
-            attempt += 1
+            if wait_seconds:
+                self._sleep(wait_seconds)
 
-    def _exchange(self, request: Request) -> requests.Response:
-        """Return an answer that is no error, with its body unread."""
+    def _exchange(self, request: Request, tries: _Tries) -> tuple[requests.Response, Slot]:
+        """Return an answer that is no error, with its body unread, and the slot that it has."""
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._connections.send(request, url, origin, authorization)
-            location = response.headers.get("Location")
-            if response.status_code in _REDIRECTS and location is not None:
+            slot = self._pace.host(origin).enter(self._sleep)
+            try:
+                response = self._connections.send(request, url, origin, authorization)
+                location = response.headers.get("Location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    if response.status_code >= 400:
+                        raise self._error(request, response, url, origin)
+                    slot.taken()
+                    return response, slot
+                slot.taken()
                 self._discard(response)
-                url = _redirected(request, url, location, response.status_code)
-                origin = origin_of(url)
-                if origin != request.origin:
-                    authorization = None  # nor when it comes back
-                continue
-            if response.status_code >= 400:
-                raise self._error(request, response, url, origin)
-            return response
+            except BaseException as err:
+                _tell(slot, err)
+                tries.spent(slot)
+                slot.release()
+                raise
+            slot.release()
+            url = _redirected(request, url, location, response.status_code)
+            origin = origin_of(url)
+            if origin != request.origin:
+                authorization = None  # nor when it comes back
         raise HarborProtocolError(f"{request} was redirected more than {_MOST_REDIRECTS} times")
 
     def _error(
@@ -325,14 +354,70 @@ def _is_secured(before: str, after: str) -> bool:
     )
 
 
+def _tell(slot: Slot, err: BaseException) -> None:
+    """Tell the pace of a host why a request failed."""
+    if isinstance(err, HarborRateLimitError):
+        err.is_pace = slot.refused(_asked_seconds(err))
+    elif isinstance(err, HarborStatusError):
+        slot.taken()
+        if err.status in _OVERLOADED:
+            slot.troubled()
+        if err.status in _RETRIED_STATUSES and (asked_seconds := _asked_seconds(err)):
+            slot.paused(asked_seconds)
+    elif isinstance(err, HarborConnectionError) and not isinstance(err, HarborTlsError):
+        slot.broke()
+
+
+def _asked_seconds(err: HarborStatusError) -> float | None:
+    """Return how long a server asked to wait, as far as it is done."""
+    asked = err.retry_after_seconds
+    return None if asked is None else min(asked, LONGEST_PAUSE_SECONDS)
+
+
+class _Tries:
+    """How often one request was sent, and whether it is sent again.
+
+    A refusal that is only a matter of the pace counts as no attempt, up to a number; and what was
+    refused was not done, so that it may be sent again whatever it is.
+
+    Args:
+        attempts: How often it may fail.
+        is_stream: Whether its body can be read once only.
+    """
+
+    def __init__(self, attempts: int, is_stream: bool = False) -> None:
+        self._attempts = attempts
+        self._is_stream = is_stream
+        self._failed = self._refused = 0
+        self._spent_seconds = 0.0
+
+    def spent(self, slot: Slot) -> None:
+        """Note how long it took, without the time in which it was not sent yet."""
+        self._spent_seconds += time.monotonic() - slot.began
+
+    def wait_seconds(self, err: HarborBackupError, most_seconds: float) -> float | None:
+        """Return how long to wait before it is sent again; None where it is not.
+
+        Args:
+            err: What happened.
+            most_seconds: What took so long is not tried again.
+        """
+        if not _may_pass(err) or self._spent_seconds >= most_seconds or self._is_stream:
+            return None
+        if isinstance(err, HarborRateLimitError) and err.is_pace:
+            self._refused += 1
+            if self._refused < _MOST_REFUSALS:
+                return 0.0
+        self._failed += 1
+        if self._failed >= self._attempts:
+            return None
+        if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
+            return 0.0  # the host has a pause, which is waited for before it is sent
+        # Spread, so that threads which failed together do not come back together.
+        return _FIRST_WAIT_SECONDS * 2.0 ** (self._failed - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
 def _may_pass(err: HarborBackupError) -> bool:
     if isinstance(err, HarborStatusError):
         return err.status in _RETRIED_STATUSES
     return not isinstance(err, HarborTlsError)
-
-
-def _wait_seconds(err: HarborBackupError, attempt: int) -> float:
-    if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
-        return min(err.retry_after_seconds, _LONGEST_WAIT_SECONDS)
-    # Spread, so that threads which failed together do not come back together.
-    return _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
