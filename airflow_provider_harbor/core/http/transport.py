@@ -216,8 +216,10 @@ class HttpSession:
         headers: Mapping[str, str] | None,
         **options: Any,
     ) -> Request:
-        url = self.base_url + path if path.startswith("/") else path
-        origin = origin_of(url)
+        if path.startswith("/"):
+            url, origin = self.base_url + path, self.base_url
+        else:
+            url, origin = path, origin_of(path)
         options["headers"] = {**_HEADERS, "X-Request-Id": uuid.uuid4().hex, **(headers or {})}
         return Request(
             method=method,

@@ -517,7 +517,7 @@ def test_a_redirect_over_and_over_uses_one_connection(harbor: HarborDouble) -> N
     session = fast_session(harbor.url)
     for _ in range(20):
         assert session.request("GET", "/moved").text == "Pong"
-    pools = session._connections._adapters[0].poolmanager.pools
+    pools = session._connections._adapter.poolmanager.pools
     (pool,) = [pools[key] for key in pools.keys()]  # noqa: SIM118
     assert (pool.num_connections, pool.num_requests) == (1, 40)
 
