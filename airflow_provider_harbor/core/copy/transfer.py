@@ -24,6 +24,8 @@ from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.plan import RepositoryPlan
 from airflow_provider_harbor.core.copy.repository_copy import RepositoryCopy, Tools
 from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.http import waiting
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
@@ -58,10 +60,10 @@ class Transfer:
         destination: Place,
         *,
         total: int,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
         may_write: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}, not 1 or more")
@@ -71,11 +73,13 @@ class Transfer:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._done = 0
+        self._is_stopped = threading.Event()
         self._blobs = BlobCopier(
             source, destination, on_bytes=lambda number: self._tell(), sleep=sleep
         )
         self._pools = [
-            ThreadPoolExecutor(workers, thread_name_prefix=name) for name in ("step", "blob", "end")
+            ThreadPoolExecutor(workers, name, waiting.obey, (self._is_stopped,))
+            for name in ("step", "blob", "end")
         ]
         self._tools = Tools(
             source=source,
@@ -96,6 +100,7 @@ class Transfer:
     def __exit__(self, *exc_info: object) -> None:
         # After Ctrl-C nothing new begins, and what is on its way ends with its block.
         self._blobs.stop()
+        self._is_stopped.set()
         for pool in reversed(self._pools):
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in self._pools:

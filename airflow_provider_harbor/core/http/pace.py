@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -33,10 +34,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.http.allowance import Allowance
+from airflow_provider_harbor.core.http.pace_notes import PaceNote
 from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.http.waiting import sleep as wait_or_stop
 from airflow_provider_harbor.core.http.window import Window
-from airflow_provider_harbor.core.human import human_count
 
 DEFAULT_CEILING = 64
 # What a server asks for is not waited for any longer at once.
@@ -82,25 +83,10 @@ class HostPace:
     rate: float | None
     path: tuple[tuple[float, int], ...]
 
-    def __str__(self) -> str:
-        text = f"at most {human_count(self.most, 'request')} at once"
-        if self.pauses:
-            text += f"; asked to slow down {_times(self.pauses)}"
-            text += f" ({self.refusals:,} of {human_count(self.requests, 'request')} refused)"
-        if self.rate is not None:
-            text += f"; {self.rate:,.0f} requests a second at the end"
-        if self.breaks:
-            text += f"; the connection broke {_times(self.breaks)}"
-        return text
-
 
 def kind_of(method: str, size_bytes: int) -> str:
     """Return which requests one is compared with: those of its method, and of about its size."""
     return f"{method} {(size_bytes >> 16).bit_length() // 3}"
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number:,} times"
 
 
 class Slot:
@@ -454,6 +440,20 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._hosts: dict[str, Host] = {}
+        self._name = uuid.uuid4().hex[:12]
+
+    def notes(self) -> tuple[PaceNote, ...]:
+        """Return what a result keeps of it."""
+        return tuple(
+            PaceNote(
+                process=self._name,
+                origin=host.origin,
+                most=host.most,
+                pauses=host.pauses,
+                breaks=host.breaks,
+            )
+            for host in self.summary()
+        )
 
     def host(self, origin: str) -> Host:
         """Return the slots of a server.

@@ -38,6 +38,7 @@ from airflow_provider_harbor.core.http.pace import (
     default_pace,
     kind_of,
 )
+from airflow_provider_harbor.core.http.rate import spend
 from airflow_provider_harbor.core.http.statuses import error_for
 from airflow_provider_harbor.core.http.urls import normalise_url, origin_of, redact, secrets_in
 
@@ -182,6 +183,7 @@ class HttpSession:
             finally:
                 tries.spent(slot)
                 slot.release()
+            spend(len(content))
             answer = Answer(request, response, content)
             if problem:
                 raise answer.error(problem)
@@ -415,8 +417,12 @@ class _Tries:
             return None
         if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
             return 0.0  # the host has a pause, which is waited for before it is sent
-        # Spread, so that threads which failed together do not come back together.
-        return _FIRST_WAIT_SECONDS * 2.0 ** (self._failed - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+        return _wait_seconds(self._failed)
+
+
+def _wait_seconds(failed: int) -> float:
+    # Spread, so that threads which failed together do not come back together.
+    return _FIRST_WAIT_SECONDS * 2.0 ** (failed - 1) * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 def _may_pass(err: HarborBackupError) -> bool:

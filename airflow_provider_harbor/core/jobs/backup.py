@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from airflow_provider_harbor.core.harbor.records import Gap
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
@@ -150,7 +151,7 @@ def copy_project(
     ref: InventoryRef,
     *,
     lease: Lease | None = None,
-    workers: int = 8,
+    workers: int = DEFAULT_CEILING,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ProjectResult:

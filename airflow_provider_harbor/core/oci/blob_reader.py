@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from airflow_provider_harbor.core.exceptions import DigestMismatchError, WrongSizeError
+from airflow_provider_harbor.core.http.rate import block_bytes, spend
 
 
 class BlobReader:
@@ -43,6 +44,7 @@ class BlobReader:
             DigestMismatchError: The content is not what its digest says.
             WrongSizeError: It is, but has another size than it should have.
         """
+        size = block_bytes(size)
         if not self._rest:
             self._rest = next(self._blocks, b"")
             self._hash.update(self._rest)
@@ -53,6 +55,7 @@ class BlobReader:
             block, self._rest = self._rest, b""
         else:
             block, self._rest = self._rest[:size], self._rest[size:]
+        spend(len(block))
         return block
 
     def _check(self) -> None:

@@ -21,6 +21,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.http import pace as pace_module
 from airflow_provider_harbor.core.http.pace import Host, Pace, configure, default_pace
+from airflow_provider_harbor.core.http.pace_notes import PaceNote, in_words
 from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.http.waiting import obey
 from tests.hostile_server import Asked, HostileServer, Said
@@ -256,7 +257,10 @@ def test_a_limit_of_requests_a_second_is_kept_and_nothing_fails() -> None:
     assert 0.6 * 200 * seconds <= 500
     (host,) = pace.summary()
     assert host.refusals == allowing.statuses[429] > 0
-    assert "asked to slow down" in str(host)
+    ((origin, words),) = in_words(pace.notes()).items()
+    assert origin == server.url
+    assert words.startswith("at most ")
+    assert "asked to slow down" in words
 
 
 @pytest.mark.parametrize(
@@ -395,3 +399,16 @@ def test_a_far_server_gets_more_at_once_than_a_near_one() -> None:
             (paces[busy],) = pace.summary()
     assert paces[far].most >= 32
     assert paces[far].path[0][1] == 8
+
+
+def test_the_words_of_a_report_count_each_process_once() -> None:
+    def note(process: str, most: int, pauses: int) -> PaceNote:
+        return PaceNote(process=process, origin="https://a", most=most, pauses=pauses)
+
+    notes = [note("1", 8, 0), note("1", 37, 2), note("1", 37, 1), note("2", 16, 1)]
+    assert in_words(notes) == {
+        "https://a": "at most 37 requests at once in each of 2 processes; asked to slow down "
+        "3 times"
+    }
+    assert in_words(notes[:1]) == {"https://a": "at most 8 requests at once"}
+    assert [PaceNote.from_json(each.to_json()) for each in notes] == notes
