@@ -19,8 +19,8 @@ from airflow_provider_harbor.core.exceptions import HarborConnectionError, Harbo
 from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, in_plain_words
 from airflow_provider_harbor.core.http.connections import Request
 from airflow_provider_harbor.core.http.echoes import Secrets, secrets_of
-from airflow_provider_harbor.core.http.pace import Slot, kind_of
 from airflow_provider_harbor.core.http.patience import BLOCK_BYTES, at_most
+from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.texts import one_line, shown
 

@@ -11,7 +11,7 @@ import base64
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,22 @@ class _Route:
     secrets: tuple[str, ...]
 
 
+class _Passing:
+    """A body that is streamed, and tells what passes."""
+
+    def __init__(self, body: Any, on_bytes: Callable[[int], None]) -> None:
+        self._body = body
+        self._on_bytes = on_bytes
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def read(self, size: int = -1, /) -> bytes:
+        block: bytes = self._body.read(size)
+        self._on_bytes(len(block))
+        return block
+
+
 class Connections:
     """The connections of all threads.
 
@@ -103,7 +119,12 @@ class Connections:
         self._adapter.close()
 
     def send(
-        self, request: Request, url: str, origin: str, authorization: str | None
+        self,
+        request: Request,
+        url: str,
+        origin: str,
+        authorization: str | None,
+        on_bytes: Callable[[int], None],
     ) -> requests.Response:
         """Send a request once, and return its answer, whatever it is, with its body unread.
 
@@ -112,6 +133,7 @@ class Connections:
             url: Where it goes, after redirects.
             origin: Of that URL.
             authorization: The header, if it may go there.
+            on_bytes: Called with the number of bytes of each block of a streamed body.
 
         Raises:
             HarborConnectionError: No answer.
@@ -123,6 +145,8 @@ class Connections:
             options["headers"] = {**options["headers"], "Authorization": authorization}
         if url is not request.url:
             options["params"] = None  # a redirect says all of its address
+        if hasattr(options.get("data"), "read"):
+            options["data"] = _Passing(options["data"], on_bytes)
         route = self._route(url, origin)
         try:
             prepared = _prepared(request.method, url, **options)

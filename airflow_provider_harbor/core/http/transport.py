@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,27 +17,20 @@ import requests
 
 from airflow_provider_harbor import __version__
 from airflow_provider_harbor.core.exceptions import (
-    HarborBackupError,
     HarborConnectionError,
     HarborProtocolError,
-    HarborRateLimitError,
     HarborStatusError,
-    HarborTlsError,
 )
 from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.http.answers import SMALL_BYTES, Answer, Stream, read_body
 from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, connection_error
 from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
-from airflow_provider_harbor.core.http.pace import (
-    LONGEST_PAUSE_SECONDS,
-    Pace,
-    Slot,
-    default_pace,
-    kind_of,
-)
+from airflow_provider_harbor.core.http.pace import Pace, default_pace
 from airflow_provider_harbor.core.http.rate import spend
+from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.http.statuses import error_for
+from airflow_provider_harbor.core.http.tries import Tries, tell
 from airflow_provider_harbor.core.http.urls import normalise_url, origin_of, redact, secrets_in
 
 if TYPE_CHECKING:
@@ -57,17 +48,12 @@ _HEADERS = {
     # A compressing proxy in between would make lengths and ranges meaningless.
     "Accept-Encoding": "identity",
 }
-_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWED_METHODS = frozenset({"GET", "HEAD"})
 _MOST_REDIRECTS = 5
 # What took so many time-outs, without the waits in between, is not tried again.
 _MOST_TIMEOUTS = 4
-_FIRST_WAIT_SECONDS = 0.5
-_OVERLOADED = frozenset({502, 503, 504})
-# So often a request is refused because of the pace before that counts as attempts.
-_MOST_REFUSALS = 20
 
 
 class Body(Protocol):
@@ -171,7 +157,7 @@ class HttpSession:
 
         size_bytes = len(data) if data is not None else 0
 
-        def once(tries: _Tries) -> Answer:
+        def once(tries: Tries) -> Answer:
             response, slot = self._exchange(request, tries)
             try:
                 content, problem = read_body(response, limit_bytes, self._timeout_seconds)
@@ -190,7 +176,7 @@ class HttpSession:
             return answer
 
         is_stream = hasattr(data, "read")
-        return self._repeated(once, _Tries(self._max_attempts if repeatable else 1, is_stream))
+        return self._repeated(once, Tries(self._max_attempts if repeatable else 1, is_stream))
 
     def open(
         self,
@@ -207,7 +193,7 @@ class HttpSession:
         request = self._made("GET", path, authorization, headers)
         return self._repeated(
             lambda tries: Stream(request, *self._exchange(request, tries)),
-            _Tries(self._max_attempts),
+            Tries(self._max_attempts),
         )
 
     def _made(
@@ -233,7 +219,7 @@ class HttpSession:
             options=options,
         )
 
-    def _repeated(self, once: Callable[[_Tries], T], tries: _Tries) -> T:
+    def _repeated(self, once: Callable[[Tries], T], tries: Tries) -> T:
         while True:
             try:
                 return once(tries)
@@ -245,13 +231,15 @@ class HttpSession:
             if wait_seconds:
                 self._sleep(wait_seconds)
 
-    def _exchange(self, request: Request, tries: _Tries) -> tuple[requests.Response, Slot]:
+    def _exchange(self, request: Request, tries: Tries) -> tuple[requests.Response, Slot]:
         """Return an answer that is no error, with its body unread, and the slot that it has."""
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
             slot = self._pace.host(origin).enter(self._sleep)
             try:
-                response = self._connections.send(request, url, origin, authorization)
+                response = self._connections.send(
+                    request, url, origin, authorization, slot.progress
+                )
                 location = response.headers.get("Location")
                 if response.status_code not in _REDIRECTS or location is None:
                     if response.status_code >= 400:
@@ -261,7 +249,7 @@ class HttpSession:
                 slot.taken()
                 self._discard(response)
             except BaseException as err:
-                _tell(slot, err)
+                tell(slot, err)
                 tries.spent(slot)
                 slot.release()
                 raise
@@ -356,76 +344,3 @@ def _is_secured(before: str, after: str) -> bool:
         and old.hostname == new.hostname
         and old.path == new.path
     )
-
-
-def _tell(slot: Slot, err: BaseException) -> None:
-    """Tell the pace of a host why a request failed."""
-    if isinstance(err, HarborRateLimitError):
-        err.is_pace = slot.refused(_asked_seconds(err))
-    elif isinstance(err, HarborStatusError):
-        slot.taken()
-        if err.status in _OVERLOADED:
-            slot.troubled()
-        if err.status in _RETRIED_STATUSES and (asked_seconds := _asked_seconds(err)):
-            slot.paused(asked_seconds)
-    elif isinstance(err, HarborConnectionError) and not isinstance(err, HarborTlsError):
-        slot.broke()
-
-
-def _asked_seconds(err: HarborStatusError) -> float | None:
-    """Return how long a server asked to wait, as far as it is done."""
-    asked = err.retry_after_seconds
-    return None if asked is None else min(asked, LONGEST_PAUSE_SECONDS)
-
-
-class _Tries:
-    """How often one request was sent, and whether it is sent again.
-
-    A refusal that is only a matter of the pace counts as no attempt, up to a number; and what was
-    refused was not done, so that it may be sent again whatever it is.
-
-    Args:
-        attempts: How often it may fail.
-        is_stream: Whether its body can be read once only.
-    """
-
-    def __init__(self, attempts: int, is_stream: bool = False) -> None:
-        self._attempts = attempts
-        self._is_stream = is_stream
-        self._failed = self._refused = 0
-        self._spent_seconds = 0.0
-
-    def spent(self, slot: Slot) -> None:
-        """Note how long it took, without the time in which it was not sent yet."""
-        self._spent_seconds += time.monotonic() - slot.began
-
-    def wait_seconds(self, err: HarborBackupError, most_seconds: float) -> float | None:
-        """Return how long to wait before it is sent again; None where it is not.
-
-        Args:
-            err: What happened.
-            most_seconds: What took so long is not tried again.
-        """
-        if not _may_pass(err) or self._spent_seconds >= most_seconds or self._is_stream:
-            return None
-        if isinstance(err, HarborRateLimitError) and err.is_pace:
-            self._refused += 1
-            if self._refused < _MOST_REFUSALS:
-                return 0.0
-        self._failed += 1
-        if self._failed >= self._attempts:
-            return None
-        if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
-            return 0.0  # the host has a pause, which is waited for before it is sent
-        return _wait_seconds(self._failed)
-
-
-def _wait_seconds(failed: int) -> float:
-    # Spread, so that threads which failed together do not come back together.
-    return _FIRST_WAIT_SECONDS * 2.0 ** (failed - 1) * random.uniform(0.75, 1.25)  # noqa: S311
-
-
-def _may_pass(err: HarborBackupError) -> bool:
-    if isinstance(err, HarborStatusError):
-        return err.status in _RETRIED_STATUSES
-    return not isinstance(err, HarborTlsError)

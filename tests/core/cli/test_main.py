@@ -395,7 +395,7 @@ def refused_port() -> int:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the transport try again at once."""
-    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("airflow_provider_harbor.core.http.tries._wait_seconds", lambda *_: 0.0)
 
 
 @pytest.fixture

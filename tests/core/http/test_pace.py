@@ -19,9 +19,10 @@ from airflow_provider_harbor.core.exceptions import (
     HarborRateLimitError,
     NotTriedError,
 )
-from airflow_provider_harbor.core.http import pace as pace_module
-from airflow_provider_harbor.core.http.pace import Host, Pace, configure, default_pace
+from airflow_provider_harbor.core.http import slots
+from airflow_provider_harbor.core.http.pace import Pace, configure, default_pace
 from airflow_provider_harbor.core.http.pace_notes import PaceNote, in_words
+from airflow_provider_harbor.core.http.slots import Host
 from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.http.waiting import obey
 from tests.hostile_server import Asked, HostileServer, Said
@@ -195,8 +196,8 @@ def test_what_fails_gives_its_slot_back(said: Said) -> None:
 
 def test_copies_in_both_directions_come_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has the only slot of one host, and wants that of the other."""
-    monkeypatch.setattr(pace_module, "_STUCK_SECONDS", 0.2)
-    monkeypatch.setattr(pace_module, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(slots, "_STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(slots, "_LOOK_SECONDS", 0.05)
     pace = Pace(fixed=1)
     both_have = threading.Barrier(2)
     with HostileServer(lambda asked: OK) as one, HostileServer(lambda asked: OK) as other:
@@ -215,8 +216,8 @@ def test_copies_in_both_directions_come_to_their_end(monkeypatch: pytest.MonkeyP
 def test_who_waits_while_something_moves_does_not_go_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pace_module, "_STUCK_SECONDS", 0.2)
-    monkeypatch.setattr(pace_module, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(slots, "_STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(slots, "_LOOK_SECONDS", 0.02)
     host = Host("http://a", 1, is_fixed=True)
     slot = host.enter()
     with ThreadPoolExecutor(1) as pool:
@@ -227,6 +228,33 @@ def test_who_waits_while_something_moves_does_not_go_ahead(
         assert not waiting.done()
         slot.release()
         waiting.result(5).release()
+
+
+def test_a_long_upload_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "_STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(slots, "_LOOK_SECONDS", 0.02)
+    busy, pace = Busy(), Pace(fixed=1)
+
+    class Slow:
+        left = 40
+
+        def __len__(self) -> int:
+            return 40
+
+        def read(self, size: int = -1, /) -> bytes:
+            time.sleep(0.03)
+            self.left -= 1
+            return b"x" if self.left >= 0 else b""
+
+    with HostileServer(busy) as server, ThreadPoolExecutor(2) as pool:
+        session = HttpSession(server.url, pace=pace)
+        upload = pool.submit(session.request, "PUT", "/", data=Slow())
+        while not pace.host(server.url)._in_flight:
+            time.sleep(0.001)
+        assert pool.submit(session.request, "GET", "/").result(10).text == "content"
+        assert upload.result(10).text == "content"
+    (host,) = pace.summary()
+    assert host.most == 1
 
 
 def test_a_thread_that_is_to_stop_waits_no_longer() -> None:
