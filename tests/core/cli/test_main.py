@@ -895,3 +895,14 @@ def test_handlers_are_put_back(filled, output):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_ctrl_c_does_not_wait_for_as_long_as_a_server_asks_for(filled, tmp_path):
+    fault = filled.faults.add(
+        Fault(path="/blobs/", times=None, status=429, headers={"Retry-After": "3600"})
+    )
+    process = start("backup", filled.url, tmp_path / "store")
+    wait_until(lambda: fault.hits)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=40)  # the server is waited for a minute, and several times
+    assert process.returncode == 130

@@ -271,6 +271,22 @@ def test_a_thread_that_is_to_stop_waits_no_longer() -> None:
     assert host._in_flight == 0
 
 
+def test_a_thread_that_is_to_stop_waits_for_no_pause() -> None:
+    is_stopped, pace = threading.Event(), Pace()
+    said = iter([(503, {"Retry-After": "60"}, {})])
+    with HostileServer(lambda asked: next(said, OK)) as server:
+        session = HttpSession(server.url, pace=pace)
+        with ThreadPoolExecutor(1, "copy", obey, (is_stopped,)) as pool:
+            asking = pool.submit(session.request, "GET", "/")
+            while not pace.host(server.url).summary().pauses:
+                time.sleep(0.001)
+            is_stopped.set()
+            with pytest.raises(NotTriedError):
+                asking.result(20)
+    assert len(server.asked) == 1
+    assert pace.host(server.url)._in_flight == 0
+
+
 # -- what a server is spared
 
 
