@@ -15,6 +15,9 @@
 
 **To get something back**: trigger `harbor_restore`.
 
+**To spare the line**: **Limit in MB/s** holds for all projects together. Each of the
+`PROJECTS_AT_ONCE` copies that run at once gets its share of it, also where fewer are left.
+
 **To look before it copies**: trigger it with **Dry run**. Inventories and plans are written into
 the store, nothing is copied, and `snapshot` ends as skipped, and `retention` with it.
 """
@@ -42,7 +45,7 @@ SOURCE = "harbor_default"  # the connection of the Harbor to back up
 MIRROR = None  # the connection of a registry to copy to, in place of the store
 SCHEDULE = "30 3 * * *"
 TIME_ZONE = "UTC"
-# How much load Harbor gets: so many projects at once, each with `workers` artifacts at once.
+# How much load Harbor gets: so many projects at once, each with `workers` requests at most.
 PROJECTS_AT_ONCE = 4
 # Which complete nights stay: the newest N, and the newest of each of the last N days, weeks, months
 # and years that have any. None keeps all nights, and never deletes.
@@ -102,12 +105,22 @@ with DAG(
             description_md="Write inventories and plans, copy nothing.",
         ),
         "workers": Param(
-            8,
+            64,
             type="integer",
             minimum=1,
-            maximum=64,
+            maximum=256,
             title="Workers",
-            description_md="How many artifacts of a project are copied at once.",
+            description_md="At most so many requests to one server at once, in each task. How many "
+            "really are found out: more follow as long as that is faster, fewer at once where the "
+            "server is overloaded.",
+        ),
+        "limit_mb": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            title="Limit in MB/s",
+            description_md="Move at most so many millions of bytes a second, all tasks together; "
+            "empty for no limit. What is read at one end and written at the other counts once.",
         ),
         "store": Param(
             conf.get("harbor", "store"),
@@ -152,6 +165,8 @@ with DAG(
             destination_conn_id=mirror,
             store=store,
             workers=dag.param("workers"),
+            limit_mb_per_second=dag.param("limit_mb"),
+            limit_shares=PROJECTS_AT_ONCE,
             plan_only=dry_run,
             trigger_rule="all_done",
             max_active_tis_per_dagrun=PROJECTS_AT_ONCE,

@@ -11,6 +11,9 @@ which Harbor. Only what is missing there is sent, and nothing is deleted.
 **To look before it copies**: choose **Dry run**. The log of each `restore` says what would be sent;
 `report` ends as skipped.
 
+**To spare the line**: **Limit in MB/s** holds for all projects together. Each of the
+`PROJECTS_AT_ONCE` restores that run at once gets its share of it, also where fewer are left.
+
 **To run one project again**: open its red `restore`, choose **Clear**, leave **Downstream** on, and
 confirm. It is restored from the same snapshot, and `report` runs again.
 """
@@ -105,12 +108,22 @@ with DAG(
             description_md="Find out what would be sent, change nothing.",
         ),
         "workers": Param(
-            8,
+            64,
             type="integer",
             minimum=1,
-            maximum=64,
+            maximum=256,
             title="Workers",
-            description_md="How many artifacts of a project are copied at once.",
+            description_md="At most so many requests to one server at once, in each task. How many "
+            "really are found out: more follow as long as that is faster, fewer at once where the "
+            "server is overloaded.",
+        ),
+        "limit_mb": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            title="Limit in MB/s",
+            description_md="Move at most so many millions of bytes a second, all tasks together; "
+            "empty for no limit. What is read at one end and written at the other counts once.",
         ),
         "store": Param(
             conf.get("harbor", "store"),
@@ -144,6 +157,8 @@ with DAG(
         task_id="restore",
         # Not dag.param(...): mapped tasks would be new to Airflow each time it reads this file.
         workers="{{ params.workers }}",
+        limit_mb_per_second="{{ params.limit_mb }}",
+        limit_shares=PROJECTS_AT_ONCE,
         plan_only="{{ params.dry_run }}",
         map_index_template="{{ task.unit['name'] }}",
         max_active_tis_per_dagrun=PROJECTS_AT_ONCE,

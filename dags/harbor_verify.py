@@ -92,12 +92,14 @@ with DAG(
             description_md="How many repositories are drawn.",
         ),
         "workers": Param(
-            8,
+            64,
             type="integer",
             minimum=1,
-            maximum=64,
+            maximum=256,
             title="Workers",
-            description_md="How many files are read, and manifests asked for, at once.",
+            description_md="At most so many requests to one server at once, in each task. How many "
+            "really are found out: more follow as long as that is faster, fewer at once where the "
+            "server is overloaded.",
         ),
         "store": Param(
             conf.get("harbor", "store"),

@@ -51,6 +51,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_pace() -> None:
+    """Let no test be slowed down by what a server of an earlier one did on the same port."""
+    from airflow_provider_harbor.core.http.pace import configure
+
+    configure()
+
+
+@pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test reach another machine, and no test fail or pass because of one."""
     connect, resolve = socket.socket.connect, socket.getaddrinfo

@@ -200,7 +200,14 @@ class HarborRefusedError(HarborStatusError):
 
 
 class HarborRateLimitError(HarborStatusError):
-    """429: too many requests, even after the transport's own waiting."""
+    """429: too many requests, even after the transport's own waiting.
+
+    Attributes:
+        is_pace: Whether the server took other requests meanwhile: this one came too early, and
+            will be taken later.
+    """
+
+    is_pace = False
 
 
 class HarborServerError(HarborStatusError):

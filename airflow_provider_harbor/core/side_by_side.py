@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sized
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
+
+from airflow_provider_harbor.core.stopping import StoppedError
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class StoppedError(BaseException):
-    """Something else failed or was interrupted, so that this is not needed any more."""
 
 
 def go_on_unless(stopping: threading.Event) -> None:
     """Raise `StoppedError` where the work was stopped."""
     if stopping.is_set():
         raise StoppedError
+
+
+def submit(pool: Executor, work: Callable[..., R], /, *args: object) -> Future[R]:
+    """Have a pool do something as this thread would: what ends its waiting does so there, too."""
+    return pool.submit(contextvars.copy_context().run, work, *args)
 
 
 def do_all(
@@ -71,7 +75,7 @@ def do_all(
         go_on()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
-        futures = [pool.submit(go_on) for _ in range(workers)]
+        futures = [submit(pool, go_on) for _ in range(workers)]
         try:
             wait(futures, None, FIRST_EXCEPTION)
         except BaseException:
@@ -126,7 +130,7 @@ def ahead(
             raise
 
     with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
-        queue = _Queue(items, lambda item: pool.submit(do, item), workers, weigh, most)
+        queue = _Queue(items, lambda item: submit(pool, do, item), workers, weigh, most)
         is_whole = False
         try:
             while queue.fill():

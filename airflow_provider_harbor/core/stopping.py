@@ -6,26 +6,30 @@ import threading
 
 
 class StoppedError(BaseException):
-    """The work was told to stop.
+    """The work is to stop: something else failed or was interrupted.
 
     As `KeyboardInterrupt` it is no error of what was being done, so that nothing keeps it as one.
     """
 
 
 class Stop:
-    """Whether work is to stop. May be shared by threads."""
+    """Whether work is to stop. May be shared by threads.
+
+    Attributes:
+        event: Set where it is.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self.event = threading.Event()
 
     @property
     def is_set(self) -> bool:
         """Whether it is to stop."""
-        return self._event.is_set()
+        return self.event.is_set()
 
     def set(self) -> None:
         """Have it stop."""
-        self._event.set()
+        self.event.set()
 
     def check(self) -> None:
         """Do nothing, or end the work.
@@ -33,5 +37,5 @@ class Stop:
         Raises:
             StoppedError: It is to stop.
         """
-        if self._event.is_set():
+        if self.event.is_set():
             raise StoppedError

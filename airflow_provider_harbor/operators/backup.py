@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborBackupError,
 )
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results, keeping_first_error
@@ -47,6 +48,7 @@ from airflow_provider_harbor.operators.units import (
     open_place,
     raise_if_incomplete,
     run_name,
+    set_pace,
     url_of,
 )
 
@@ -140,7 +142,12 @@ class HarborCopyOperator(BaseOperator):
         None to keep it in the store.
     :param harbor_conn_id: Connection of the Harbor to back up.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
-    :param workers: How many artifacts of a project are copied at once.
+    :param workers: At most so many requests to one server at once. How many really are found out:
+        more follow as long as that is faster, fewer at once where a server answers 429 or 503.
+    :param limit_mb_per_second: Move at most so many millions of bytes a second; what is read at one
+        end and written at the other counts once. None for no limit.
+    :param limit_shares: Among how many tasks that run at once the limit is divided: one process
+        knows nothing of the others. A share that no task uses is not given to the others.
     :param plan_only: Dry run: write the plan into the store, and copy nothing.
     """
 
@@ -151,6 +158,8 @@ class HarborCopyOperator(BaseOperator):
         "harbor_conn_id",
         "store",
         "workers",
+        "limit_mb_per_second",
+        "limit_shares",
         "plan_only",
     )
     ui_color = "#d6e9f8"
@@ -163,7 +172,9 @@ class HarborCopyOperator(BaseOperator):
         destination_conn_id: str | None = None,
         harbor_conn_id: str = HarborHook.default_conn_name,
         store: str | None = None,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
+        limit_mb_per_second: float | None = None,
+        limit_shares: int = 1,
         plan_only: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -174,10 +185,13 @@ class HarborCopyOperator(BaseOperator):
         self.harbor_conn_id = harbor_conn_id
         self.store = store
         self.workers = workers
+        self.limit_mb_per_second = limit_mb_per_second
+        self.limit_shares = limit_shares
         self.plan_only = plan_only
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Copy each project of the unit, and return how it ended."""
+        set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run = run_name(context)
         refs = {ref["project"]: InventoryRef.from_json(ref) for ref in self.inventories or ()}
         hook, store = HarborHook(self.harbor_conn_id), open_store(self.store)

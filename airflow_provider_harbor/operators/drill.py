@@ -12,13 +12,18 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_harbor.core.exceptions import BackupIncompleteError
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.jobs.choosing import LATEST, find_snapshot
 from airflow_provider_harbor.core.jobs.drill import Drill, drill
 from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
 from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.units import Heartbeat, run_name
+from airflow_provider_harbor.operators.units import (
+    Heartbeat,
+    run_name,
+    set_pace,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +47,12 @@ class HarborDrillOperator(BaseOperator):
         every day.
     :param snapshot: Of which night, see ``HarborChooseSnapshotOperator``.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
-    :param workers: How many artifacts are copied and compared at once.
+    :param workers: At most so many requests to one server at once. How many really are found out:
+        more follow as long as that is faster, fewer at once where a server answers 429 or 503.
+    :param limit_mb_per_second: Move at most so many millions of bytes a second; what is read at one
+        end and written at the other counts once. None for no limit.
+    :param limit_shares: Among how many tasks that run at once the limit is divided: one process
+        knows nothing of the others. A share that no task uses is not given to the others.
     """
 
     template_fields: Sequence[str] = (
@@ -54,6 +64,8 @@ class HarborDrillOperator(BaseOperator):
         "snapshot",
         "store",
         "workers",
+        "limit_mb_per_second",
+        "limit_shares",
     )
     ui_color = "#e3dcf5"
 
@@ -67,7 +79,9 @@ class HarborDrillOperator(BaseOperator):
         weekday: int | None = None,
         snapshot: str = LATEST,
         store: str | None = None,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
+        limit_mb_per_second: float | None = None,
+        limit_shares: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,9 +93,12 @@ class HarborDrillOperator(BaseOperator):
         self.snapshot = snapshot
         self.store = store
         self.workers = workers
+        self.limit_mb_per_second = limit_mb_per_second
+        self.limit_shares = limit_shares
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Try a restore, and return a summary."""
+        set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         if not self.harbor_conn_id:
             raise AirflowSkipException("no Harbor is named to restore to, so there is no drill")
         run = context["dag_run"]

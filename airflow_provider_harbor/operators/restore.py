@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_harbor.core.copy.places import Source
 from airflow_provider_harbor.core.exceptions import BackupIncompleteError, HarborConfigurationError
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import (
     LATEST,
@@ -48,6 +49,7 @@ from airflow_provider_harbor.operators.units import (
     make_units,
     raise_if_incomplete,
     run_name,
+    set_pace,
 )
 
 if TYPE_CHECKING:
@@ -196,7 +198,12 @@ class HarborRestoreOperator(_RestoreOperator):
 
     :param unit: What ``HarborChooseSnapshotOperator`` returned.
     :param harbor_conn_id: Connection of the Harbor or registry to restore to.
-    :param workers: How many artifacts of a project are copied at once.
+    :param workers: At most so many requests to one server at once. How many really are found out:
+        more follow as long as that is faster, fewer at once where a server answers 429 or 503.
+    :param limit_mb_per_second: Move at most so many millions of bytes a second; what is read at one
+        end and written at the other counts once. None for no limit.
+    :param limit_shares: Among how many tasks that run at once the limit is divided: one process
+        knows nothing of the others. A share that no task uses is not given to the others.
     :param plan_only: Dry run: find out what would be sent, and change nothing.
     """
 
@@ -205,6 +212,8 @@ class HarborRestoreOperator(_RestoreOperator):
         "unit",
         "harbor_conn_id",
         "workers",
+        "limit_mb_per_second",
+        "limit_shares",
         "plan_only",
     )
 
@@ -213,7 +222,9 @@ class HarborRestoreOperator(_RestoreOperator):
         *,
         unit: dict[str, Any],
         harbor_conn_id: str = HarborHook.default_conn_name,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
+        limit_mb_per_second: float | None = None,
+        limit_shares: int = 1,
         plan_only: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -221,10 +232,13 @@ class HarborRestoreOperator(_RestoreOperator):
         self.unit = unit
         self.harbor_conn_id = harbor_conn_id
         self.workers = workers
+        self.limit_mb_per_second = limit_mb_per_second
+        self.limit_shares = limit_shares
         self.plan_only = plan_only
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Restore each project of the unit, and return how it ended."""
+        set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run, plan_only = run_name(context), as_flag(self.plan_only)
         restore = self._find(self.unit["snapshot"])
         results = Results(restore.store.restore_results, run)

@@ -22,6 +22,8 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     is_passing,
 )
+from airflow_provider_harbor.core.http.pace import configure
+from airflow_provider_harbor.core.http.rate import limit_rate
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
@@ -47,6 +49,26 @@ def make_units(projects: Sequence[str], max_units: int) -> list[dict[str, Any]]:
     size = max(1, math.ceil(len(projects) / max_units))
     chunks = [list(projects[at : at + size]) for at in range(0, len(projects), size)]
     return [{"name": _name(chunk), "projects": chunk} for chunk in chunks]
+
+
+def set_pace(workers: int, limit_mb_per_second: float | str | None, limit_shares: int) -> None:
+    """Set how much this process, which is that of one task, asks of servers.
+
+    :param workers: At most so many requests to one server at once.
+    :param limit_mb_per_second: Millions of bytes a second that all tasks may move; None for all.
+    :param limit_shares: How many tasks share that.
+    """
+    configure(int(workers))
+    limit_rate(None)
+    if limit_mb_per_second in (None, ""):
+        return
+    try:
+        limit_rate(float(limit_mb_per_second) * 1e6 / max(int(limit_shares), 1))
+    except (TypeError, ValueError):
+        raise HarborConfigurationError(
+            f"the limit is {limit_mb_per_second!r} MB/s for {limit_shares} tasks, and has to be at "
+            "least 0.001 for each of them"
+        ) from None
 
 
 def _name(projects: Sequence[str]) -> str:

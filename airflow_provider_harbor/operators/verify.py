@@ -17,6 +17,7 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborConfigurationError,
 )
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.core.jobs.verify import (
     Verification,
@@ -29,7 +30,12 @@ from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.units import Heartbeat, as_flag, run_name
+from airflow_provider_harbor.operators.units import (
+    Heartbeat,
+    as_flag,
+    run_name,
+    set_pace,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,7 +56,12 @@ class HarborVerifyOperator(BaseOperator):
     :param snapshot: Only this snapshot; empty for all that are kept.
     :param repair: Whether what is damaged is repaired: the store from Harbor or mirror, these from
         the store.
-    :param workers: How many files are read, and manifests asked for, side by side.
+    :param workers: At most so many requests to one server at once. How many really are found out:
+        more follow as long as that is faster, fewer at once where a server answers 429 or 503.
+    :param limit_mb_per_second: Move at most so many millions of bytes a second; what is read at one
+        end and written at the other counts once. None for no limit.
+    :param limit_shares: Among how many tasks that run at once the limit is divided: one process
+        knows nothing of the others. A share that no task uses is not given to the others.
     """
 
     template_fields: Sequence[str] = (
@@ -62,6 +73,8 @@ class HarborVerifyOperator(BaseOperator):
         "snapshot",
         "repair",
         "workers",
+        "limit_mb_per_second",
+        "limit_shares",
     )
     ui_color = "#fbe7c6"
 
@@ -75,7 +88,9 @@ class HarborVerifyOperator(BaseOperator):
         parts: int = 28,
         snapshot: str | None = None,
         repair: bool = False,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
+        limit_mb_per_second: float | None = None,
+        limit_shares: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,9 +102,12 @@ class HarborVerifyOperator(BaseOperator):
         self.snapshot = snapshot
         self.repair = repair
         self.workers = workers
+        self.limit_mb_per_second = limit_mb_per_second
+        self.limit_shares = limit_shares
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify, and return a summary."""
+        set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         part = self._part(context)
         store = open_store(self.store)
         self.log.info("Verifying %s, part %s of its content", store.url, part or "none")

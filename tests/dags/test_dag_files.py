@@ -147,6 +147,7 @@ def test_nightly_form(nightly: Any) -> None:
         "mirror": ["null", "string"],
         "dry_run": "boolean",
         "workers": "integer",
+        "limit_mb": ["null", "number"],
         "store": "string",
     }
     assert all(param.schema["title"] and param.schema["description_md"] for param in form.values())
@@ -161,6 +162,9 @@ def test_nightly_form(nightly: Any) -> None:
         ("dry_run", "yes"),
         ("workers", 0),
         ("workers", "8"),
+        ("limit_mb", 0),
+        ("limit_mb", -5),
+        ("limit_mb", "fast"),
         ("store", ""),
     ],
 )

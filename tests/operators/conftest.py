@@ -14,7 +14,7 @@ from tests.double import HarborDouble, Image
 def without_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
     monkeypatch.setattr("airflow_provider_harbor.core.http.attempts._FIRST_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("airflow_provider_harbor.core.http.tries._wait_seconds", lambda *_: 0.0)
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ import pytest
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
+    HarborConfigurationError,
     HarborConnectionError,
     HarborProtocolError,
 )
+from airflow_provider_harbor.core.http import rate
+from airflow_provider_harbor.core.http.pace import default_pace
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.operators.units import (
     BackupInterruptedError,
@@ -20,6 +23,7 @@ from airflow_provider_harbor.operators.units import (
     do_each,
     make_units,
     raise_if_incomplete,
+    set_pace,
 )
 
 NAMES = [f"project-{number:02}" for number in range(10)]
@@ -180,3 +184,25 @@ def test_heartbeat_names_the_project() -> None:
     Heartbeat(lines, seconds=0)("100 listed")
 
     assert lines == ["team-a: 1 of 2", "100 listed"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "shares", "expected"),
+    [(None, 4, None), ("", 4, None), (100, 4, 25e6), ("10", 1, 10e6), (0.5, 2, 250e3)],
+)
+def test_a_limit_is_divided_among_the_tasks_that_run_at_once(
+    limit: Any, shares: int, expected: float | None
+) -> None:
+    try:
+        set_pace(16, limit, shares)
+        assert rate._limit.bytes_per_second == expected
+        assert default_pace().host("https://a")._window._ceiling == 16
+    finally:
+        set_pace(64, None, 1)
+
+
+@pytest.mark.parametrize("limit", [0, -5, "fast", "nan", [5], 0.0001])
+def test_a_limit_that_is_none_is_refused(limit: Any) -> None:
+    with pytest.raises(HarborConfigurationError, match="the limit is"):
+        set_pace(16, limit, 4)
+    assert rate._limit.bytes_per_second is None

@@ -11,6 +11,8 @@ from airflow_provider_harbor.core.cli.credentials import credentials_for
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
+from airflow_provider_harbor.core.http.rate import parse_rate
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 
@@ -145,9 +147,24 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=_workers,
-        default=8,
+        default=DEFAULT_CEILING,
         metavar="N",
-        help="so many manifests, and so many blobs, are on their way at once (default: 8)",
+        help=f"at most so many requests to one server at once (default: {DEFAULT_CEILING}). How "
+        "many really are found out: it begins with a few, more follow as long as that is faster, "
+        "and fewer at once where a server answers 429 or 503, or connections break. The report "
+        "says how many there were. Give a smaller number to spare a server",
+    )
+
+
+def add_limit_rate(parser: argparse.ArgumentParser) -> None:
+    """Add how many bytes a second are moved at most."""
+    parser.add_argument(
+        "--limit-rate",
+        type=_rate,
+        default=None,
+        metavar="RATE",
+        help="move at most so many bytes a second in all, such as 500K, 50M or 1G (powers of "
+        "1,000); what is read at one end and written at the other counts once (default: no limit)",
     )
 
 
@@ -199,9 +216,16 @@ def connection(
 
 
 def _workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 256")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        return parse_rate(text)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(str(err)) from None
 
 
 def number(text: str) -> int:

@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     Commands,
     add_command,
     add_connections,
+    add_limit_rate,
     add_output,
     add_project_filters,
     add_store,
@@ -80,6 +81,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_project_filters(parser)
     add_workers(parser)
+    add_limit_rate(parser)
     add_connections(parser)
     add_output(parser)
 

@@ -11,6 +11,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     Commands,
     add_command,
     add_connections,
+    add_limit_rate,
     add_output,
     add_snapshot,
     add_store,
@@ -67,6 +68,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="draw the same sample again; the report of a drill names its seed",
     )
     add_workers(parser)
+    add_limit_rate(parser)
     add_connections(parser)
     add_output(parser)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow_provider_harbor.core.cli.arguments import (
     Commands,
     add_command,
+    add_limit_rate,
     add_output,
     add_snapshot,
     add_store,
@@ -57,6 +58,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="make copies, no hard links: where something will write into DIR. Whoever changes a "
         "linked file changes the store",
     )
+    add_limit_rate(parser)
     add_output(parser)
 
 

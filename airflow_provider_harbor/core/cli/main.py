@@ -28,6 +28,8 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
     is_passing,
 )
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING, configure
+from airflow_provider_harbor.core.http.rate import limit_rate
 
 _PACKAGE = "airflow_provider_harbor"
 log = logging.getLogger(__name__)
@@ -110,6 +112,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> tuple[int, Outcome]
         if arguments.insecure:
             warnings.filterwarnings("ignore", message="Unverified HTTPS request")
             console.error(f"{PROGRAM}: warning: --insecure: nobody checks who the servers are")
+        configure(getattr(arguments, "workers", DEFAULT_CEILING))
+        limit_rate(getattr(arguments, "limit_rate", None))
         outcome: Outcome = arguments.command(arguments, console)
     except KeyboardInterrupt:
         return _fail(console, EXIT_INTERRUPTED, "stopped; nothing was changed")

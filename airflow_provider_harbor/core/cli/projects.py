@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from airflow_provider_harbor.core.cli.outcome import tell_result
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import StoreError, describe
+from airflow_provider_harbor.core.http.waiting import obeying
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.stopping import Stop, StoppedError
@@ -65,6 +66,10 @@ class SideBySide:
         return _raise_first(done)
 
     def _one(self, number: int, name: str, back_up: BackUp) -> None:
+        with obeying(self._stop.event, StoppedError):
+            self._back_up(number, name, back_up)
+
+    def _back_up(self, number: int, name: str, back_up: BackUp) -> None:
         if self._is_store_lost or self._stop.is_set:
             return
         place = f"[{number}/{len(self._projects)}]"

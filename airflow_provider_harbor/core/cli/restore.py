@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     Commands,
     add_command,
     add_connections,
+    add_limit_rate,
     add_output,
     add_snapshot,
     add_store,
@@ -115,6 +116,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add("--dry-run", action="store_true", help="show what would be sent, and change nothing")
     add_workers(parser)
+    add_limit_rate(parser)
     add_connections(parser)
     add_output(parser)
 

@@ -10,6 +10,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     Commands,
     add_command,
     add_connections,
+    add_limit_rate,
     add_output,
     add_store,
     add_workers,
@@ -90,6 +91,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="repair what is damaged: the store from source or mirror, these from the store",
     )
     add_workers(parser)
+    add_limit_rate(parser)
     add_connections(parser)
     add_output(parser)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.records import Record, Role
+from airflow_provider_harbor.core.http.pace import default_pace
+from airflow_provider_harbor.core.http.pace_notes import PaceNote
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.store.known import Held
 
@@ -139,6 +141,7 @@ class CopyReport:
         bytes_copied: Of blobs that were sent, broken attempts included.
         seconds: Wall-clock time.
         findings: One for each record that was skipped or failed.
+        pace: How much each server got at once, in this process until then.
     """
 
     project: str
@@ -154,6 +157,7 @@ class CopyReport:
     bytes_copied: int = 0
     seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
+    pace: tuple[PaceNote, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -176,6 +180,7 @@ class CopyReport:
         data: dict[str, Any] = {"project": self.project, "destination": self.destination}
         data |= {name: getattr(self, name) for name in _NUMBERS}
         data["seconds"] = self.seconds
+        data["pace"] = [note.to_json() for note in self.pace]
         if with_findings:
             data["findings"] = [finding.to_json() for finding in self.findings]
         return data
@@ -188,6 +193,7 @@ class CopyReport:
             destination=data["destination"],
             seconds=float(data["seconds"]),
             findings=tuple(Finding.from_json(item) for item in data.get("findings", ())),
+            pace=tuple(PaceNote.from_json(item) for item in data.get("pace", ())),
             **{name: int(data[name]) for name in _NUMBERS},
         )
 
@@ -232,4 +238,5 @@ class Tally:
             bytes_copied=blobs.get("bytes", 0),
             seconds=seconds,
             findings=tuple(self._findings),
+            pace=default_pace().notes(),
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import pack_digest
@@ -76,12 +77,12 @@ class Share(Executor):
         self._pool = pool
         self._changed = threading.Condition()
         self._under_way = 0
-        self._is_stopped = False
+        self._stopped = threading.Event()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have something done, see `concurrent.futures.Executor`."""
         with self._changed:
-            if self._is_stopped:
+            if self._stopped.is_set():
                 raise RuntimeError("the copy was stopped")
             self._under_way += 1
         try:
@@ -92,9 +93,10 @@ class Share(Executor):
 
     def _do(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         try:
-            if self._is_stopped:
+            if self._stopped.is_set():
                 raise CancelledError
-            return fn(*args, **kwargs)
+            with waiting.obeying(self._stopped):
+                return fn(*args, **kwargs)
         finally:
             self._ended()
 
@@ -111,8 +113,9 @@ class Share(Executor):
             wait: Whether to wait.
             cancel_futures: Whether what has not begun is not to begin.
         """
+        if cancel_futures:
+            self._stopped.set()
         with self._changed:
-            self._is_stopped = self._is_stopped or cancel_futures
             if wait:
                 self._changed.wait_for(lambda: not self._under_way)
 

@@ -25,6 +25,8 @@ from airflow_provider_harbor.core.copy.plan import RepositoryPlan
 from airflow_provider_harbor.core.copy.repository_copy import RepositoryCopy, Tools
 from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.http import waiting
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
@@ -61,11 +63,11 @@ class Transfer:
         destination: Place,
         *,
         total: int,
-        workers: int = 8,
+        workers: int = DEFAULT_CEILING,
         shared: Shared | None = None,
         may_write: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
     ) -> None:
         self._own = ExitStack()
         shared = shared or self._own.enter_context(Shared(workers))
@@ -162,7 +164,7 @@ class Transfer:
 
     def _wait_for(self, copy: RepositoryCopy) -> RepositoryCopy:
         while not copy.wait(_SIGNAL_SECONDS):
-            pass
+            waiting.check_stopped()
         return copy
 
     def _add_done(self, number: int) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERROR
 from airflow_provider_harbor.core.http.connections import Request
 from airflow_provider_harbor.core.http.echoes import Secrets, secrets_of
 from airflow_provider_harbor.core.http.patience import BLOCK_BYTES, at_most
+from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.texts import one_line, shown
 
@@ -156,13 +157,17 @@ class Answer(_Reply):
 
 
 class Stream(_Reply):
-    """An answer whose body is read in blocks; a context manager, which closes it."""
+    """An answer whose body is read in blocks; a context manager, which closes it.
 
-    __slots__ = ("_response",)
+    Until then it has its slot of the server's pace. Any thread may read and close it.
+    """
 
-    def __init__(self, request: Request, response: requests.Response) -> None:
+    __slots__ = ("_response", "_slot")
+
+    def __init__(self, request: Request, response: requests.Response, slot: Slot) -> None:
         super().__init__(request, response)
         self._response = response
+        self._slot = slot
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +177,10 @@ class Stream(_Reply):
 
     def close(self) -> None:
         """Give the connection back, or close it where the body was not read to its end."""
-        self._response.close()
+        try:
+            self._response.close()
+        finally:
+            self._slot.release()
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the body as it was sent, never decoded.
@@ -186,13 +194,16 @@ class Stream(_Reply):
         try:
             while block := self._response.raw.read(block_bytes, decode_content=False):
                 received += len(block)
+                self._slot.progress(len(block))
                 yield block
         except CONNECTION_ERRORS as err:
             raise self._cut(received, in_plain_words(err)) from None
         if announced is not None and announced != received:
             raise self._cut(received, f"{announced} were announced")
+        self._slot.ended(kind_of(self._request.method, received))
 
     def _cut(self, received: int, why: str) -> HarborConnectionError:
+        self._slot.broke()
         return HarborConnectionError(
             f"{self._request} was cut short after {received} bytes: {why}",
             method=self._request.method,

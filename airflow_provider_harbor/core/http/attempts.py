@@ -6,13 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborStatusError, is_passing
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborRateLimitError,
+    HarborStatusError,
+    is_passing,
+)
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _ATTEMPTS = 3
+# So many more where the server only wanted it later.
+_MOST_REFUSALS = 6
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -25,7 +32,8 @@ def attempt(
 ) -> T:
     """Return what `work` returns, called up to three times, with waits in between.
 
-    They grow, and are as long at least as the server has asked for, up to a minute.
+    They grow, and are as long at least as the server has asked for, up to a minute. A refusal that
+    is a matter of the pace counts as no call, up to a number.
 
     Args:
         work: Safe to call again after it failed.
@@ -35,16 +43,19 @@ def attempt(
     Raises:
         HarborBackupError: What `work` raised last, or raised and no further call can mend.
     """
-    number = 1
+    number, refused = 1, 0
     while True:
         try:
             return work()
         except HarborBackupError as err:
-            if number == _ATTEMPTS or not is_passing(err) or not goes_on():
+            is_early = isinstance(err, HarborRateLimitError) and err.is_pace
+            refused += is_early
+            is_counted = not is_early or refused > _MOST_REFUSALS
+            if (is_counted and number == _ATTEMPTS) or not is_passing(err) or not goes_on():
                 raise
             log.info("%s. Trying again", err)
             # A stream is not sent again by the transport, which honours this for all the rest.
             asked = err.retry_after_seconds if isinstance(err, HarborStatusError) else None
         wait_seconds = _FIRST_WAIT_SECONDS * 2.0 ** (number - 1)
         sleep(max(wait_seconds, min(asked or 0.0, _LONGEST_WAIT_SECONDS)))
-        number += 1
+        number += is_counted

@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -265,7 +266,17 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class PatientAdapter(HTTPAdapter):
-    """Connections that end what comes too slowly, and that send in blocks worth a system call."""
+    """Connections that end what comes too slowly, and that send in blocks worth a system call.
+
+    It is asked with the same proxies and the same trust always. What `requests` finds out anew
+    for each request, at a third of its cost, is found out once for each server; and cookies, which
+    nobody here keeps, are not read.
+    """
+
+    def __init__(self, most_origins: int, most_idle: int) -> None:
+        self._pools: dict[str, Any] = {}
+        self._most_pools = most_origins // 2
+        super().__init__(pool_connections=most_origins, pool_maxsize=most_idle)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Have pools made of such connections."""
@@ -278,6 +289,51 @@ class PatientAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):  # which has connections of its own
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def close(self) -> None:
+        """Close all connections; what is asked for later opens new ones."""
+        self._pools = {}
+        super().close()
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,
+        proxies: Any = None,
+        cert: Any = None,
+    ) -> Any:
+        """Return the pool of a server."""
+        url = str(request.url)
+        origin = url[: url.find("/", len("https://"))]
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            super().cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
+            # The manager closes the pool that was not asked for the longest time.
+            if len(self._pools) < self._most_pools:
+                self._pools[origin] = pool
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Return what of an address is sent to a server: its path and query."""
+        url = str(request.url)
+        if proxies or "#" in url:
+            return str(super().request_url(request, proxies))
+        return url[url.find("/", len("https://")) :]
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: it was done when the pool was made."""
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return an answer, without cookies."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = resp.headers
+        response.raw = resp
+        response.reason = resp.reason
+        response.url = str(req.url)
+        response.request = req
+        return response
 
 
 class _WithoutQueries(logging.Filter):

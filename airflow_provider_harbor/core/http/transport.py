@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,17 +17,20 @@ import requests
 
 from airflow_provider_harbor import __version__
 from airflow_provider_harbor.core.exceptions import (
-    HarborBackupError,
     HarborConnectionError,
     HarborProtocolError,
     HarborStatusError,
-    HarborTlsError,
 )
+from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.http.answers import SMALL_BYTES, Answer, Stream, read_body
 from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERRORS, connection_error
 from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
+from airflow_provider_harbor.core.http.pace import Pace, default_pace
+from airflow_provider_harbor.core.http.rate import spend
+from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.http.statuses import error_for
+from airflow_provider_harbor.core.http.tries import Tries, tell
 from airflow_provider_harbor.core.http.urls import normalise_url, origin_of, redact, secrets_in
 
 if TYPE_CHECKING:
@@ -47,15 +48,12 @@ _HEADERS = {
     # A compressing proxy in between would make lengths and ranges meaningless.
     "Accept-Encoding": "identity",
 }
-_RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWED_METHODS = frozenset({"GET", "HEAD"})
 _MOST_REDIRECTS = 5
 # What took so many time-outs, without the waits in between, is not tried again.
 _MOST_TIMEOUTS = 4
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 60.0
 
 
 class Body(Protocol):
@@ -85,6 +83,7 @@ class HttpSession:
             next byte of its body; see `patience` for what comes slowly. At most a day.
         max_attempts: How often one request is sent at most.
         sleep: What waits between attempts; tests give another.
+        pace: How much is sent at once; by default that of the process.
     """
 
     def __init__(
@@ -94,7 +93,8 @@ class HttpSession:
         verify: bool | str = True,
         timeout_seconds: float = 60,
         max_attempts: int = 4,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = waiting.sleep,
+        pace: Pace | None = None,
     ) -> None:
         if not 0 < timeout_seconds <= LONGEST_TIMEOUT_SECONDS:
             raise ValueError(f"timeout_seconds is {timeout_seconds}, not above 0 and at most a day")
@@ -103,6 +103,7 @@ class HttpSession:
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
         self._sleep = sleep
+        self._pace = pace or default_pace()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -158,19 +159,28 @@ class HttpSession:
         if repeatable is None:
             repeatable = method in _REPEATABLE_METHODS and not hasattr(data, "read")
 
-        def once() -> Answer:
-            response = self._exchange(request)
+        size_bytes = len(data) if data is not None else 0
+
+        def once(tries: Tries) -> Answer:
+            response, slot = self._exchange(request, tries)
             try:
                 content, problem = read_body(response, limit_bytes, self._timeout_seconds)
+                slot.ended(kind_of(method, max(size_bytes, len(content))))
             except CONNECTION_ERRORS as err:
                 response.close()
+                slot.broke()
                 raise connection_error(err, method, request.shown_url) from None
+            finally:
+                tries.spent(slot)
+                slot.release()
+            spend(len(content))
             answer = Answer(request, response, content)
             if problem:
                 raise answer.error(problem)
             return answer
 
-        return self._repeated(once, self._max_attempts if repeatable else 1)
+        is_stream = hasattr(data, "read")
+        return self._repeated(once, Tries(self._max_attempts if repeatable else 1, is_stream))
 
     def open(
         self,
@@ -185,7 +195,10 @@ class HttpSession:
         context manager.
         """
         request = self._made("GET", path, authorization, headers)
-        return self._repeated(lambda: Stream(request, self._exchange(request)), self._max_attempts)
+        return self._repeated(
+            lambda tries: Stream(request, *self._exchange(request, tries)),
+            Tries(self._max_attempts),
+        )
 
     def _made(
         self,
@@ -195,8 +208,10 @@ class HttpSession:
         headers: Mapping[str, str] | None,
         **options: Any,
     ) -> Request:
-        url = self.base_url + path if path.startswith("/") else path
-        origin = origin_of(url)
+        if path.startswith("/"):
+            url, origin = self.base_url + path, self.base_url
+        else:
+            url, origin = path, origin_of(path)
         options["headers"] = {**_HEADERS, "X-Request-Id": uuid.uuid4().hex, **(headers or {})}
         return Request(
             method=method,
@@ -208,39 +223,45 @@ class HttpSession:
             options=options,
         )
 
-    def _repeated(self, once: Callable[[], T], attempts: int) -> T:
-        attempt = 1
-        spent_seconds = 0.0
+    def _repeated(self, once: Callable[[Tries], T], tries: Tries) -> T:
         while True:
-            began = time.monotonic()
             try:
-                return once()
+                return once(tries)
             except (HarborConnectionError, HarborStatusError) as err:
-                spent_seconds += time.monotonic() - began
-                is_late = spent_seconds >= _MOST_TIMEOUTS * self._timeout_seconds
-                if attempt >= attempts or is_late or not _may_pass(err):
+                wait_seconds = tries.wait_seconds(err, _MOST_TIMEOUTS * self._timeout_seconds)
+                if wait_seconds is None:
                     raise
-                wait_seconds = _wait_seconds(err, attempt)
                 log.info("%s. Trying again in %.1f s", err, wait_seconds)
-            self._sleep(wait_seconds)
-            attempt += 1
+            if wait_seconds:
+                self._sleep(wait_seconds)
 
-    def _exchange(self, request: Request) -> requests.Response:
-        """Return an answer that is no error, with its body unread."""
+    def _exchange(self, request: Request, tries: Tries) -> tuple[requests.Response, Slot]:
+        """Return an answer that is no error, with its body unread, and the slot that it has."""
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._connections.send(request, url, origin, authorization)
-            location = response.headers.get("Location")
-            if response.status_code in _REDIRECTS and location is not None:
+            slot = self._pace.host(origin).enter(self._sleep)
+            try:
+                response = self._connections.send(
+                    request, url, origin, authorization, slot.progress
+                )
+                location = response.headers.get("Location")
+                if response.status_code not in _REDIRECTS or location is None:
+                    if response.status_code >= 400:
+                        raise self._error(request, response, url, origin)
+                    slot.taken()
+                    return response, slot
+                slot.taken()
                 self._discard(response)
-                url = _redirected(request, url, location, response.status_code)
-                origin = origin_of(url)
-                if origin != request.origin:
-                    authorization = None  # nor when it comes back
-                continue
-            if response.status_code >= 400:
-                raise self._error(request, response, url, origin)
-            return response
+            except BaseException as err:
+                tell(slot, err)
+                tries.spent(slot)
+                slot.release()
+                raise
+            slot.release()
+            url = _redirected(request, url, location, response.status_code)
+            origin = origin_of(url)
+            if origin != request.origin:
+                authorization = None  # nor when it comes back
         raise HarborProtocolError(f"{request} was redirected more than {_MOST_REDIRECTS} times")
 
     def _error(
@@ -327,16 +348,3 @@ def _is_secured(before: str, after: str) -> bool:
         and old.hostname == new.hostname
         and old.path == new.path
     )
-
-
-def _may_pass(err: HarborBackupError) -> bool:
-    if isinstance(err, HarborStatusError):
-        return err.status in _RETRIED_STATUSES
-    return not isinstance(err, HarborTlsError)
-
-
-def _wait_seconds(err: HarborBackupError, attempt: int) -> float:
-    if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
-        return min(err.retry_after_seconds, _LONGEST_WAIT_SECONDS)
-    # Spread, so that threads which failed together do not come back together.
-    return _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311

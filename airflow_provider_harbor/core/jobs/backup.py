@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.records import Gap
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.listing import list_project
 from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
@@ -142,7 +143,7 @@ def copy_project(
     ref: InventoryRef,
     *,
     lease: Lease | None = None,
-    workers: int = 8,
+    workers: int = DEFAULT_CEILING,
     shared: Shared | None = None,
     dry_run: bool = False,
     go_on: Callable[[], None] = lambda: None,

@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.harbor.scratch import ScratchProject
 from airflow_provider_harbor.core.http.attempts import attempt
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.jobs.drill_report import DrillReport
 from airflow_provider_harbor.core.oci.manifest import Descriptor
@@ -68,7 +69,7 @@ class Drill:
     project: str
     sample: int = 5
     seed: int
-    workers: int = 8
+    workers: int = DEFAULT_CEILING
     is_process: bool = False
     sleep: Callable[[float], None] = time.sleep
 

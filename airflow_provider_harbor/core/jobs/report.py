@@ -18,6 +18,7 @@ from typing import Any
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.harbor.records import Counts, Gap
+from airflow_provider_harbor.core.http.pace_notes import in_words
 from airflow_provider_harbor.core.human import (
     human_count,
     human_duration,
@@ -241,7 +242,13 @@ class RunReport:
             ("destination", self.destination),
             ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
         ]
+        rows += [("pace", f"{host}: {words}") for host, words in self.pace.items()]
         return [(name, value) for name, value in rows if value]
+
+    @property
+    def pace(self) -> dict[str, str]:
+        """How much each server got at once, in words, by its URL."""
+        return in_words(note for copy in self._copies() for note in copy.pace)
 
     def _content_rows(self) -> list[tuple[str, str]]:
         counts = self.counts
@@ -290,6 +297,7 @@ class RunReport:
             "failed": self.failed,
             "blobs_copied": self.blobs_copied,
             "bytes_copied": self.bytes_copied,
+            "pace": self.pace,
             "missing": list(self.missing),
             "error": self.error,
             "projects": [result.to_json() for result in self.projects],

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.records import Counts, count_records
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import Restore, Seen
 from airflow_provider_harbor.core.jobs.keeping import keep_report
@@ -90,7 +91,7 @@ def restore_project(
     counts: Counts | None = None,
     source: Source | None = None,
     lease: Lease | None = None,
-    workers: int = 8,
+    workers: int = DEFAULT_CEILING,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ProjectResult:

@@ -24,6 +24,7 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     describe,
 )
+from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot
@@ -49,6 +50,9 @@ from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
+# So many files are read side by side.
+_FILES_AT_ONCE = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
@@ -61,7 +65,8 @@ class Verification:
             registry all is asked for then.
         registries: The source and the mirror, as far as they are to be asked.
         repairs: Whether what is damaged is to be repaired.
-        workers: How many files are read, and registries asked for manifests, side by side.
+        workers: How many manifests registries are asked for at once at most; files are read and
+            repaired some at once only, since more do not make a disk or a processor faster.
         is_process: Whether the verification is this process, and ends with it.
     """
 
@@ -71,7 +76,7 @@ class Verification:
     part: Part | None = None
     registries: Sequence[RegistryUnderTest] = ()
     repairs: bool = False
-    workers: int = 8
+    workers: int = DEFAULT_CEILING
     is_process: bool = False
 
 
@@ -133,7 +138,7 @@ class _Verify:
                 # Where one snapshot is looked at, nobody knows what the others name.
                 pool.read(
                     self._wanted.part,
-                    self._wanted.workers,
+                    min(self._wanted.workers, _FILES_AT_ONCE),
                     stage,
                     reads_unnamed=not self._wanted.which,
                 )
@@ -226,7 +231,7 @@ class _Verify:
         with self._noting_interrupts():
             places = [self._store.url, *(registry.url for registry in registries)]
             UsesSearch(self._store, lists, self._progress).add_to(self._findings, places)
-            workers = self._wanted.workers
+            workers = min(self._wanted.workers, _FILES_AT_ONCE)
             repairs = Repairs(
                 self._store, lists, registries, self._findings, self._progress, workers
             )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeGuard
 
 from airflow_provider_harbor.core.exceptions import DigestMismatchError, WrongSizeError
+from airflow_provider_harbor.core.http.rate import block_bytes, spend
 
 # In such steps it is kept how far the digest has come. The last of them reach back over a chunk
 # of an upload, and half of that again, so that whatever of it has arrived can be gone on from.
@@ -92,6 +93,7 @@ class BlobReader:
             DigestMismatchError: The content is not what its digest says.
             WrongSizeError: It is, but has another size than it should have.
         """
+        size = block_bytes(size)
         if not self._rest:
             self._rest = next(self._blocks, b"")
             self.read_bytes += len(self._rest)
@@ -105,6 +107,7 @@ class BlobReader:
             block, self._rest = self._rest, b""
         else:
             block, self._rest = self._rest[:size], self._rest[size:]
+        spend(len(block))
         return block
 
     def rewind(self, offset: int) -> None:

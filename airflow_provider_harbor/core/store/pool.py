@@ -13,6 +13,7 @@ from airflow_provider_harbor.core.exceptions import (
     MissingContentError,
     WrongSizeError,
 )
+from airflow_provider_harbor.core.http.rate import spend
 from airflow_provider_harbor.core.http.transport import Body
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader, is_rereadable
 from airflow_provider_harbor.core.store import layout
@@ -122,6 +123,7 @@ class Pool:
             raise self._missing(digest) from None
         if _digest(content, digest) != digest:
             raise DamagedContentError(digest, self._files.url_of(path))
+        spend(len(content))
         return content
 
     def open(self, digest: str, size_bytes: int) -> BlobReader:

@@ -57,7 +57,7 @@ def command(
         monkeypatch.setenv(f"HARBOR_BACKUP_{end}_USER", harbor.user)
         monkeypatch.setenv(f"HARBOR_BACKUP_{end}_PASSWORD", harbor.password)
     http = "airflow_provider_harbor.core.http"
-    monkeypatch.setattr(f"{http}.transport._wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr(f"{http}.tries._wait_seconds", lambda *_: 0.0)
     monkeypatch.setattr(f"{http}.attempts._FIRST_WAIT_SECONDS", 0.0)
 
     def run(*arguments: object) -> Done:

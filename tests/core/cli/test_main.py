@@ -144,8 +144,13 @@ def test_version():
         (["inventory", "http://x"], "required: --output"),
         (["backup", "http://x"], "required: STORE"),
         (["restore", "d"], "required: URL"),
-        (["backup", "http://x", "d", "--to", "http://y", "--workers", "0"], "from 1 to 64"),
-        (["backup", "http://x", "d", "--to", "http://y", "--workers", "many"], "from 1 to 64"),
+        (["backup", "http://x", "d", "--to", "http://y", "--workers", "0"], "from 1 to 256"),
+        (["backup", "http://x", "d", "--to", "http://y", "--workers", "many"], "from 1 to 256"),
+        (["backup", "http://x", "d", "--limit-rate", "0"], "is no rate"),
+        (["restore", "d", "http://x", "--limit-rate", "-5M"], "expected one argument"),
+        (["drill", "d", "http://x", "--limit-rate=-5M"], "is no rate"),
+        (["verify", "d", "--limit-rate", "fast"], "is no rate"),
+        (["export", "d", "a/b", "e", "--limit-rate", "999"], "1K at least"),
         (["inventory", "http://x", "--output", "f", "--timeout", "-1"], "a number of seconds"),
         (["inventory", "http://x", "--output", "f", "--timeout", "nan"], "a number of seconds"),
         (["inventory", "http://x", "--output", "f", "--quiet", "--verbose"], "not allowed"),
@@ -390,7 +395,7 @@ def refused_port() -> int:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the transport try again at once."""
-    monkeypatch.setattr("airflow_provider_harbor.core.http.transport._wait_seconds", lambda *_: 0.0)
+    monkeypatch.setattr("airflow_provider_harbor.core.http.tries._wait_seconds", lambda *_: 0.0)
 
 
 @pytest.fixture
@@ -733,8 +738,9 @@ def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor
     filled.generate(2, 4, 40)
     filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
     ours, theirs = pty.openpty()
+    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     process = subprocess.Popen(
-        [*COMMAND, "backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url],
+        [*COMMAND, *arguments, "--workers", "4"],
         stdout=subprocess.PIPE,
         stderr=theirs,
         cwd=ROOT,
@@ -780,7 +786,7 @@ def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.1))
     state = tmp_path / "state"
     arguments = ["backup", filled.url, state, "--to", other_harbor.url, "--json"]
-    process = start(*arguments)
+    process = start(*arguments, "--workers", "4")
     wait_until(lambda: slow.hits > 30)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -893,3 +899,14 @@ def test_handlers_are_put_back(filled, output):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_ctrl_c_does_not_wait_for_as_long_as_a_server_asks_for(filled, tmp_path):
+    fault = filled.faults.add(
+        Fault(path="/blobs/", times=None, status=429, headers={"Retry-After": "3600"})
+    )
+    process = start("backup", filled.url, tmp_path / "store")
+    wait_until(lambda: fault.hits)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=40)  # the server is waited for a minute, and several times
+    assert process.returncode == 130

@@ -56,3 +56,24 @@ def test_nothing_is_tried_again_once_it_is_to_stop() -> None:
     with pytest.raises(HarborConnectionError):
         attempt(work, sleep=lambda seconds: None, goes_on=lambda: False)
     assert len(calls) == 1
+
+
+def test_a_refusal_that_is_only_a_matter_of_the_pace_counts_as_no_call() -> None:
+    refused = HarborRateLimitError(status=429)
+    refused.is_pace = True
+    results: list[HarborBackupError | None] = [refused] * 5 + [HarborConnectionError("cut")] * 2
+    results.append(None)
+
+    def work() -> str:
+        result = results.pop(0)
+        if result:
+            raise result
+        return "done"
+
+    assert attempt(work, sleep=lambda seconds: None) == "done"
+
+
+def test_refusals_without_an_end_end() -> None:
+    refused = HarborRateLimitError(status=429)
+    refused.is_pace = True
+    assert failing(refused)[1] == 9

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.harbor.records import Counts, Role
+from airflow_provider_harbor.core.http.pace_notes import PaceNote
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult
@@ -387,3 +388,33 @@ class TestPage:
         assert "&amp;&quot;?[2J" in html
         assert html.replace("\n", "").isprintable()
         assert Page(html).open == []
+
+
+# -- the pace
+
+
+def test_the_report_says_in_a_line_how_much_each_server_got_at_once() -> None:
+    notes = [
+        PaceNote(process="a", origin="https://harbor.example.com", most=37, pauses=3),
+        PaceNote(process="a", origin="https://backup.example.com", most=8),
+    ]
+    later = [replace(notes[0], most=40)]
+    made = report(
+        result(copy=copied(pace=tuple(notes))), result("other", copy=copied("other", pace=later))
+    )
+    line = "https://harbor.example.com: at most 40 requests at once; asked to slow down 3 times"
+    assert line in made.to_text()
+    assert line in render_page(made)
+    assert made.to_json()["pace"] == {
+        "https://backup.example.com": "at most 8 requests at once",
+        "https://harbor.example.com": "at most 40 requests at once; asked to slow down 3 times",
+    }
+
+
+def test_a_result_keeps_the_pace() -> None:
+    made = copied(pace=(PaceNote(process="a", origin="https://a", most=5, pauses=1, breaks=2),))
+    assert CopyReport.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_a_run_without_copies_has_no_pace() -> None:
+    assert report(result(copy=None)).to_json()["pace"] == {}

@@ -1,0 +1,147 @@
+"""How many bytes a second a process moves: kept over any ten seconds, and shared fairly."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from airflow_provider_harbor.core.http import rate as rate_module
+from airflow_provider_harbor.core.http.rate import ByteRate, limit_rate, parse_rate
+from airflow_provider_harbor.core.http.transport import HttpSession
+from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.manifest import digest_of
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from tests.hostile_server import HostileServer
+
+RATE = 1_000_000.0
+
+
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """A limit of 1 MB/s for this process."""
+    clock = Clock()
+    limit = ByteRate(RATE, clock=clock, sleep=clock.sleep)
+    monkeypatch.setattr(rate_module, "_limit", limit)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("1000", 1e3), ("50M", 50e6), ("1.5G", 1.5e9), ("500k", 5e5), (" 2 MB/s ", 2e6),
+        ("0.001m", 1e3), ("10MB", 10e6),
+    ],
+)  # fmt: skip
+def test_a_rate_as_people_write_it(text: str, rate: float) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "0M", "-5M", "fast", "M", "5T", "1e6", "nan", "inf", "999", "0.5K", "5 5", "5,5M"],
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no rate"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 999.0])
+def test_too_slow_a_rate_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="less than"):
+        ByteRate(rate)
+
+
+@pytest.mark.parametrize("rate", [2_000.0, 50_000.0, RATE, 5e8])
+@pytest.mark.parametrize("wanted", [1_000, 256 * 1024, -1])
+def test_it_is_kept_within_five_percent_over_any_ten_seconds(rate: float, wanted: int) -> None:
+    clock = Clock()
+    limit = ByteRate(rate, clock=clock, sleep=clock.sleep)
+    moved: list[tuple[float, int]] = []
+    while clock.now < 40:
+        number = limit.block_bytes(wanted)
+        number = 100_000 if number < 0 else number
+        limit.spend(number)
+        moved.append((clock.now, number))
+        clock.now += 0.0001 if len(moved) % 7 else 0.03  # work, and now and then something slow
+        if len(moved) > 200_000:
+            break
+    for start in range(0, 30, 3):
+        found = sum(number for at, number in moved if start <= at < start + 10)
+        if clock.now >= start + 10:
+            assert found <= 1.05 * 10 * rate
+            if rate <= 50_000 or wanted < 0:
+                assert found >= 0.95 * 10 * rate
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    clock = Clock()
+    limit = ByteRate(None, clock=clock, sleep=clock.sleep)
+    limit.spend(10**12)
+    assert (clock.now, limit.block_bytes(-1), limit.block_bytes(5)) == (0.0, -1, 5)
+
+
+def test_all_threads_get_about_as_much() -> None:
+    limit, counts, is_over = ByteRate(2e6), Counter[int](), threading.Event()
+
+    def move(number: int) -> None:
+        while not is_over.is_set():
+            limit.spend(10_000)
+            counts[number] += 1
+            if counts.total() >= 120:
+                is_over.set()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(move, range(6)))
+    assert min(counts.values()) >= 0.3 * max(counts.values())
+
+
+def test_a_blob_that_is_read_counts_once(limited: Clock) -> None:
+    content = b"x" * 3_000_000
+    reader = BlobReader(iter([content]), digest_of(content), len(content), "here")
+    blocks = list(iter(lambda: reader.read(256 * 1024), b""))
+    assert b"".join(blocks) == content
+    assert max(map(len, blocks)) <= 0.1 * RATE
+    assert limited.now == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_blob_from_a_store_and_a_manifest_count_once(limited: Clock, store: BackupStore) -> None:
+    content, manifest = b"y" * 2_000_000, b"z" * 1_000_000
+    for some in (content, manifest):
+        store.pool.put_bytes(some, digest_of(some))
+    before = limited.now
+    with_blocks = store.pool.open(digest_of(content), len(content))
+    assert sum(map(len, iter(with_blocks.read, b""))) == len(content)
+    assert store.pool.read(digest_of(manifest)) == manifest
+    assert limited.now - before == pytest.approx(3.0, rel=0.05)
+
+
+def test_answers_count(limited: Clock) -> None:
+    with HostileServer(lambda asked: (200, {}, b"x" * 500_000)) as server:
+        session = HttpSession(server.url)
+        for _ in range(4):
+            session.request("GET", "/")
+    assert limited.now == pytest.approx(2.0, rel=0.06)
+
+
+def test_the_limit_of_the_process_can_be_set_and_taken_back() -> None:
+    limit_rate(5e6)
+    assert rate_module.block_bytes(10**9) == 500_000
+    limit_rate(None)
+    assert rate_module.block_bytes(10**9) == 10**9
