@@ -49,12 +49,13 @@ class _Limits(threading.local):
     Attributes:
         ends: When reading ends at the latest, by the monotonic clock; None is never.
         later_seconds: How much longer the head of an answer is waited for.
-        has_sent_much: Whether some of a request may still be in the system's memory.
+        sent_by: Which socket (its id) was given much to send last, so that some of it may still be
+            in the system's memory; 0 is none.
     """
 
     ends: float | None = None
     later_seconds = 0.0
-    has_sent_much = False
+    sent_by = 0
 
 
 _limits = _Limits()
@@ -148,8 +149,9 @@ class _PatientStream(io.RawIOBase):
         self._waited_seconds = self._came_bytes = 0
 
     def readinto(self, buffer: Any, /) -> int | None:
-        if _limits.has_sent_much:
-            _limits.has_sent_much = False
+        # While it was sent, others were read: what it was made of, say.
+        if _limits.sent_by == id(self._sock):
+            _limits.sent_by = 0
             _wait_until_gone(self._sock, self._timeout_seconds)
         began = time.monotonic()
         number = self._raw.readinto(buffer)
@@ -221,7 +223,7 @@ class _Sending:
             return
         # TLS tells of a whole record only, and of nothing before that all it was given has gone.
         most = _RECORD_BYTES if isinstance(self.sock, ssl.SSLSocket) else len(data)
-        _limits.has_sent_much = True
+        _limits.sent_by = id(self.sock)
         before = self.sock.gettimeout()
         self.sock.settimeout(self.longest_seconds)
         rest = memoryview(data)

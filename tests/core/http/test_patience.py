@@ -181,10 +181,11 @@ def slow_reader(pause_seconds: float, most_bytes: int) -> Iterator[str]:
 
 def test_an_upload_over_a_slow_line_may_take_longer_than_any_time_out() -> None:
     """The time-out is for nothing at all that goes, and not for a block, nor for the whole."""
-    size = 6_000_000
+    size = 23 * 256 * 1024 + 5
     with slow_reader(0.02, size) as url:
         began = time.monotonic()
         client = HttpSession(url, timeout_seconds=0.4, max_attempts=1)
+        # Its last block is small.
         answer = client.request("PUT", "/v2/x", data=Blob(size))
         assert answer.status == 201
         assert time.monotonic() - began > 0.4
