@@ -25,6 +25,7 @@ _MOST_REFUSALS = 4
 # A refusal is a matter of the pace where the server took another request so shortly before.
 _LATELY_SECONDS = 3.0
 _LEAST_AFTER_BREAK = 4
+_SPARE_SLOTS = 8
 # Who is parked looks up so often; and goes ahead where nothing has moved for so long.
 _LOOK_SECONDS = 0.5
 _STUCK_SECONDS = 5.0
@@ -349,7 +350,9 @@ class Host:
             self._resumes_at = max(self._resumes_at, now + pause_seconds)
             self._allowance.refused(now, self._resumes_at)
             rate = self._allowance.rate
-            most = int(2 * rate * self._mean_seconds) + 4 if rate and self._mean_seconds else None
+            # Where the rate is known, it is what spares the server. The window is to leave room for
+            # requests that take longer than most, or the rate would not be reached.
+            most = _SPARE_SLOTS + int(4 * rate * self._mean_seconds) if rate else None
             self._window.trouble(slot.began, now, most)
             return is_pace
 

@@ -171,4 +171,4 @@ class Run:
         self._pause = min(2 * self._pause, 2.0)
         self.allowance.refused(now, self._resumes_at)
         rate = self.allowance.rate
-        self.window.trouble(began, now, int(2 * rate * self._mean) + 4 if rate else None)
+        self.window.trouble(began, now, 8 + int(4 * rate * self._mean) if rate else None)
