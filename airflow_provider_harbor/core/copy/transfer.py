@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 # Python sees a signal only when the main thread wakes.
 _SIGNAL_SECONDS = 0.5
-_TELL_SECONDS = 0.1
 # So many records are under way at once, if they are of several repositories.
 _WINDOW = 2_000
 # So many lists of referrers are looked at again together, since that begins with a wait.
@@ -49,8 +48,7 @@ class Transfer:
         total: How many records there are, for the progress.
         workers: At most so many manifests, and so many blobs, are on their way at once.
         may_write: Called before each step; raises where the run may not write any more.
-        progress: Called with a line of text after each step, and now and then between, from many
-            threads.
+        progress: Called with a line of text after each step and each block, from many threads.
         sleep: What waits between attempts; tests give another.
     """
 
@@ -73,9 +71,8 @@ class Transfer:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._done = 0
-        self._tell_at = 0.0
         self._blobs = BlobCopier(
-            source, destination, on_bytes=lambda number: self._tell_soon(), sleep=sleep
+            source, destination, on_bytes=lambda number: self._tell(), sleep=sleep
         )
         self._pools = [
             ThreadPoolExecutor(workers, thread_name_prefix=name) for name in ("step", "blob", "end")
@@ -167,14 +164,8 @@ class Transfer:
             self._done += number
         self._tell()
 
-    def _tell_soon(self) -> None:
-        """Say how far it is, unless that was said a moment ago: blocks can be many and small."""
-        if self._progress and time.monotonic() >= self._tell_at:
-            self._tell()
-
     def _tell(self) -> None:
         if self._progress:
-            self._tell_at = time.monotonic() + _TELL_SECONDS
             sent = self._blobs.numbers["bytes"]
             rate = sent / max(self.seconds, 0.001)
             self._progress(
