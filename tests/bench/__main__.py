@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -25,7 +26,8 @@ from tests.bench.workloads import Workload, w1, w2, w3
 _WORKLOADS = {
     "w1": "10 x 10 x 10 small images: a first night, and an unchanged one",
     "w2": "4 images of two layers of 64 MiB: likewise",
-    "w3": "100,000 artifacts in one project: listing, plan, first night, unchanged nights",
+    "w3": "100,000 artifacts in one project: listing, plan, first night, unchanged nights (and, to "
+    "registries and S3, of 10,000)",
 }
 _OTHERS = {
     "serve": "a store that is served, beside nginx (options after --)",
@@ -77,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--option", action="append", default=[], metavar="WORD",
                         help="more of our command line; may be repeated")  # fmt: skip
     parser.add_argument("--no-skopeo", action="store_true", help="leave skopeo out")
-    parser.add_argument("--artifacts", type=int, metavar="N", help="of w3")
+    parser.add_argument(
+        "--artifacts", type=int, metavar="N", help="of w3, a tenth of them to registries and S3"
+    )
     parser.add_argument("--requests-per-second", type=float, default=0, metavar="N",
                         help="the server at the end of the line answers 429 beyond")  # fmt: skip
     parser.add_argument("--burst", type=float, default=0, metavar="N",
@@ -154,7 +158,10 @@ def _runs_of(bench: Bench, name: str, options: argparse.Namespace) -> Iterator[R
     is_quick = options.quick
     if name == "w3":
         artifacts = options.artifacts or (5_000 if is_quick else 100_000)
-        return bench.nights(w3(artifacts, max(1, artifacts // 200)))
+        few, many = (w3(number, max(1, number // 200)) for number in (artifacts // 10, artifacts))
+        # Of a project ten times as large only what the size itself costs: a first night into a
+        # registry takes half an hour.
+        return itertools.chain(bench.nights(few), bench.nights(many, ["directory"]))
     workload: Workload = (
         (w1(10, 2) if is_quick else w1(10, 10))
         if name == "w1"

@@ -128,11 +128,17 @@ class Bench:
                     harbor, line, task, to, rtt_ms, mode, tool, lambda: tool.backup(task)
                 )
 
-    def nights(self, workload: Workload) -> Iterator[Run]:
-        """List a large project, plan its copy, copy it once near by, and then on other nights."""
+    def nights(self, workload: Workload, places: Sequence[str] = ()) -> Iterator[Run]:
+        """List a large project, plan its copy, copy it once near by, and then on other nights.
+
+        Args:
+            workload: Of one project.
+            places: Of those that are measured only these.
+        """
+        chosen = [place for place in self._places if place in places or not places]
         ours = [tool for tool in self._tools if isinstance(tool, Ours)]
         with self._harbor(workload) as harbor:
-            for to, tool in itertools.product(self._places, ours):
+            for to, tool in itertools.product(chosen, ours):
                 yield from self._nights(harbor, workload, to, tool)
 
     def _nights(self, harbor: Server, workload: Workload, to: str, tool: Ours) -> Iterator[Run]:
@@ -221,7 +227,7 @@ class Bench:
         time.sleep(0.05)  # a server counts a request after it has been answered
         after = task.destination.counts()
         return Run(
-            workload=task.workload.name,
+            workload=task.workload.label,
             to=to,
             rtt_ms=rtt_ms,
             mode=mode,

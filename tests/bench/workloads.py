@@ -28,10 +28,12 @@ class Workload:
 
     Attributes:
         size: The arguments of the function that fills a Harbor with it.
+        label: What tables call it.
         repositories: By name, where `skopeo` is to copy them, of one project or of many.
     """
 
     name: str
+    label: str
     title: str
     size: tuple[int, ...]
     repositories: tuple[str, ...]
@@ -41,6 +43,7 @@ def w1(projects: int, repositories: int) -> Workload:
     names = [f"w1-{number}" for number in range(projects)]
     return Workload(
         name="w1",
+        label="w1",
         title=f"{projects} projects x {repositories} repositories x 10 tags, small images",
         size=(projects, repositories),
         repositories=tuple(f"{name}/app-{n}" for name in names for n in range(repositories)),
@@ -50,6 +53,7 @@ def w1(projects: int, repositories: int) -> Workload:
 def w2(mebibytes: int) -> Workload:
     return Workload(
         name="w2",
+        label="w2",
         title=f"4 images of two layers of {mebibytes} MiB",
         size=(mebibytes,),
         repositories=tuple(f"w2/app-{number}" for number in range(4)),
@@ -59,6 +63,7 @@ def w2(mebibytes: int) -> Workload:
 def w3(artifacts: int, repositories: int) -> Workload:
     return Workload(
         name="w3",
+        label=f"w3 ({artifacts:,} artifacts)",
         title=f"{artifacts:,} artifacts in one project of {repositories} repositories",
         size=(artifacts, repositories),
         repositories=(),
