@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tests.double import HarborDouble
 from tests.double.content import Image, Index, cosign_signature, noise
+from tests.double.generate import START
 
 _MIB = 1024 * 1024
 _SMALL_BYTES = 1_000
@@ -116,7 +117,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
     with HarborDouble() as harbor:
-        FILLERS[options.name](harbor, *options.size)
+        # Of a repository that changed a moment ago no list is believed the next time.
+        with harbor.state.pretended_time(START):
+            FILLERS[options.name](harbor, *options.size)
         print(f"ready at {harbor.url} ", flush=True)
         threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
         ended.wait()
