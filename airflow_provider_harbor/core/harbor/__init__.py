@@ -11,4 +11,9 @@ It knows nothing of where a backup goes.
     gaps                 what could not be listed, and when to give up
     scratch              a project that is made, filled, and removed
     records              the inventory as values and as a file
+    settings_kinds       all that is no artifact: which kinds there are, where each is read
+    settings_form        settings in canonical form: two exports compare byte for byte
+    settings_reader      reads them; what the login may not read is named
+    settings_assembly    canonical settings of what was answered
+    settings_values      settings that were read, and what could not be
 """
