@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.cli import (
     prune,
     restore,
     serve,
+    settings,
     snapshots,
     stats,
     verify,
@@ -81,6 +82,7 @@ _COMMANDS = (
     serve,
     forget,
     prune,
+    settings,
     inventory,
 )
 

@@ -152,6 +152,7 @@ class _Assembly:
 
     def _cannot(self, scope: str, kind: Kind, err: Exception) -> None:
         why = f"Harbor's answer has another form than it should ({type(err).__name__})"
-        if isinstance(err, UnknownNameError):
-            why = str(err)
-        self.unread.append(Unread(scope=scope, kind=kind.name, reason=why))
+        is_odd = not isinstance(err, UnknownNameError)
+        self.unread.append(
+            Unread(scope=scope, kind=kind.name, reason=why if is_odd else str(err), failed=is_odd)
+        )

@@ -120,8 +120,9 @@ def dump_item(value: Any) -> str:
 def is_same(one: Any, other: Any) -> bool:
     """Tell whether two values are the same, as far as anybody can tell; see `Secret`."""
     if isinstance(one, Secret) and isinstance(other, Secret):
-        known = all(s.text for s in (one, other)) or all(s.sealed for s in (one, other))
-        return not known or (one.text, one.sealed) == (other.text, other.sealed)
+        if one.text and other.text:
+            return one.text == other.text
+        return not (one.sealed and other.sealed) or one.sealed == other.sealed
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):

@@ -93,7 +93,7 @@ class _Reader:
     ) -> HarborSettings:
         self.progress("settings of the system")
         projects = self._run(pool, [*self._system_tasks(), ("projects", self._projects)])
-        chosen = [p for p in projects if _is_meant(str(p["name"]), include, exclude)]
+        chosen = [p for p in projects if is_meant(str(p["name"]), include, exclude)]
         self.progress(f"settings of {len(chosen):,} projects")
         self._run(pool, [task for p in chosen for task in self._project_tasks(p)])
         self._require_sight()
@@ -208,9 +208,15 @@ class _Reader:
         except HarborBackupError as err:
             is_old = isinstance(err, HarborNotFoundError) and err.is_of_route
             reason = "this Harbor is too old to have it" if is_old else describe(err)
-            passing = is_passing(err)
             self.unread.append(
-                Unread(scope=scope, kind=kind, reason=reason, denied=is_old, passing=passing)
+                Unread(
+                    scope=scope,
+                    kind=kind,
+                    reason=reason,
+                    denied=is_old,
+                    failed=not is_old,
+                    passing=is_passing(err),
+                )
             )
 
     def _note(self, scope: str, kind: str, reason: str) -> None:
@@ -230,7 +236,8 @@ class _Reader:
             )
 
 
-def _is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Tell whether a project is one of those that names and globs ask for."""
     if any(fnmatchcase(name, pattern) for pattern in exclude):
         return False
     return not include or any(fnmatchcase(name, pattern) for pattern in include)

@@ -20,7 +20,9 @@ class Unread:
         scope: The system (empty), or a project.
         kind: Which settings.
         reason: Why, and what to do.
-        denied: Whether the login may not read it; else something failed.
+        denied: Whether the login may not read it, or this Harbor has it not.
+        failed: Whether it should have been read, and was not. Else it is a note: something of it
+            is hidden, or cannot be said.
         passing: Whether trying again may help.
     """
 
@@ -28,6 +30,7 @@ class Unread:
     kind: str
     reason: str
     denied: bool = False
+    failed: bool = False
     passing: bool = False
 
     def __str__(self) -> str:
@@ -40,6 +43,7 @@ class Unread:
             "kind": self.kind,
             "reason": self.reason,
             "denied": self.denied,
+            "failed": self.failed,
             "passing": self.passing,
         }
 
@@ -51,6 +55,7 @@ class Unread:
             kind=str(data["kind"]),
             reason=str(data["reason"]),
             denied=bool(data["denied"]),
+            failed=bool(data["failed"]),
             passing=bool(data["passing"]),
         )
 
