@@ -310,3 +310,19 @@ def _seed_schedules(api: Api) -> None:
         parameters={"audit_retention_hour": 720, "include_event_types": "create_artifact"},
     )  # fmt: skip
     api.put("/system/scanAll/schedule", schedule={"type": "Custom", "cron": "0 0 3 * * *"})
+
+
+def given(**more: Any) -> dict[str, Any]:
+    """Return the secrets that an import of what was seeded needs."""
+    secrets: dict[str, Any] = {
+        **{f"users/{name}": SECRETS["user"] for name in ("ann", "bob", "chief")},
+        **{f"robots/{name}": SECRETS["robot"] for name in ("all", "some", "off")},
+        "team/robots/ci": SECRETS["robot"],
+        "12345/robots/ci": SECRETS["robot"],
+        "registries/upstream": SECRETS["registry"],
+        "scanners/second": SECRETS["scanner"],
+        "preheat-instances/swarm": {"username": "swarm", "password": SECRETS["preheat"]},
+        "team/webhooks/all events": SECRETS["webhook"],
+        "configurations/uaa_client_secret": SECRETS["uaa"],
+    }
+    return secrets | more

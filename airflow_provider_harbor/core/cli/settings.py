@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.cli.passphrases import (
     require_passphrase,
 )
 from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.cli.settings_import import add_import
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
 from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
@@ -76,6 +77,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_export(below)
     _add_diff(below)
+    add_import(below)
 
 
 def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:

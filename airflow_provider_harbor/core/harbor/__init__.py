@@ -15,5 +15,10 @@ It knows nothing of where a backup goes.
     settings_form        settings in canonical form: two exports compare byte for byte
     settings_reader      reads them; what the login may not read is named
     settings_assembly    canonical settings of what was answered
+    settings_target      a Harbor that is written to: its ids for names
+    settings_bodies      what is sent to write a setting
+    settings_writer      creates, updates, deletes
+    settings_system_writer, settings_project_writer, settings_robot_writer  of it: what takes more
+    settings_requests    what these share
     settings_values      settings that were read, and what could not be
 """

@@ -402,8 +402,8 @@ class HarborClient(Client):
         return answer.read(read_object) if answer.content.strip() else {}
 
     def write_setting(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
-        """Send an object; it is sent once only, whatever comes of it, but for a `PUT`."""
-        return self._send(method, path, headers=_BY_NAME, json_body=body)
+        """Send an object, once: what Harbor refuses with 500 it refuses each time."""
+        return self._send(method, path, headers=_BY_NAME, json_body=body, repeatable=False)
 
     # -- requests
 

@@ -16,6 +16,12 @@ results                how a project ended
 settings_export        keep Harbor's settings for a night
 settings_nights        which nights have some
 settings_compare       what differs between two of them
+settings_import        bring settings back
+settings_plan          of it: what would be done, in which order
+settings_limits        of it: what cannot be done, and why
+settings_secrets       of it: secrets that are given
+settings_labels        of it: labels on artifacts
+settings_outcome       of it: what it came to
 settings_report        what the report of a run says of them
 report, report_page    how a run ended, as values and as a page
 page                   what the pages of all reports share
