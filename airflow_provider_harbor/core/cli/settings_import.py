@@ -66,8 +66,8 @@ def add_import(commands: Commands[argparse.ArgumentParser]) -> None:
         run_import,
         short="bring settings back, to the same or another Harbor",
         description="Bring back the settings of a night: what is missing is created, what differs\n"
-        "is updated, what is the same is left, nothing is deleted. It shows a plan first; then all\n"
-        "is written, read back and compared. The login must be an administrator's.",
+        "is updated, what is the same is left, and nothing is deleted. All is read back and\n"
+        "compared. See the plan first, with --dry-run. The login must be an administrator's.",
         examples=f"{_EXAMPLES}\n{_SECRETS}",
     )
     add_store(parser)

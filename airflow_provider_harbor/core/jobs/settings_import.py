@@ -34,7 +34,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 log = logging.getLogger(__name__)
 
 ARTIFACT_LABELS = "artifact-labels"
-_LABELS = "labels"
+_UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -287,7 +287,7 @@ class _Import:
         if step.kind == "users" and not secret:
             secret = self._new_password()
             if not secret:
-                raise HarborConfigurationError("no password is given for it")
+                raise HarborConfigurationError(_UNKNOWN_LOGIN.format(step.key))
             self._secrets.append(secret)
             done = writer.create(step.scope, step.kind, item, secret)
             self._on_secret(f"users/{step.key}", secret)

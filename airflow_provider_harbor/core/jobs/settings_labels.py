@@ -79,7 +79,7 @@ class ArtifactLabels:
         ]
         why, action = "", Action.CREATE if missing else Action.LEAVE
         if absent:
-            why = f"{human_count(absent, 'artifact')} of them not there"
+            why = f"{human_count(absent, 'artifact')} not there"
             why += " yet: they come back first" if is_plan else ". Restore first"
             action = action if is_plan else Action.CANNOT
         noun = human_count(len(missing), "label") if missing else "labels"

@@ -58,7 +58,9 @@ def find_night(store: BackupStore, wanted: str = LATEST, *, before: str = "") ->
         IntegrityError: It cannot be read.
     """
     keys = [key for key in store.snapshots.list_keys() if not before or key < before]
-    meant = keys if wanted == LATEST else [k for k in keys if k.startswith(run_key(wanted))]
+    key = run_key(wanted)
+    named = [k for k in keys if k == key or k.endswith(f".{key}")]
+    meant = keys if wanted == LATEST else named or [k for k in keys if k.startswith(key)]
     for key in reversed(meant):
         if found := read_night(store, key):
             return SettingsNight(key=key, settings=found)
