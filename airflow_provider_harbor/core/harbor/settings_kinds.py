@@ -14,9 +14,6 @@ from airflow_provider_harbor.core.harbor.paths import project_path
 
 # The scope of what belongs to no project.
 SYSTEM = ""
-# How a path begins that goes on from that of the project.
-_BELOW = "/below"
-
 # A setting as plain JSON, see `settings_form`.
 Item = dict[str, Any]
 
@@ -29,7 +26,7 @@ class Kind:
         name: What it is called in documents and on the command line.
         noun: What one item of it is called.
         permission: What a robot needs to read it; empty where no robot can.
-        path: Where it is read: below the project's path where it is of projects.
+        path: Where it is read; `{project}` stands for the path of its project.
         params: The query, in which `{id}` is the project's id.
         key: Fields that tell its items apart; none where there is one value.
     """
@@ -43,9 +40,9 @@ class Kind:
 
     def path_in(self, project: str) -> str:
         """Return where it is read in a project."""
-        if self.path.startswith(_BELOW):
-            return project_path(project) + self.path.removeprefix(_BELOW)
-        return self.path
+        if not self.path.startswith("{project}"):
+            return self.path
+        return self.path.replace("{project}", project_path(project), 1)
 
     def key_of(self, item: Mapping[str, Any]) -> str:
         """Return what tells an item from the others of its kind, as people may read it."""
@@ -185,7 +182,7 @@ SYSTEM_KINDS = (
 SCHEDULES = ("garbage-collection", "purge-audit", "scan-all")
 PROJECT_KINDS = (
     # Read from the list of all projects, and the raw metadata of each.
-    Kind(name="project", noun="project", permission="metadata:list", path="/below/metadatas/"),
+    Kind(name="project", noun="project", permission="metadata:list", path="{project}/metadatas/"),
     Kind(name="quota", noun="quota", permission="quota:list", path="/quotas"),
     Kind(
         name="labels",
@@ -199,7 +196,7 @@ PROJECT_KINDS = (
         name="members",
         noun="member",
         permission="member:list",
-        path="/below/members",
+        path="{project}/members",
         params={},
         key=("type", "group_type", "name"),
     ),
@@ -221,7 +218,7 @@ PROJECT_KINDS = (
         name="immutability",
         noun="rule of immutability",
         permission="immutable-tag:list",
-        path="/below/immutabletagrules",
+        path="{project}/immutabletagrules",
         params=_BY_ID,
         key=("tag_selectors", "scope_selectors"),
     ),
@@ -229,7 +226,7 @@ PROJECT_KINDS = (
         name="webhooks",
         noun="webhook",
         permission="notification-policy:list",
-        path="/below/webhook/policies",
+        path="{project}/webhook/policies",
         params=_BY_ID,
         key=("name",),
     ),
@@ -237,7 +234,7 @@ PROJECT_KINDS = (
         name="preheat-policies",
         noun="preheat policy",
         permission="preheat-policy:list",
-        path="/below/preheat/policies",
+        path="{project}/preheat/policies",
         params=_BY_ID,
         key=("name",),
     ),

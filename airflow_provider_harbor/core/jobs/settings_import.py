@@ -34,6 +34,8 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 log = logging.getLogger(__name__)
 
 ARTIFACT_LABELS = "artifact-labels"
+# No name of a project is this.
+_NO_PROJECT = ("/",)
 _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
@@ -94,6 +96,8 @@ class SettingsImport:
         """
         scopes = self.scopes()
         documents = read_documents(self.store, self.night.settings, scopes)
+        if not self.passphrase and any(each.encryption for each in documents.values()):
+            log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
         found: dict[str, Mapping[str, Any]] = {}
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document
@@ -177,9 +181,8 @@ class _Import:
 
     def _read(self) -> SettingsTarget:
         names = [scope for scope in self._values if scope != SYSTEM]
-        return SettingsTarget(
-            self._client, read_settings(self._client, include=names or ["/"], progress=self._tell)
-        )
+        found = read_settings(self._client, include=names or _NO_PROJECT, progress=self._tell)
+        return SettingsTarget(self._client, found)
 
     def _plan_on(self, target: SettingsTarget) -> Planner:
         return Planner(

@@ -53,8 +53,9 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     tmp_path: Path,
 ) -> None:
     opening = ("--passphrase-file", passphrase)
-    done = command("settings", "export", seeded.url, kept, "--with-secrets", *opening)
+    done = command("settings", "export", seeded.url, kept, "--with-secrets", *opening, "--verbose")
     assert done.code == 0, done.err
+    assert_no_secret_in(done.out, done.err)
     assert "Kept 59 settings of the system and 6 projects" in done.out
     night = done.out.split()[-1]
     assert command("backup", seeded.url, kept).code == 0
@@ -67,7 +68,8 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert plan.code == 0, plan.out
     assert "before the artifacts" in plan.out
     assert "+ user ann" in plan.out
-    assert command(*where, "--stage", "before").code == 0
+    before = command(*where, "--stage", "before", "--verbose")
+    assert before.code == 0, before.err
     done = command("restore", kept, other_harbor.url, "--project", "team")
     assert done.code == 0, done.err
     after = command(*where, "--stage", "after", "--json")
@@ -76,7 +78,7 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert "59 as they are" in again.out
     diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
     assert "no difference" in diff.out
-    for done in (plan, after, again, diff):
+    for done in (plan, before, after, again, diff):
         assert_no_secret_in(done.out, done.err)
     assert_no_secret_in(all_files(kept))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.harbor.settings_form import iter_secrets
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
+from airflow_provider_harbor.core.jobs.backup import finish_run
+from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.settings_compare import describe_changes
@@ -21,6 +23,8 @@ from airflow_provider_harbor.core.jobs.settings_nights import find_night, read_d
 from airflow_provider_harbor.core.jobs.settings_report import compare_nights, report_settings
 from airflow_provider_harbor.core.jobs.verify import Verification, verify
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.layout import run_key
+from airflow_provider_harbor.core.store.retention import Policy
 from airflow_provider_harbor.core.store.settings_files import decode, encode
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
 from tests.core.rig import Backup, login, registry_login
@@ -201,6 +205,41 @@ def test_prune_keeps_what_nights_name_and_deletes_the_rest(
     pruned = prune(store, "p", grace=timedelta(0))
     assert pruned.tallies["settings"].deleted.files == 1
     assert sorted(files_of(store, "settings")) == sorted(kept.paths)
+
+
+def test_exports_alone_are_kept_by_the_rules_among_themselves(
+    store: BackupStore, keep: Keep
+) -> None:
+    names = [f"2026-11-2{day}T01-00-00.000000Z.settings" for day in range(3)]
+    for name in names:
+        keep(name, include=["bare"])
+    later = datetime.now(timezone.utc) + timedelta(days=60)
+    forgotten = forget(store, Policy(keep_last=2), now=later)
+    assert {d.key: d.state for d in forgotten.decisions if not d.is_kept} == {names[0]: "settings"}
+    assert find_night(store).key == names[2]
+    with pytest.raises(HarborConfigurationError, match="no settings of"):
+        find_night(store, names[0])
+
+
+def test_a_night_that_is_ended_again_with_other_settings_is_another_snapshot(
+    seeded: HarborDouble, tmp_path: Path
+) -> None:
+    with login(seeded) as client, registry_login(seeded) as registry:
+        backup = Backup(client, registry, tmp_path / "other")
+        backup.store.begin_for(seeded.url)
+        first = export_settings(client, backup.store, "night-1", include=["team"]).night
+        assert backup.run(backup.itself).complete
+        Api(seeded).put("/configurations", token_expiration=78)
+        second = export_settings(client, backup.store, "night-1", include=["team"]).night
+        Api(seeded).put("/configurations", token_expiration=45)
+        names = [project.name for project in client.iter_projects()]
+        again = finish_run(
+            backup.store, "night-1", names, harbor_url=seeded.url,
+            destination=backup.store.url, started_at=datetime.now(timezone.utc),
+        )  # fmt: skip
+    assert again.run != "night-1"
+    kept = {s.key: s.settings.system for s in backup.store.snapshots.read_all() if s.settings}
+    assert kept == {"night-1": first.system, run_key(again.run): second.system}
 
 
 def test_verify_finds_settings_that_are_damaged_or_gone(store: BackupStore, keep: Keep) -> None:
