@@ -274,11 +274,11 @@ class Planner:
     ) -> Step:
         item = self._given.fill(scope, kind.name, key, item)
         item, why = self._limits.fitted(scope, kind.name, item, before)
-        if cannot := self._limits.why_not(scope, kind.name, item, before):
-            is_equal = before is not None and not _differences(before, item)
-            action = Action.LEAVE if is_equal else Action.CANNOT
-            return self._step(stage, scope, kind, key, action, why="" if is_equal else cannot)
         needs = tuple(self._needs(scope, kind, key, item, before))
+        if cannot := self._limits.why_not(scope, kind.name, item, before):
+            if before is not None and not _differences(before, item):
+                return self._step(stage, scope, kind, key, Action.LEAVE)
+            return self._step(stage, scope, kind, key, Action.CANNOT, why=cannot, needs=needs)
         fields = _differences(before or {}, item)
         if before is None:
             action = Action.CREATE

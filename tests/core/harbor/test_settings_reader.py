@@ -188,6 +188,15 @@ def test_an_older_harbor_that_shows_credentials_gives_the_same(harbor: HarborDou
         )
 
 
+def test_what_an_older_harbor_has_not_is_told_and_fails_nothing() -> None:
+    with HarborDouble(version="v2.5.0") as old:
+        found = read(old)
+    (unread,) = found.unread
+    assert (unread.kind, unread.denied, unread.failed) == ("purge-audit", True, False)
+    assert "too old" in unread.reason
+    assert ("library", "members") in found.values
+
+
 def test_a_member_whose_role_is_none_is_named(harbor: HarborDouble) -> None:
     api = Api(harbor)
     member = api.get("/projects/library/members")[0]

@@ -206,7 +206,7 @@ def test_without_secrets_it_goes_as_far_as_it_can_and_says_what_it_needs(
 ) -> None:
     made: dict[str, str] = {}
     report = bring(secrets={}, on_secret=made.__setitem__)
-    assert set(report.needs) == set(given()) - {"registries/upstream", "scanners/second"}
+    assert set(report.needs) == set(given())
     cannot = titles(report, State.CANNOT)
     assert "registries/upstream, which is not given" in cannot["registry upstream"]
     assert "scanners/second" in cannot["scanner second"]
