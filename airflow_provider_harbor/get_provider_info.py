@@ -28,7 +28,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": _modules("hooks", "harbor"),
         "operators": _modules(
-            "operators", "harbor", "backup", "restore", "retention", "verify", "drill"
+            "operators", "harbor", "backup", "restore", "retention", "settings", "verify", "drill"
         ),
         "sensors": _modules("sensors", "harbor"),
         "triggers": _modules("triggers", "harbor"),

@@ -2,6 +2,8 @@
 
 1. **check**: is Harbor there and healthy, is the login accepted, can the store be written?
 2. **projects**: list the projects; the login must see as many as Harbor has.
+   **settings**, beside it: keep Harbor's settings, such as members, robots, rules and policies.
+   What the login may not read is named in its log and the report, and fails nothing.
 3. **backup**, once for each project and named by it:
    **inventory** lists every digest, **copy** copies into the store what is new.
 4. **snapshot**: write the report. It is green only when everything is protected; its log, and
@@ -19,7 +21,7 @@
 `PROJECTS_AT_ONCE` copies that run at once gets its share of it, also where fewer are left.
 
 **To look before it copies**: trigger it with **Dry run**. Inventories and plans are written into
-the store, nothing is copied, and `snapshot` ends as skipped, and `retention` with it.
+the store, nothing is copied, and `settings`, `snapshot` and `retention` end as skipped.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from airflow_provider_harbor.operators.harbor import (
     HarborListProjectsOperator,
 )
 from airflow_provider_harbor.operators.retention import HarborForgetOperator, HarborPruneOperator
+from airflow_provider_harbor.operators.settings import HarborSettingsExportOperator
 
 SOURCE = "harbor_default"  # the connection of the Harbor to back up
 MIRROR = None  # the connection of a registry to copy to, in place of the store
@@ -59,6 +62,10 @@ RETENTION = {
 # The connection (type Amazon Web Services) that may delete from a store on S3, where the one in the
 # store's URL may not.
 RETENTION_CONNECTION = None
+# The connection of an administrator: no robot may read Harbor's configurations. And one whose
+# password seals the secrets among the settings; without it only that they are there is kept.
+CONFIGURATIONS_CONNECTION = None
+PASSPHRASE_CONNECTION = None
 
 with DAG(
     "harbor_backup",
@@ -148,6 +155,16 @@ with DAG(
         task_id="projects", projects=dag.param("projects"), exclude=dag.param("exclude")
     )
 
+    settings = HarborSettingsExportOperator(
+        task_id="settings",
+        projects=dag.param("projects"),
+        exclude=dag.param("exclude"),
+        configurations_conn_id=CONFIGURATIONS_CONNECTION,
+        passphrase_conn_id=PASSPHRASE_CONNECTION,
+        store=store,
+        plan_only=dry_run,
+    )
+
     @task_group(default_args={"map_index_template": "{{ task.unit['name'] }}"})
     def backup(unit):
         inventory = HarborInventoryOperator(
@@ -185,7 +202,8 @@ with DAG(
         outlets=[Asset("harbor_backup")],
     )
 
-    check >> projects
+    check >> [projects, settings]
+    settings >> snapshot
     backup.expand(unit=projects.output) >> snapshot
 
     if RETENTION:

@@ -8,6 +8,11 @@ which Harbor. Only what is missing there is sent, and nothing is deleted.
 3. **report**: green only when everything that was asked for is there; its log, and `reports/` in
    the store, say what is not, and why.
 
+**With Settings**, what the artifacts belong to is brought back, too: **settings_before** makes
+users, projects, members, robots and labels; after `restore`, **settings_after** makes what would
+act on it: scanners, retention, immutability, webhooks, replication, schedules. Their logs say what
+was done, and what cannot be, and why. The login must be an administrator's.
+
 **To look before it copies**: choose **Dry run**. The log of each `restore` says what would be sent;
 `report` ends as skipped.
 
@@ -31,9 +36,14 @@ from airflow_provider_harbor.operators.restore import (
     HarborRestoreOperator,
     HarborRestoreReportOperator,
 )
+from airflow_provider_harbor.operators.settings import HarborSettingsImportOperator
 
 TARGET = "harbor_default"  # the connection of the Harbor to restore to
 PROJECTS_AT_ONCE = 4
+# A connection whose password opens sealed secrets among the settings; and a Variable with those
+# that no backup has (see `harbor-backup settings import --help`).
+PASSPHRASE_CONNECTION = None
+SECRETS_VARIABLE = None
 
 _NAMES = {"type": ["null", "array"], "items": {"type": "string"}}
 
@@ -101,6 +111,13 @@ with DAG(
             description_md="Also move tags that name something else at the target. Else they are "
             "left alone, and shown.",
         ),
+        "settings": Param(
+            False,
+            type="boolean",
+            title="Settings",
+            description_md="Also bring back Harbor's settings of that night: of the system, unless "
+            "Projects names some, and of the projects.",
+        ),
         "dry_run": Param(
             False,
             type="boolean",
@@ -153,6 +170,19 @@ with DAG(
         task_id="choose", snapshot=dag.param("snapshot"), projects=dag.param("projects")
     )
 
+    settings = {
+        "units": choose.output,
+        "projects": dag.param("projects"),
+        "enabled": dag.param("settings"),
+        "passphrase_conn_id": PASSPHRASE_CONNECTION,
+        "secrets_variable": SECRETS_VARIABLE,
+        "plan_only": dag.param("dry_run"),
+    }
+    before = HarborSettingsImportOperator(task_id="settings_before", stage="before", **settings)
+    after = HarborSettingsImportOperator(
+        task_id="settings_after", stage="after", trigger_rule="none_failed", **settings
+    )
+
     restore = HarborRestoreOperator.partial(
         task_id="restore",
         # Not dag.param(...): mapped tasks would be new to Airflow each time it reads this file.
@@ -162,6 +192,8 @@ with DAG(
         plan_only="{{ params.dry_run }}",
         map_index_template="{{ task.unit['name'] }}",
         max_active_tis_per_dagrun=PROJECTS_AT_ONCE,
+        # Settings that are not wanted are skipped.
+        trigger_rule="none_failed",
     ).expand(unit=choose.output)
 
     # Runs whatever happened before it, and fails when anything is not restored.
@@ -172,4 +204,4 @@ with DAG(
         trigger_rule="all_done",
     )
 
-    restore >> report
+    before >> restore >> [report, after]

@@ -80,6 +80,17 @@ def test_its_robots_may_do_all_that_is_needed(
         assert run(*to_mirror, source=mine, target=theirs) == 0
 
 
+def test_its_robot_reads_all_settings_but_the_configurations(
+    source: HarborDouble, tmp_path: Path, run: Callable[..., int]
+) -> None:
+    mine = create(source, system=rows("system"), project=rows("project"))
+    store = tmp_path / "store"
+    assert run("settings", "export", source.url, store, source=mine) == 0
+    (night,) = store.glob("snapshots/*/settings.json")
+    unread = json.loads(night.read_text())["unread"]
+    assert [item["kind"] for item in unread] == ["configurations"]
+
+
 @pytest.mark.parametrize(
     "content",
     [Image("docker", media_type=DOCKER_MANIFEST), multi_arch("oci")],

@@ -84,7 +84,8 @@ def test_nightly_tasks(nightly: Any) -> None:
     downstream = {task.task_id: task.downstream_task_ids for task in nightly.tasks}
 
     assert downstream == {
-        "check": {"projects", "snapshot"},
+        "check": {"projects", "settings", "snapshot"},
+        "settings": {"snapshot"},
         "projects": {"backup.inventory", "backup.copy", "snapshot"},
         "backup.inventory": {"backup.copy"},
         "backup.copy": {"snapshot"},

@@ -45,7 +45,8 @@ def held(harbor: HarborDouble) -> set[tuple[str, str, tuple[str, ...]]]:
 
 
 def committed(root: Path) -> list[str]:
-    return [path.name for path in root.glob("snapshots/*/*.json")]
+    """Return how the runs of a store ended."""
+    return [path.name for path in root.glob("snapshots/*/*.json") if path.stem != "settings"]
 
 
 def failed(run: Run) -> set[tuple[str, int]]:
@@ -71,6 +72,8 @@ def test_everything_is_copied(
     # What the run is called in the store, and by who restores from it.
     (snapshot,) = BackupStore(tmp_path).snapshots.read_all()
     assert event["run"] == snapshot.run
+    assert snapshot.settings is not None
+    assert set(snapshot.settings.projects) == set(snapshot.projects)
     assert snapshot.run.endswith(f".harbor_backup.{run.run_id}")
     assert event["complete"] is True
     assert event["counts"]["artifacts"] == 3
@@ -210,7 +213,8 @@ def test_dry_run(
     run = run_dag("harbor_backup", store=str(tmp_path), mirror="there", dry_run=True)
 
     assert run.state == "success"
-    assert {run.states[key] for key in (("snapshot", -1), *RETENTION)} == {"skipped"}
+    skipped = (("settings", -1), ("snapshot", -1), *RETENTION)
+    assert {run.states[key] for key in skipped} == {"skipped"}
     assert held(other_harbor) == before == set()
     assert len(list(tmp_path.glob("plans/*/*.jsonl.gz"))) == 3
     assert len(list(tmp_path.glob("inventories/*/*"))) == 3

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.rig import make_immutable
 from tests.dags.conftest import Run
 from tests.dags.test_harbor_backup import committed, failed, held
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
@@ -50,6 +51,7 @@ def test_what_was_deleted_comes_back(
     run = run_dag("harbor_restore", store=str(tmp_path))
 
     assert run.state == "success"
+    assert {run.states[f"settings_{stage}", -1] for stage in ("before", "after")} == {"skipped"}
     assert held(stored) == before
     assert [run.names["restore", index] for index in range(3)] == ["library", "team-a", "team-b"]
     output = "".join(capfd.readouterr())
@@ -97,6 +99,23 @@ def test_a_tag_that_names_something_else_is_left_alone_unless_it_is_to_be_moved(
     run = run_dag("harbor_restore", store=str(tmp_path), projects=["team-a"], overwrite=True)
     assert run.state == "success"
     assert before <= held(stored)
+
+
+def test_settings_come_back_around_the_artifacts(
+    run_dag: RunDag, stored: HarborDouble, other_harbor: HarborDouble, connect: Any, tmp_path: Path
+) -> None:
+    before = held(stored)
+    make_immutable(stored, "team-a", "v*")
+    assert run_dag("harbor_backup", store=str(tmp_path)).state == "success"
+    connect("there", other_harbor)
+    run = run_dag("harbor_restore", store=str(tmp_path), target="there", settings=True)
+
+    assert run.state == "success"
+    assert {run.states[f"settings_{stage}", -1] for stage in ("before", "after")} == {"success"}
+    assert held(other_harbor) == before
+    team = other_harbor.state.project("team-a")
+    assert team is not None
+    assert len(team.immutable_rules) == 1
 
 
 def test_a_dry_run_of_a_restore_changes_nothing(

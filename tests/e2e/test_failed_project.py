@@ -71,6 +71,7 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     assert states_of(before) == {
         ("check", -1): "success",
         ("projects", -1): "success",
+        ("settings", -1): "success",
         **{("backup.inventory", index): "success" for index in range(3)},
         **{("backup.copy", index): "success" for index in range(3)},
         ("backup.copy", GREEN): "failed",

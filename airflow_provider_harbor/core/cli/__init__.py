@@ -9,6 +9,9 @@ export               command: a repository as a directory for other tools
 serve                command: a snapshot as a registry that can be read
 forget, prune        commands: keep only some nights, and delete what the others alone had
 inventory            command: list only
+settings             commands: Harbor's settings: keep them, compare them
+settings_import      command: bring them back
+passphrases          what seals and opens secrets in them
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown
 projects             backing up several projects at once

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from airflow_provider_harbor.core.cli.credentials import credentials_for
+from airflow_provider_harbor.core.cli.credentials import Prefix, credentials_for
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
@@ -192,9 +192,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("--verbose", action="store_true", help="log what is done, on stderr")
 
 
-def connection(
-    arguments: argparse.Namespace, url: str, prefix: Literal["SOURCE", "DESTINATION"]
-) -> dict[str, Any]:
+def connection(arguments: argparse.Namespace, url: str, prefix: Prefix) -> dict[str, Any]:
     """Return how to reach a registry, as the keyword arguments that every client takes.
 
     Raises:

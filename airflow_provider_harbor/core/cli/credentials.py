@@ -25,6 +25,7 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.http.urls import normalise_url
 
 Credentials = tuple[str, str]
+Prefix = Literal["SOURCE", "DESTINATION", "ADMIN"]
 NOBODY: Credentials = ("", "")
 
 _HELPER_TIMEOUT_SECONDS = 60
@@ -36,14 +37,14 @@ _TOKEN_USER = "<token>"  # noqa: S105
 
 def credentials_for(
     url: str,
-    prefix: Literal["SOURCE", "DESTINATION"],
+    prefix: Prefix,
     environ: Mapping[str, str] = os.environ,
 ) -> Credentials:
     """Return user and password for a registry; two empty texts where none are known.
 
     Args:
         url: Of the registry, see `urls.normalise_url`.
-        prefix: Which of the two pairs of variables is meant.
+        prefix: Which pair of variables is meant.
         environ: The environment; a credential helper is found and run with it.
 
     Raises:

@@ -69,6 +69,7 @@ _COMMANDS = (
     "serve",
     "forget",
     "prune",
+    "settings",
     "inventory",
 )
 

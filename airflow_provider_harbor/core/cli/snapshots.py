@@ -10,6 +10,7 @@ from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.tables import table
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.layout import is_of_settings
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 _EXAMPLES = """\
@@ -41,13 +42,26 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     damaged: dict[str, str] = {}
     found = list(store.snapshots.read_all(damaged.setdefault))
     ended = {snapshot.key for snapshot in found} | damaged.keys()
-    cut_short = [key for key in store.snapshots.list_keys() if key not in ended]
+    unended = [key for key in store.snapshots.list_keys() if key not in ended]
+    alone = [key for key in unended if is_of_settings(key)]
+    cut_short = [key for key in unended if key not in alone]
     lines = [f"Backups of {harbor_url} in {store.url}"]
     if found:
-        columns = ("snapshot", "begun", "state", "projects", "digests", "size", "content")
-        lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><"))
+        columns = (
+            "snapshot",
+            "begun",
+            "state",
+            "projects",
+            "digests",
+            "size",
+            "content",
+            "settings",
+        )
+        lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><<"))
     else:
         lines.append("No run has come to its end yet.")
+    if alone:
+        lines.append(f"Settings alone: {', '.join(reversed(alone))}")
     if cut_short:
         lines.append(
             f"{human_count(len(cut_short), 'run')} cut short, or still going on: "
@@ -69,6 +83,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
                 }
                 for snapshot in found
             ],
+            "settings_alone": alone,
             "cut_short": cut_short,
             "damaged": damaged,
         },
@@ -87,4 +102,5 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         f"{snapshot.digests:,}",
         human_size(snapshot.size_bytes),
         "in the store" if snapshot.has_contents else f"at {snapshot.destination}",
+        "yes" if snapshot.settings else "-",
     )

@@ -402,6 +402,23 @@ class HarborClient(Client):
             lambda item: Accessory.from_json(item, digest),
         )
 
+    # -- settings, see `settings_reader` and `settings_writer`
+
+    def list_settings(
+        self, path: str, params: Mapping[str, str]
+    ) -> tuple[list[Mapping[str, Any]], int]:
+        """Return all items of a list, and how many of them Harbor counts."""
+        return self._lists.list_counted(path, params, read_object)
+
+    def get_setting(self, path: str) -> Mapping[str, Any]:
+        """Return one object; an empty one where the answer has no body, which says "none"."""
+        answer = self._ask(path, headers=_BY_NAME)
+        return answer.read(read_object) if answer.content.strip() else {}
+
+    def write_setting(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+        """Send an object, once: what Harbor refuses with 500 it refuses each time."""
+        return self._send(method, path, headers=_BY_NAME, json_body=body, repeatable=False)
+
     # -- requests
 
     def delete(self, path: str) -> None:

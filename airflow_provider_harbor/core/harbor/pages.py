@@ -67,6 +67,24 @@ class PagedLists:
             if page * self._page_size >= total:
                 return
 
+    def list_counted(
+        self, path: str, params: Mapping[str, str], read: Callable[[Any], T]
+    ) -> tuple[list[T], int]:
+        """Return all items, and how many Harbor counts: it hides some that it counts.
+
+        Two pages may show an item twice where something came in between.
+        """
+        found: list[T] = []
+        page, total = 0, 1
+        walk = _Walk()
+        while page * self._page_size < total:
+            query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
+            items, total, answer = self._page(path, query, read)
+            walk.add(len(items), len(items), answer)
+            found += items
+            page += 1
+        return found, total
+
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""
         query: dict[str, str | int] = {**params, "page": 1, "page_size": self._page_size}

@@ -14,11 +14,22 @@ usage                  how much room a store takes
 forget, prune          which nights are kept; delete what nothing names any more
 rights                 who may delete
 results                how a project ended
+settings_export        keep Harbor's settings for a night
+settings_nights        which nights have some
+settings_compare       what differs between two of them
+settings_import        bring settings back
+settings_plan          of it: what would be done, in which order
+settings_limits        of it: what cannot be done, and why
+settings_secrets       of it: secrets that are given
+settings_labels        of it: labels on artifacts
+settings_outcome       of it: what it came to
+settings_report        what the report of a run says of them
 report, report_page    how a run ended, as values and as a page
 page                   what the pages of all reports share
 verify                 is a store whole, and what can be had of its registries?
 verify_lists           of it: snapshots, results, inventories, contents
 verify_pool            of it: the pool, its names and its bytes
+verify_settings        of it: Harbor's settings
 verify_registry        of it: what a registry lists, can it serve it?
 verify_uses            where damage is used
 verify_repair          what can be repaired, and from where

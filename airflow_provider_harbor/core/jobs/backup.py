@@ -38,6 +38,7 @@ from airflow_provider_harbor.core.jobs.results import (
     Results,
     keeping_first_error,
 )
+from airflow_provider_harbor.core.jobs.settings_report import report_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -298,6 +299,7 @@ def finish_run(
         ended_at=datetime.now(timezone.utc),
         dry_run=dry_run,
         error=error,
+        settings=None if dry_run else report_settings(store, run),
     )
     if not dry_run:
         report = _apart_from_before(store, _snapshot(report, limited_to), report)
@@ -355,6 +357,7 @@ def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:
             if result.inventory
         },
         limited_to=tuple(limited_to),
+        settings=report.settings.night if report.settings else None,
     )
 
 
@@ -368,9 +371,12 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
         before = store.snapshots.read(made.key)
     except IntegrityError:
         return report
-    if before is None or not any(
-        was.ok and (name not in made.projects or made.projects[name].inventory != was.inventory)
-        for name, was in before.projects.items()
+    if before is None or not (
+        _has_other_settings(before, made)
+        or any(
+            was.ok and (name not in made.projects or made.projects[name].inventory != was.inventory)
+            for name, was in before.projects.items()
+        )
     ):
         return report
     listed_at = max(
@@ -388,6 +394,13 @@ def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) ->
     for result in projects:
         Results(store.results, run).keep(result)
     return replace(report, run=run, started_at=moment, projects=projects)
+
+
+def _has_other_settings(before: Snapshot, made: Snapshot) -> bool:
+    was, now = before.settings, made.settings
+    return was is not None and (
+        now is None or (was.system, was.projects) != (now.system, now.projects)
+    )
 
 
 def _is_proxy_cache(client: HarborClient, project: str) -> bool:

@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.jobs.rights import deleting
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import Entry
+from airflow_provider_harbor.core.store.layout import is_of_settings
 from airflow_provider_harbor.core.store.retention import (
     Decision,
     OtherRun,
@@ -88,10 +89,11 @@ def forget(
     restores = _by_run(store.files.iter_files(layout.RESTORES))
     snapshots, unreadable = _read(store, backups)
     ended = {snapshot.key for snapshot in snapshots}
+    cut_short = {k: v for k, v in backups.items() if k not in ended | set(unreadable)}
+    alone = {k: v for k, v in cut_short.items() if is_of_settings(k)}
     others = [
-        *_others(
-            "cut short", {k: v for k, v in backups.items() if k not in ended | set(unreadable)}
-        ),
+        *_others("cut short", {k: v for k, v in cut_short.items() if k not in alone}),
+        *_others("settings", alone, is_ruled=True),
         *_others("restore", restores),
     ]
     decisions = decide(policy, snapshots, others, now)
@@ -130,9 +132,14 @@ def _read(store: BackupStore, keys: Iterable[str]) -> tuple[list[Snapshot], dict
     return snapshots, unreadable
 
 
-def _others(kind: str, runs: dict[str, list[Entry]]) -> list[OtherRun]:
+def _others(kind: str, runs: dict[str, list[Entry]], *, is_ruled: bool = False) -> list[OtherRun]:
     return [
-        OtherRun(key=key, kind=kind, written_at=max(entry.modified for entry in entries))
+        OtherRun(
+            key=key,
+            kind=kind,
+            written_at=max(entry.modified for entry in entries),
+            is_ruled=is_ruled,
+        )
         for key, entries in runs.items()
     ]
 

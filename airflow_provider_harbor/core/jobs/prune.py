@@ -34,13 +34,14 @@ from airflow_provider_harbor.core.store.upload_files import LIFE
 GRACE = timedelta(hours=48)
 LIMIT_PERCENT = 30.0
 # Deleted in this order: what names something before what it names.
-KINDS = ("latest", "plans", "reports", "contents", "inventories", "blobs")
+KINDS = ("latest", "plans", "reports", "contents", "inventories", "settings", "blobs")
 _SHAPES: Mapping[str, re.Pattern[str]] = {
     "latest": re.compile(r"latest/[^/]+\.json"),
     "plans": re.compile(r"plans/[^/]+/[^/]+\.jsonl\.gz"),
     "reports": re.compile(r"reports/[^/]+\.(?:json|html)"),
     "contents": re.compile(r"contents/[^/]+/[0-9a-f]{64}\.jsonl\.gz"),
     "inventories": re.compile(r"inventories/[^/]+/[0-9a-f]{64}\.jsonl\.gz"),
+    "settings": re.compile(r"settings/[0-9a-f]{64}\.json"),
     "blobs": re.compile(r"blobs/(?:sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})"),
 }
 _AT_ONCE = 1_000

@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.human import (
     human_time,
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _SHOWN_FAILURES = 5
+_SHOWN_CHANGES = 20
 _NO_RESULT = "it left no result: it was not begun, or was stopped on the way. Run the project again"
 
 
@@ -88,6 +90,7 @@ class RunReport:
         projects: The results, sorted by project.
         missing: Projects that were to be backed up and left no result, sorted.
         error: What ended the run before there was a list of projects; empty when nothing did.
+        settings: What became of Harbor's settings; None where they were not read.
     """
 
     run: str
@@ -102,6 +105,7 @@ class RunReport:
     error: str = ""
     kind: Kind = Kind.BACKUP
     snapshot: str = ""
+    settings: SettingsReport | None = None
 
     @property
     def complete(self) -> bool:
@@ -199,7 +203,8 @@ class RunReport:
             return ["there was no project to do anything for; check the project filters"]
         lines = [f"project {project}: {message}" for project, message in self.stopped()]
         lines += [f"repository {gap}" for gap in self.gaps]
-        return lines + [str(finding) for finding in self.findings(Status.FAILED)]
+        lines += [str(finding) for finding in self.findings(Status.FAILED)]
+        return lines + (self.settings.failures() if self.settings else [])
 
     def summary_line(self) -> str:
         """Return the report as one line."""
@@ -227,6 +232,8 @@ class RunReport:
         if not self.error:
             rows += self._content_rows()
         lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
+        changes = self.settings.change_lines(_SHOWN_CHANGES) if self.settings else []
+        lines += ["  settings changed", *(f"    {line}" for line in changes)] if changes else []
         failures = self.failures() if with_failures else []
         lines += [f"  ! {line}" for line in failures[:_SHOWN_FAILURES]]
         if len(failures) > _SHOWN_FAILURES:
@@ -265,6 +272,8 @@ class RunReport:
             ),
             ("content", f"{human_count(counts.tags, 'tag')}, {human_size(counts.size_bytes)}"),
         ]
+        if self.settings:
+            rows.append(("settings", self.settings.summary_line()))
         if self.dry_run:
             return [*rows, ("plan", str(self.planned))]
         states = (self.copied, self.present, self.skipped, self.failed)
@@ -300,6 +309,7 @@ class RunReport:
             "pace": self.pace,
             "missing": list(self.missing),
             "error": self.error,
+            "settings": self.settings.to_json() if self.settings else None,
             "projects": [result.to_json() for result in self.projects],
         }
 
@@ -318,6 +328,7 @@ def build_report(
     error: str = "",
     kind: Kind = Kind.BACKUP,
     snapshot: str = "",
+    settings: SettingsReport | None = None,
 ) -> RunReport:
     """Put the results of a run together, and check that they add up.
 
@@ -344,6 +355,7 @@ def build_report(
         error=error,
         kind=kind,
         snapshot=snapshot,
+        settings=settings,
     )
 
 

@@ -71,6 +71,7 @@ def render_page(report: RunReport) -> str:
         _problems(report),
         facts(report.facts()),
         _totals(report),
+        _settings(report),
         _projects(report),
         _skips(report),
     ]
@@ -109,6 +110,23 @@ def _verdict(report: RunReport) -> str:
 
 def _is_clean_plan(report: RunReport) -> bool:
     return report.dry_run and not report.failures()
+
+
+def _settings(report: RunReport) -> str:
+    """Say what has changed of Harbor's settings, and what of them could not be read."""
+    if report.settings is None:
+        return ""
+    changes, unread = report.settings.change_lines(), report.settings.unread_lines()
+    parts = [f"<h2>Settings</h2><p>{escape(report.settings.summary_line())}</p>"]
+    if changes:
+        text = "\n".join(map(escape, changes))
+        parts.append(
+            f"<details open><summary>Settings changed</summary><pre>{text}</pre></details>"
+        )
+    if unread:
+        items = "".join(f"<li>{escape(line)}</li>" for line in unread)
+        parts.append(f"<details><summary>Not read</summary><ul>{items}</ul></details>")
+    return f"<section>{''.join(parts)}</section>"
 
 
 def _totals(report: RunReport) -> str:

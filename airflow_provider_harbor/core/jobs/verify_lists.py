@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Use
+from airflow_provider_harbor.core.jobs.verify_settings import SettingsCheck
 from airflow_provider_harbor.core.oci.names import pack_digest, unpack_digest
 from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store import layout
@@ -92,6 +93,7 @@ class ListsCheck:
         """Read the snapshots of some runs, and all that they name, but no content."""
         self._read_snapshots(keys)
         self._read_results()
+        SettingsCheck(self._store, self._findings).run(keys, self.lists.snapshots)
         names = self._names()
         do_all(self._counted(names), self._read_list, _READERS, "lists")
         for name, err in self._failures.own(is_over=True):
@@ -115,7 +117,8 @@ class ListsCheck:
             if problem:
                 self._damage(Kind.SNAPSHOT, *problem)
             elif snapshot is None:
-                cut_short.append(key)
+                if not layout.is_of_settings(key):
+                    cut_short.append(key)
             else:
                 found[key] = snapshot
 

@@ -50,6 +50,7 @@ _REMEDIES = {
     Kind.RESULT: "cannot be written again, since the report of that night is gone or damaged, too",
     Kind.LACKING: "the next backup stores it, if Harbor still has it",
     Kind.TWO_SIZES: "cannot be repaired: restore from a night whose list has the file's own size",
+    Kind.SETTINGS: "cannot be repaired: the next night has the settings of then",
     Kind.STORE: "write it anew, with the URL of the Harbor; the format is in core/store/layout.py",
 }
 

@@ -33,6 +33,7 @@ class Kind(str, enum.Enum):
     LIST = "damaged-list"
     SNAPSHOT = "damaged-snapshot"
     RESULT = "damaged-result"
+    SETTINGS = "damaged-settings"
     STORE = "damaged-store"
     LOST = "lost"
 
@@ -50,6 +51,7 @@ TITLES = {
     Kind.LIST: "Lists that are damaged or gone",
     Kind.SNAPSHOT: "Snapshots that are damaged",
     Kind.RESULT: "Results that are damaged or gone (a restore needs none)",
+    Kind.SETTINGS: "Damaged settings of Harbor",
     Kind.STORE: "The store's own description is damaged",
     Kind.LOST: "Listed by a registry that cannot serve it any more",
 }

@@ -16,7 +16,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _KEPT_USES = 50
 # What says itself where it is used.
-_SELF_TOLD = (Kind.LIST, Kind.RESULT, Kind.SNAPSHOT, Kind.STORE, Kind.LACKING)
+_SELF_TOLD = (Kind.LIST, Kind.RESULT, Kind.SETTINGS, Kind.SNAPSHOT, Kind.STORE, Kind.LACKING)
 
 
 @dataclass(slots=True)

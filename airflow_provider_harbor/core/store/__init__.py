@@ -10,6 +10,8 @@ It knows nothing of registries, nor of how content gets there.
     pool_files       its files, looked at: which there are, what is in them
     inventories      what projects held, and of what that is made
     snapshots        how each run ended
+    settings_files   Harbor's settings, and which of them a run has
+    vault            secrets in them, sealed with a passphrase
     result_files     how each project ended in it
     known            what a registry is known to hold
     upload_files     how far large uploads to a registry have come

@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.store.leases import Lease
 from airflow_provider_harbor.core.store.listed import Listed, read_listed, write_listed
 from airflow_provider_harbor.core.store.pool import Pool
 from airflow_provider_harbor.core.store.result_files import ResultFiles
+from airflow_provider_harbor.core.store.settings_files import SettingsFiles
 from airflow_provider_harbor.core.store.snapshots import Snapshots
 from airflow_provider_harbor.core.store.sweeps import Sweeps
 from airflow_provider_harbor.core.store.upload_files import UploadFiles
@@ -42,6 +43,7 @@ class BackupStore:
         snapshots: How each run ended.
         results: How each project ended in a backup.
         restore_results: How each project ended in a restore.
+        settings: Harbor's settings, and which of them a run has.
         sweeps: What is going to be deleted.
     """
 
@@ -53,6 +55,7 @@ class BackupStore:
         self.snapshots = Snapshots(self.files)
         self.results = ResultFiles(self.files, layout.SNAPSHOTS)
         self.restore_results = ResultFiles(self.files, layout.RESTORES)
+        self.settings = SettingsFiles(self.files)
         self.sweeps = Sweeps(self.files)
 
     def __repr__(self) -> str:

@@ -81,6 +81,18 @@ def settle(
     return _missing(store, named)
 
 
+def settle_files(store: BackupStore, sweep: str, paths: Collection[str]) -> list[str]:
+    """Do what `settle` does, for what names files that name no others; the names stay there.
+
+    Returns:
+        Those that are not there.
+    """
+    if store.sweeps.read().has_spared(sweep):
+        return []
+    _wait_while_doomed(store, paths)
+    return [path for path in paths if not store.files.exists(path)]
+
+
 def _iter_named(store: BackupStore, project: str, contents: str) -> Iterator[tuple[str, int]]:
     """Yield path and size in bytes of all that contents name."""
     if contents:

@@ -15,6 +15,9 @@ Layout, `/` below the root of the store:
     snapshots/<run>/projects/<project>.json the result of a project
     snapshots/<run>/snapshot.json           the run is complete: everything is protected
     snapshots/<run>/partial.json            the run has ended, and something is not protected
+    snapshots/<run>/settings.json           which settings of Harbor a run has
+    settings/<sha256>.json                  Harbor's settings: of the system, or of a project
+    settings-vault.json                     how secrets in them are sealed: written once
     restores/<run>/projects/<project>.json  the result of a project that was brought back
     reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
                                             verification it ends in .verify, of a drill in .drill
@@ -31,7 +34,8 @@ Layout, `/` below the root of the store:
     check.json                              that a check could write: may be lost
 
 `<project>` is Harbor's name of it, `<host>` and `<place>` the address of a registry, or `store`.
-`<run>` begins with the time of the run, so that names sort as nights do. Parts longer than 200
+`<run>` begins with the time of the run, so that names sort as nights do. One that ends in
+`.settings` only kept settings, and has no end. Parts longer than 200
 characters are cut, and end in a hash of the whole.
 
 Shapes. Every JSON file is one object, UTF-8, with `format_version` first. A reader refuses a
@@ -54,6 +58,10 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "limited_to": ["team-*"],
                     "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
+                   and "settings": {"system": "<sha256>", "projects": {"library": "<sha256>"},
+                    "read_at": "...", "limited": false, "unread": [...]}, where it has any; in
+                    settings.json is the same, with "run" and "sweep"
+    settings       see `settings_files`: one line, whose SHA-256 is the name
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
     an upload      {"repository": "team/app", "digest": "sha256:...", "offset": 67108864,
                     "location": "/v2/team/app/blobs/uploads/...",
@@ -68,10 +76,11 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
 
 Writing. A file is visible only when it is whole. Content is hashed on its way, and never becomes
 visible under a name that it is not. Written once, and never changed, are: store.json, the pool,
-inventories, contents. Replaced are: a result and a plan, when the project is run again in the same
-run; the end of a run that is ended again with the same lists of what was protected (snapshot.json
-by another snapshot.json only; with other lists it is a snapshot of its own, `<time>.again.<run>`);
-pointers, leases and caches. Nothing has to be deleted for a backup.
+inventories, contents, settings. Replaced are: a result and a plan, when the project is run again in
+the same run, and likewise which settings a run has; the end of a run that is ended again with the
+same lists of what was protected, and the same settings (snapshot.json by another snapshot.json
+only; else it is a snapshot of its own, `<time>.again.<run>`); pointers, leases and caches. Nothing
+has to be deleted for a backup.
 
 Commit. A result is written after everything that it names, and snapshot.json or partial.json after
 all results. On a local disk the file system is synced before each of them, and after the
@@ -103,6 +112,8 @@ from airflow_provider_harbor.core.oci.names import parse_digest, parse_project
 
 FORMAT_VERSION = 1
 STORE = "store.json"
+VAULT = "settings-vault.json"
+SETTINGS = "settings"
 CHECK = "check.json"
 PRUNE_STATE = "prune/state.json"
 MARKS = "prune/marks"
@@ -113,11 +124,22 @@ UPLOADS = "uploads"
 UNFINISHED = "unfinished"
 
 _LONGEST_PART = 200
+_OF_SETTINGS = ".settings"
 
 
 def run_name(moment: datetime) -> str:
     """Return what a run of its own is called, by when it began, with a time zone; sorts as time."""
     return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H-%M-%S.%fZ}"
+
+
+def settings_run_name(moment: datetime) -> str:
+    """Return what a run is called that only keeps settings, by when it began."""
+    return f"{run_name(moment)}{_OF_SETTINGS}"
+
+
+def is_of_settings(key: str) -> bool:
+    """Tell whether a run only keeps settings, so that it never has an end."""
+    return key.endswith(_OF_SETTINGS)
 
 
 def run_key(run: str) -> str:
@@ -147,6 +169,22 @@ def inventory(project: str, sha256: str) -> str:
 def contents(project: str, sha256: str) -> str:
     """Return where the contents of an inventory are."""
     return f"contents/{_project(project)}/{sha256}.jsonl.gz"
+
+
+def settings(sha256: str) -> str:
+    """Return where settings are.
+
+    Raises:
+        ValueError: It is no SHA-256 (hex).
+    """
+    if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError(f"{sha256[:80]!r} is no SHA-256")
+    return f"{SETTINGS}/{sha256}.json"
+
+
+def night_settings(run: str) -> str:
+    """Return where it is said which settings a run has."""
+    return f"{SNAPSHOTS}/{run_key(run)}/settings.json"
 
 
 def results(kind: str, run: str) -> str:

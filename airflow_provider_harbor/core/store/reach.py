@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, damage, read_object
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Inventories
+from airflow_provider_harbor.core.store.settings_files import NightSettings
 
 _READERS = 16
 
@@ -38,6 +39,7 @@ class Reach:
         self._inventories = inventories
         self._progress = progress
         self._lists: set[str] = set()
+        self._settings: set[str] = set()
         self._pointers: set[str] = set()
         self._runs: set[str] = set()
         # What contents hold never changes, so each is read once.
@@ -59,7 +61,7 @@ class Reach:
         named, pointers = self._look_at_runs(), self._look_at_pointers()
         known = set(named)
         self._pointers = {path for path, pointed in pointers.items() if pointed in known}
-        self._lists = set()
+        self._lists = set(self._settings)
         wanted: dict[str, Named] = {}
         for one in known | set(pointers.values()):
             project, inventory, contents = one
@@ -77,7 +79,7 @@ class Reach:
                 self._read_contents(path, project, sha256, is_needed=path in needed)
 
     def has(self, path: str) -> bool:
-        """Tell whether a file is reached: of the pool, an inventory, contents or a pointer.
+        """Tell whether a file is reached: of the pool, a list, settings or a pointer.
 
         Of a pointer: whether what it points to is named by anything else.
         """
@@ -99,25 +101,33 @@ class Reach:
                 if directory == layout.SNAPSHOTS and entry.path.endswith(".json"):
                     paths.append(entry.path)
         found: list[Named] = []
+        self._settings = set()
         with ThreadPoolExecutor(_READERS, thread_name_prefix="reach") as pool:
-            for number, named in enumerate(pool.map(self._read_names, paths), start=1):
+            read = pool.map(self._read_names, paths)
+            for number, (named, settings) in enumerate(read, start=1):
                 self._progress(f"what is named: {number:,} of {len(paths):,} snapshots and results")
                 found += named
+                self._settings.update(settings)
         return found
 
-    def _read_names(self, path: str) -> list[Named]:
+    def _read_names(self, path: str) -> tuple[list[Named], list[str]]:
+        """Return what a file names: projects with their lists, and documents of settings."""
         try:
             data = read_object(self._files, path)
             if data is None:
-                return []
+                return [], []
+            if path == layout.night_settings(path.split("/")[1]):
+                return [], NightSettings.from_json(data).paths
             named = list(_of_snapshot(data) if "projects" in data else _of_result(data))
+            settings = data.get("settings")
+            paths = NightSettings.from_json(settings).paths if settings else []
             for project, inventory, _ in named:
                 layout.inventory(project, inventory)
         except (HarborProtocolError, *SHAPE_ERRORS) as err:
             raise _cannot_tell(damage(self._files, path, err)) from err
         except IntegrityError as err:
             raise _cannot_tell(err) from err
-        return named
+        return named, paths
 
     def _look_at_pointers(self) -> dict[str, Named]:
         """Return what each pointer names; one that cannot be read is believed by nobody."""

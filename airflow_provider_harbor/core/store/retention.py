@@ -111,11 +111,13 @@ class OtherRun:
         key: Name of its directory.
         kind: What it is, in words.
         written_at: When the newest of its files was written.
+        is_ruled: Whether the rules count it, among others of its kind; else only its age does.
     """
 
     key: str
     kind: str
     written_at: datetime
+    is_ruled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,11 +174,12 @@ def decide(
         decisions.append(
             Decision(key=snapshot.key, state=_state(snapshot), begun=begun, reasons=tuple(kept_by))
         )
+    ruled = [(run.written_at.astimezone(policy.zone), run.key) for run in others if run.is_ruled]
+    kept = _reasons_of(policy, sorted(ruled, reverse=True))
     for run in others:
         at = run.written_at.astimezone(policy.zone)
-        decisions.append(
-            Decision(key=run.key, state=run.kind, begun=at, reasons=tuple(_by_age(at, now)))
-        )
+        why = kept.get(run.key) or _by_age(at, now)
+        decisions.append(Decision(key=run.key, state=run.kind, begun=at, reasons=tuple(why)))
     return sorted(decisions, key=lambda item: (item.begun, item.key), reverse=True)
 
 
@@ -216,14 +219,23 @@ def _by_rules(policy: Policy, dated: Sequence[Dated]) -> dict[str, list[str]]:
     for (place, limits), members in series.items():
         if not limits or (place, ()) not in series:
             reasons[members[0][1].key].append("newest complete")
-        for _, snapshot in members[: policy.keep_last]:
-            reasons[snapshot.key].append("last")
-        for name, period in _PERIODS.items():
-            newest: dict[str, str] = {}
-            for begun, snapshot in members:
-                newest.setdefault(period(begun), snapshot.key)
-            for when, key in list(newest.items())[: getattr(policy, f"keep_{name}")]:
-                reasons[key].append(f"{name} {when}")
+        dates = [(begun, snapshot.key) for begun, snapshot in members]
+        for key, kept_by in _reasons_of(policy, dates).items():
+            reasons[key] += kept_by
+    return reasons
+
+
+def _reasons_of(policy: Policy, dates: Sequence[tuple[datetime, str]]) -> dict[str, list[str]]:
+    """Return which rules keep which keys of one series, the newest first."""
+    reasons: dict[str, list[str]] = {key: [] for _, key in dates}
+    for _, key in dates[: policy.keep_last]:
+        reasons[key].append("last")
+    for name, period in _PERIODS.items():
+        newest: dict[str, str] = {}
+        for begun, key in dates:
+            newest.setdefault(period(begun), key)
+        for when, key in list(newest.items())[: getattr(policy, f"keep_{name}")]:
+            reasons[key].append(f"{name} {when}")
     return reasons
 
 

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.store.documents import (
 )
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.seals import seal
+from airflow_provider_harbor.core.store.settings_files import NightSettings
 
 _READERS = 16
 _PLAN_KIND = "harbor-plan"
@@ -75,6 +76,7 @@ class Snapshot:
         started_at, ended_at: ISO 8601, with a time zone.
         projects: What it holds of each project that could be listed.
         limited_to: Names and globs of projects to which the run was limited; empty for all.
+        settings: Harbor's settings that night; None where they were not read.
     """
 
     key: str
@@ -86,6 +88,7 @@ class Snapshot:
     ended_at: str
     projects: Mapping[str, ProjectContents]
     limited_to: tuple[str, ...] = ()
+    settings: NightSettings | None = None
 
     @property
     def has_contents(self) -> bool:
@@ -118,10 +121,12 @@ class Snapshot:
                 for name, item in data["projects"].items()
             },
             limited_to=tuple(map(str, data["limited_to"])),
+            settings=NightSettings.from_json(data["settings"]) if data.get("settings") else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what snapshot.json or partial.json holds."""
+        settings = {"settings": self.settings.to_json()} if self.settings else {}
         return {
             "run": self.run,
             "complete": self.complete,
@@ -131,6 +136,7 @@ class Snapshot:
             "ended_at": self.ended_at,
             "limited_to": list(self.limited_to),
             "projects": {name: item.to_json() for name, item in sorted(self.projects.items())},
+            **settings,
         }
 
 

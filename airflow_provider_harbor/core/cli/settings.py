@@ -1,0 +1,257 @@
+"""`harbor-backup settings`: Harbor's settings, kept, compared, brought back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_harbor.core.cli.arguments import (
+    Commands,
+    add_command,
+    add_connections,
+    add_limit,
+    add_output,
+    add_project_filters,
+    add_store,
+    connection,
+)
+from airflow_provider_harbor.core.cli.outcome import Outcome
+from airflow_provider_harbor.core.cli.passphrases import (
+    HELP,
+    add_passphrase,
+    passphrase_of,
+    require_passphrase,
+)
+from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.cli.settings_import import add_import
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
+from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
+from airflow_provider_harbor.core.jobs.choosing import LATEST
+from airflow_provider_harbor.core.jobs.settings_compare import (
+    SettingChange,
+    Settings,
+    compare,
+    describe_changes,
+    not_compared,
+    summarise,
+)
+from airflow_provider_harbor.core.jobs.settings_export import export_settings, problem_lines
+from airflow_provider_harbor.core.jobs.settings_nights import (
+    SettingsNight,
+    find_night,
+    read_documents,
+)
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+
+_EXPORT_EXAMPLES = """\
+  harbor-backup settings export harbor.example.com /backup/harbor
+  harbor-backup settings export harbor.example.com /backup/harbor --project 'team-*'
+  harbor-backup settings export harbor.example.com /backup/harbor --with-secrets \\
+      --passphrase-file /etc/harbor-backup/passphrase
+"""
+_DIFF_EXAMPLES = """\
+  harbor-backup settings diff /backup/harbor
+  harbor-backup settings diff /backup/harbor 2026-11-01 2026-11-25
+  harbor-backup settings diff /backup/harbor latest https://harbor.example.com
+"""
+_ADMIN = """\
+configurations:
+  No robot may read them. With HARBOR_BACKUP_ADMIN_USER and HARBOR_BACKUP_ADMIN_PASSWORD they are
+  read by that login, and all else by the one of HARBOR_BACKUP_SOURCE_USER.
+"""
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    parser = commands.add_parser(
+        "settings",
+        help="keep, compare and bring back what is no artifact: members, robots, rules, ...",
+        description="Harbor's settings: what the artifacts of a backup belong to.",
+    )
+    below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_export(below)
+    _add_diff(below)
+    add_import(below)
+
+
+def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "export",
+        run_export,
+        short="keep all settings of a Harbor in a store",
+        description="Keep all settings of a Harbor that the login may read in its store. What it\n"
+        "may not read is named. Equal settings are kept once.",
+        examples=f"{_EXPORT_EXAMPLES}\n{HELP}\n{_ADMIN}",
+    )
+    parser.add_argument("url", metavar="URL", help="of the Harbor")
+    add_store(parser)
+    add_project_filters(parser)
+    parser.add_argument(
+        "--with-secrets", action="store_true", help="keep secrets that Harbor shows, sealed"
+    )
+    add_passphrase(parser)
+    add_connections(parser)
+    add_output(parser)
+
+
+def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Keep settings."""
+    run = layout.settings_run_name(datetime.now(timezone.utc))
+    passphrase = require_passphrase(arguments) if arguments.with_secrets else ""
+    with ExitStack() as opened:
+        client = opened.enter_context(
+            HarborClient(**connection(arguments, arguments.url, "SOURCE"))
+        )
+        store = BackupStore(arguments.store)
+        console.begin(f"checking {client.url}")
+        client.check_login()
+        if store.begin_for(client.url):
+            console.line(f"a new store begins at {store.url}")
+        made = export_settings(
+            client,
+            store,
+            run,
+            include=arguments.project,
+            exclude=arguments.exclude,
+            configurations=_administrator(arguments, opened),
+            passphrase=passphrase,
+            progress=console.status,
+        )
+    lines = [f"Kept {made.summary_line()}, as {run}"]
+    lines += [f"  not read: {line}" for line in problem_lines(made.night.unread)]
+    return Outcome(
+        is_complete=not made.failures,
+        summary="\n".join(lines),
+        document={"run": run, "store": store.url, **made.to_json(), "failures": made.failures},
+    )
+
+
+def _administrator(
+    arguments: argparse.Namespace,
+    opened: ExitStack,
+    environ: Mapping[str, str] = os.environ,
+) -> HarborClient | None:
+    """Return the login for the configurations, where one is given."""
+    if not any(environ.get(f"HARBOR_BACKUP_ADMIN_{name}") for name in ("USER", "PASSWORD")):
+        return None
+    return opened.enter_context(HarborClient(**connection(arguments, arguments.url, "ADMIN")))
+
+
+def _add_diff(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "diff",
+        run_diff,
+        short="show which settings changed between two nights, or since one",
+        description="Show which settings were added (+), removed (-) or changed (~) between two\n"
+        "nights, or between a night and a Harbor as it is now.",
+        examples=f"{_DIFF_EXAMPLES}\n{_ADMIN}",
+    )
+    add_store(parser)
+    parser.add_argument(
+        "older",
+        nargs="?",
+        default="",
+        metavar="A",
+        help="the older night (default: the one before B, or the newest where B is a URL)",
+    )
+    parser.add_argument(
+        "newer",
+        nargs="?",
+        default=LATEST,
+        metavar="B",
+        help="the newer one (default: the newest), or the URL of a Harbor, with https://",
+    )
+    add_project_filters(parser)
+    add_passphrase(parser)
+    add_limit(parser)
+    add_connections(parser)
+    add_output(parser)
+
+
+def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Compare the settings of two nights, or of one and now."""
+    store = BackupStore(arguments.store)
+    _ = store.harbor_url  # that it is a store
+    if "://" in arguments.older:  # one argument only, and it is the Harbor
+        arguments.older, arguments.newer = LATEST, arguments.older
+    unread: list[str] = []
+    limited = False
+    if "://" in arguments.newer:
+        older = find_night(store, arguments.older or LATEST)
+        arguments.url = name = arguments.newer
+        with ExitStack() as opened:
+            login = connection(arguments, arguments.url, "SOURCE")
+            client = opened.enter_context(HarborClient(**login))
+            client.check_login()
+            found = read_settings(
+                client,
+                include=arguments.project,
+                exclude=arguments.exclude,
+                configurations=_administrator(arguments, opened),
+                progress=console.status,
+            )
+        name = client.url
+        unread = problem_lines(found.unread)
+        after: Settings = {s: found.of(s) for s in (SYSTEM, *found.project_ids)}
+    else:
+        newer = find_night(store, arguments.newer)
+        older = (
+            find_night(store, arguments.older)
+            if arguments.older
+            else find_night(store, before=newer.key)
+        )
+        name, after = newer.key, _values(store, newer, arguments)
+        limited = limited or newer.settings.limited
+    before = _values(store, older, arguments)
+    if limited or older.settings.limited:
+        both = before.keys() & after.keys()
+        before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
+    changes = compare(before, after)
+    return _outcome(older.key, name, changes, not_compared(before, after), unread, arguments.limit)
+
+
+def _values(
+    store: BackupStore, night: SettingsNight, arguments: argparse.Namespace
+) -> dict[str, Mapping[str, Any]]:
+    """Return the settings of a night, as far as they are meant, secrets opened if that is asked."""
+    documents = read_documents(store, night.settings, (SYSTEM, *night.settings.projects))
+    if passphrase := passphrase_of(arguments):
+        documents = {scope: each.opened(passphrase) for scope, each in documents.items()}
+    return {
+        scope: document.values
+        for scope, document in documents.items()
+        if scope == SYSTEM or is_meant(scope, arguments.project, arguments.exclude)
+    }
+
+
+def _outcome(
+    older: str,
+    newer: str,
+    changes: list[SettingChange],
+    left_out: list[str],
+    unread: list[str],
+    limit: int,
+) -> Outcome:
+    lines = [f"Settings from {older} to {newer}", *describe_changes(changes, limit)]
+    lines += [f"not compared, since it was read once only: {line}" for line in left_out]
+    lines += [f"not read now: {line}" for line in unread]
+    lines.append(summarise(changes))
+    return Outcome(
+        is_complete=True,
+        summary="\n".join(lines),
+        document={
+            "older": older,
+            "newer": newer,
+            "changes": [change.to_json() for change in changes],
+            "not_compared": left_out,
+            "unread": unread,
+        },
+    )

@@ -1,0 +1,158 @@
+"""Settings in canonical form, made of what Harbor answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from airflow_provider_harbor.core.harbor.settings_form import (
+    Names,
+    UnknownNameError,
+    canonical,
+    canonical_project,
+    sorted_items,
+)
+from airflow_provider_harbor.core.harbor.settings_kinds import (
+    PROJECT_KINDS,
+    SYSTEM,
+    SYSTEM_KINDS,
+    Item,
+    Kind,
+    kind_of,
+)
+from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
+
+# What was answered, by scope and kind; what could not be read is not there.
+Answers = Mapping[tuple[str, str], Sequence[Raw]]
+
+_PREFIX = "robot$"
+_SHAPE_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
+
+
+def assemble(answers: Answers, projects: Sequence[Raw], unread: Sequence[Unread]) -> HarborSettings:
+    """Return settings in canonical form.
+
+    Args:
+        answers: What was answered; all quotas as `quotas`.
+        projects: Of the list of all projects those that are meant.
+        unread: What could not be read.
+    """
+    made = _Assembly(answers, projects, unread)
+    for kind in SYSTEM_KINDS:
+        made.add_system(kind)
+    for project in projects:
+        made.add_project(project)
+    return HarborSettings(
+        values=made.values,
+        raws=made.raws,
+        project_ids={str(p["name"]): int(p["project_id"]) for p in projects},
+        names=made.names,
+        unread=tuple(sorted(made.unread, key=lambda u: (u.scope, u.kind, u.reason))),
+    )
+
+
+class _Assembly:
+    def __init__(self, answers: Answers, projects: Sequence[Raw], unread: Sequence[Unread]) -> None:
+        self._answers = answers
+        self.unread = list(unread)
+        self.values: dict[tuple[str, str], Any] = {}
+        self.raws: dict[tuple[str, str], Mapping[str, Raw]] = {}
+        self.names = self._names(projects)
+
+    def _of_system(self, name: str) -> Sequence[Raw]:
+        return self._answers.get((SYSTEM, name), ())
+
+    def _names(self, projects: Sequence[Raw]) -> Names:
+        kind = kind_of(SYSTEM, "groups")
+        groups = {
+            int(raw["id"]): canonical(kind, raw, Names()) for raw in self._of_system("groups")
+        }
+        return Names(
+            registries={int(raw["id"]): str(raw["name"]) for raw in self._of_system("registries")},
+            scanners={str(raw["uuid"]): str(raw["name"]) for raw in self._of_system("scanners")},
+            groups={number: group for number, group in groups.items() if group},
+            prefix=self._prefix(projects),
+        )
+
+    def _prefix(self, projects: Sequence[Raw]) -> str | None:
+        """Return with what the names of robots begin, which only an administrator is told."""
+        for answer in self._of_system("configurations"):
+            if value := (answer.get("robot_name_prefix") or {}).get("value"):
+                return str(value)
+        for project in projects:
+            name = str(project["name"])
+            for robot in self._answers.get((name, "robots"), ()):
+                whole = str(robot["name"]).rpartition("+")[0]
+                if whole.endswith(name):
+                    return whole.removesuffix(name)
+        names = [str(robot["name"]) for robot in self._of_system("robots")]
+        return _PREFIX if all(name.startswith(_PREFIX) for name in names) else None
+
+    def add_system(self, kind: Kind) -> None:
+        """Add a kind of the system, if it could be read."""
+        if kind.key:
+            self._add_items(SYSTEM, kind)
+        else:
+            for answer in self._of_system(kind.name):
+                self._add_one(SYSTEM, kind, answer)
+
+    def add_project(self, project: Raw) -> None:
+        """Add all of a project that could be read."""
+        name = str(project["name"])
+        metadata = self._answers.get((name, "project"))
+        make = partial(canonical_project, project, metadata[0] if metadata else None, self.names)
+        self._add_one(name, kind_of(name, "project"), project, make)
+        quotas = self._answers.get((SYSTEM, "quotas"))
+        if quotas is not None:
+            own = [quota for quota in quotas if (quota.get("ref") or {}).get("name") == name]
+            self._add_policy(name, kind_of(name, "quota"), own)
+        self._add_policy(name, kind_of(name, "retention"), self._answers.get((name, "retention")))
+        for kind in PROJECT_KINDS:
+            if kind.key:
+                self._add_items(name, kind)
+
+    def _add_policy(self, scope: str, kind: Kind, answers: Sequence[Raw] | None) -> None:
+        """Add what a project has one of, or none, if that could be read."""
+        if answers is None:
+            return
+        self.values[scope, kind.name] = None
+        for answer in answers:
+            self._add_one(scope, kind, answer)
+
+    def _add_items(self, scope: str, kind: Kind) -> None:
+        answers = self._answers.get((scope, kind.name))
+        if answers is None:
+            return
+        items: dict[str, Item] = {}
+        raws: dict[str, Raw] = {}
+        try:
+            for raw in answers:
+                item = canonical(kind, raw, self.names, scope) or {}
+                items.setdefault(kind.key_of(item), item)
+                raws.setdefault(kind.key_of(item), raw)
+        except (UnknownNameError, *_SHAPE_ERRORS) as err:
+            self._cannot(scope, kind, err)
+            return
+        self.values[scope, kind.name] = sorted_items(kind, items.values())
+        self.raws[scope, kind.name] = raws
+
+    def _add_one(
+        self, scope: str, kind: Kind, raw: Raw, make: Callable[[], Item | None] | None = None
+    ) -> None:
+        try:
+            self.values[scope, kind.name] = (
+                make() if make else canonical(kind, raw, self.names, scope)
+            )
+        except (UnknownNameError, *_SHAPE_ERRORS) as err:
+            self.values.pop((scope, kind.name), None)
+            self._cannot(scope, kind, err)
+            return
+        self.raws[scope, kind.name] = {"": raw}
+
+    def _cannot(self, scope: str, kind: Kind, err: Exception) -> None:
+        why = f"Harbor's answer has another form than it should ({type(err).__name__})"
+        is_odd = not isinstance(err, UnknownNameError)
+        self.unread.append(
+            Unread(scope=scope, kind=kind.name, reason=why if is_odd else str(err), failed=is_odd)
+        )

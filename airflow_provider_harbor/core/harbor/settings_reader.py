@@ -1,0 +1,243 @@
+"""Reads all settings of a Harbor: 15 requests, 7 for each project, 1 for each retention policy.
+
+What the login may not read is named, and so is what Harbor fails to answer; the rest is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborConfigurationError,
+    HarborConnectionError,
+    HarborNotFoundError,
+    HarborStatusError,
+    describe,
+    is_passing,
+)
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.settings_assembly import assemble
+from airflow_provider_harbor.core.harbor.settings_kinds import (
+    PROJECT_KINDS,
+    SYSTEM,
+    SYSTEM_KINDS,
+    Kind,
+    kind_of,
+)
+from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.texts import one_line
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 8
+_ONLY_AN_ADMINISTRATOR = "only an administrator may. Give another connection for the configurations"
+# What is done side by side: the name of the kind, and what reads it.
+_Task = tuple[str, Callable[[], Any]]
+
+
+def read_settings(
+    client: HarborClient,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    configurations: HarborClient | None = None,
+    workers: int = _WORKERS,
+    progress: Progress | None = None,
+) -> HarborSettings:
+    """Read all settings that a login may read.
+
+    Args:
+        client: The login.
+        include: Names and globs of projects; none for all.
+        exclude: Of those that are left out.
+        configurations: An administrator's login for the configurations, which no robot may read.
+        workers: How many requests at once.
+        progress: Called with a line of text now and then.
+
+    Raises:
+        HarborAuthError: The login was not accepted.
+        HarborConnectionError: Harbor does not answer.
+    """
+    reader = _Reader(client, configurations or client, progress or (lambda text: None))
+    with ThreadPoolExecutor(workers, thread_name_prefix="settings") as pool:
+        try:
+            return reader.read(pool, include, exclude)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@dataclass(slots=True)
+class _Reader:
+    client: HarborClient
+    administrator: HarborClient
+    progress: Progress
+    unread: list[Unread] = field(default_factory=list)
+    # What was answered, by scope and kind.
+    lists: dict[tuple[str, str], Sequence[Raw]] = field(default_factory=dict)
+    # Names of all projects that the login sees.
+    seen: set[str] = field(default_factory=set)
+
+    def read(
+        self, pool: ThreadPoolExecutor, include: Sequence[str], exclude: Sequence[str]
+    ) -> HarborSettings:
+        self.progress("settings of the system")
+        projects = self._run(pool, [*self._system_tasks(), ("projects", self._projects)])
+        chosen = [p for p in projects if is_meant(str(p["name"]), include, exclude)]
+        self.progress(f"settings of {len(chosen):,} projects")
+        self._run(pool, [task for p in chosen for task in self._project_tasks(p)])
+        self._require_sight()
+        return assemble(self.lists, chosen, self.unread)
+
+    def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task]) -> list[Raw]:
+        """Do all tasks, side by side; returns what that of the projects returned."""
+        futures = [(name, pool.submit(task)) for name, task in tasks]
+        found: list[Raw] = []
+        for name, future in futures:
+            result = future.result()
+            if name == "projects":
+                found = result
+        return found
+
+    # -- requests
+
+    def _system_tasks(self) -> Iterable[_Task]:
+        for kind in SYSTEM_KINDS:
+            if kind.name == "configurations":
+                yield kind.name, self._configurations
+            else:
+                yield kind.name, partial(self._keep, SYSTEM, kind, kind.path, kind.params)
+        yield "quotas", self._quotas
+
+    def _project_tasks(self, project: Raw) -> Iterable[_Task]:
+        name = str(project["name"])
+        retention = str((project.get("metadata") or {}).get("retention_id") or "")
+        for kind in PROJECT_KINDS:
+            if kind.name == "quota":
+                continue
+            path, params = kind.path_in(name), kind.params
+            if kind.name == "retention":
+                path, params = f"{path}{retention}", None
+                if not retention.isdecimal():
+                    self.lists[name, kind.name] = []
+                    continue
+            if params is not None:
+                number = str(project["project_id"])
+                params = {key: value.replace("{id}", number) for key, value in params.items()}
+            yield (
+                kind.name,
+                partial(self._keep, name, kind, path, params),
+            )
+
+    def _keep(self, scope: str, kind: Kind, path: str, params: Mapping[str, str] | None) -> None:
+        """Read one kind in one scope: a list, or one object where there are no parameters."""
+
+        def ask() -> None:
+            if params is None:
+                self.lists[scope, kind.name] = [self._get(path)]
+                return
+            items, counted = self.client.list_settings(path, params)
+            self.lists[scope, kind.name] = items
+            if counted > len(items):
+                hidden = f"Harbor counts {counted:,}, and lists {len(items):,}"
+                if kind.name == "members":
+                    hidden += ": the others have a role that is none. Remove and add them again"
+                self._note(scope, kind.name, hidden)
+
+        self._attempt(scope, kind.name, kind.permission, ask)
+
+    def _get(self, path: str) -> Raw:
+        try:
+            return self.client.get_setting(path)
+        except HarborStatusError as err:
+            # So it says that nothing can scan, and thus nothing is scheduled.
+            if err.status == 412 and path == kind_of(SYSTEM, "scan-all").path:
+                return {}
+            raise
+
+    def _configurations(self) -> None:
+        def ask() -> None:
+            try:
+                answer = self.administrator.get_setting("/configurations")
+            except HarborAuthError as err:
+                if self.administrator is self.client or err.status != 401:
+                    raise
+                who = self.administrator.user
+                raise HarborConfigurationError(f"the login {who!r} was not accepted") from err
+            self.lists[SYSTEM, "configurations"] = [answer]
+
+        self._attempt(SYSTEM, "configurations", "", ask)
+
+    def _quotas(self) -> None:
+        def ask() -> None:
+            found, _ = self.client.list_settings("/quotas", {"reference": "project"})
+            self.lists[SYSTEM, "quotas"] = found
+
+        self._attempt(SYSTEM, "quota", "quota:list", ask)
+
+    def _projects(self) -> list[Raw]:
+        found, _ = self.client.list_settings("/projects", {"with_detail": "true", "sort": "name"})
+        unique = {project["project_id"]: project for project in found}
+        self.seen.update(str(project.get("name")) for project in found)
+        return [p for p in unique.values() if is_project_name(str(p.get("name")))]
+
+    def _attempt(self, scope: str, kind: str, permission: str, ask: Callable[[], None]) -> None:
+        try:
+            ask()
+        except HarborConnectionError:
+            raise
+        except HarborAuthError as err:
+            if err.status == 401:
+                err.hint = err.hint or (
+                    f"the login {self.client.user!r} was not accepted. Check name and password"
+                )
+                raise
+            need = f"it needs {permission}" if permission else _ONLY_AN_ADMINISTRATOR
+            reason = f"the login may not read it: {need}"
+            self.unread.append(Unread(scope=scope, kind=kind, reason=reason, denied=True))
+        except HarborBackupError as err:
+            is_old = isinstance(err, HarborNotFoundError) and err.is_of_route
+            reason = "this Harbor is too old to have it" if is_old else describe(err)
+            self.unread.append(
+                Unread(
+                    scope=scope,
+                    kind=kind,
+                    reason=reason,
+                    denied=is_old,
+                    failed=not is_old,
+                    passing=is_passing(err),
+                )
+            )
+
+    def _note(self, scope: str, kind: str, reason: str) -> None:
+        self.unread.append(Unread(scope=scope, kind=kind, reason=reason))
+
+    def _require_sight(self) -> None:
+        """Note projects that the list of quotas names, and the login does not see."""
+        quotas = self.lists.get((SYSTEM, "quotas"), ())
+        named = {str((quota.get("ref") or {}).get("name") or "") for quota in quotas} - {""}
+        if missing := sorted(named - self.seen):
+            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            self._note(
+                SYSTEM,
+                "projects",
+                f"the login does not see {len(missing):,} of them: {one_line(shown)}. Give the "
+                "robot its permissions on all projects",
+            )
+
+
+def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Tell whether a project is one of those that names and globs ask for."""
+    if any(fnmatchcase(name, pattern) for pattern in exclude):
+        return False
+    return not include or any(fnmatchcase(name, pattern) for pattern in include)

@@ -1,0 +1,366 @@
+"""Bring Harbor's settings back: plan, write, read back, compare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConfigurationError,
+    HarborConnectionError,
+    describe,
+)
+from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.settings_kinds import KIND_NAMES, SYSTEM, items_of, kind_of
+from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
+from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
+from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.jobs.choosing import parse_renames
+from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
+from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
+from airflow_provider_harbor.core.jobs.settings_outcome import (
+    ImportReport,
+    State,
+    StepResult,
+)
+from airflow_provider_harbor.core.jobs.settings_plan import Action, Planner, Stage, Step
+from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+
+log = logging.getLogger(__name__)
+
+ARTIFACT_LABELS = "artifact-labels"
+# No name of a project is this.
+_NO_PROJECT = ("/",)
+_UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
+_IGNORED = "Harbor accepted it, and it is still otherwise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsImport:
+    """What is to be brought back.
+
+    Attributes:
+        store: From where.
+        night: Of which night.
+        projects: Names and globs; empty for all.
+        kinds: Names of kinds; empty for all.
+        renames: New names of projects, as texts `old=new`.
+        given: Secrets.
+        passphrase: What opens sealed ones; empty where it is not known.
+        delete_surplus: Whether what is there, and not in the export, is deleted.
+        stages: Which part: before the artifacts are brought back, after that, or both.
+    """
+
+    store: BackupStore
+    night: SettingsNight
+    projects: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    renames: Sequence[str] = ()
+    given: GivenSecrets = field(default_factory=GivenSecrets)
+    passphrase: str = ""
+    delete_surplus: bool = False
+    stages: Sequence[Stage] = tuple(Stage)
+
+    def scopes(self) -> dict[str, str]:
+        """Return new names by old ones: of the system, and of the projects that are meant.
+
+        Raises:
+            HarborConfigurationError: A project, a kind or a new name is none.
+        """
+        names = [name for name in self.night.settings.projects if is_meant(name, self.projects, ())]
+        if self.projects and not names:
+            raise HarborConfigurationError(
+                f"the settings of {self.night.key} have no such project: {', '.join(self.projects)}"
+            )
+        if unknown := sorted(set(self.kinds) - {*KIND_NAMES, ARTIFACT_LABELS}):
+            raise HarborConfigurationError(
+                f"there is no kind of settings {unknown[0]!r}. There are: "
+                f"{', '.join((*KIND_NAMES, ARTIFACT_LABELS))}"
+            )
+        renames = parse_renames(self.renames, names)
+        scopes = {name: renames.get(name, name) for name in names}
+        # Only some projects are meant: the system stays as it is.
+        return scopes if self.projects else {SYSTEM: SYSTEM, **scopes}
+
+    def wanted(self) -> dict[str, Mapping[str, Any]]:
+        """Return the settings by the names that projects are to have.
+
+        Raises:
+            IntegrityError: A document is gone or damaged.
+            WrongPassphraseError: The passphrase is not the one.
+        """
+        scopes = self.scopes()
+        documents = read_documents(self.store, self.night.settings, scopes)
+        if not self.passphrase and any(each.encryption for each in documents.values()):
+            log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
+        found: dict[str, Mapping[str, Any]] = {}
+        for old, document in documents.items():
+            opened = document.opened(self.passphrase) if self.passphrase else document
+            found[scopes[old]] = _renamed(opened.values, scopes)
+        return found
+
+
+def _renamed(values: Mapping[str, Any], scopes: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings in which robots have their permissions on the new names of projects."""
+    found = dict(values)
+    if "robots" in found:
+        found["robots"] = [
+            {
+                **robot,
+                "permissions": [
+                    {**row, "namespace": scopes.get(row["namespace"], row["namespace"])}
+                    if row["kind"] == "project"
+                    else row
+                    for row in robot.get("permissions") or ()
+                ],
+            }
+            for robot in found["robots"]
+        ]
+    return found
+
+
+def import_settings(
+    client: HarborClient,
+    wanted: SettingsImport,
+    *,
+    dry_run: bool = False,
+    on_secret: Callable[[str, str], object] = lambda key, secret: None,
+    new_password: Callable[[], str] = lambda: "",
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Bring settings back.
+
+    Args:
+        client: An administrator's login at the Harbor that is to have them.
+        wanted: Which ones.
+        dry_run: Only find out what would be done.
+        on_secret: Called with the key and the text of each secret that is made on the way: those of
+            new robots, which Harbor shows once, and passwords of new users.
+        new_password: Makes one for a new user of whom none is given; where it returns an empty
+            text, such a user is not made.
+        progress: Called with a line of text now and then.
+
+    Returns:
+        What was done, or would be. One setting that fails stops no other; whether anything failed
+        is for the caller to raise.
+
+    Raises:
+        HarborBackupError: Nothing was begun: the night, the login, a name or a secret is wrong; or
+            Harbor is in read-only mode.
+    """
+    run = _Import(client, wanted, on_secret, new_password, progress or (lambda text: None))
+    return run.plan_only() if dry_run else run.run()
+
+
+class _Import:
+    def __init__(
+        self,
+        client: HarborClient,
+        wanted: SettingsImport,
+        on_secret: Callable[[str, str], object],
+        new_password: Callable[[], str],
+        progress: Progress,
+    ) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._new_password = new_password
+        self._tell = progress
+        self._on_secret = on_secret
+        self._secrets = list(wanted.given.texts)
+        self._values = wanted.wanted()
+        info = client.check_login()
+        self._is_read_only = info.read_only
+        self._target = self._read()
+        self._planner = self._plan_on(self._target)
+        self._labels = ArtifactLabels(client, wanted.store, wanted.night.key, self._target)
+
+    def _read(self) -> SettingsTarget:
+        names = [scope for scope in self._values if scope != SYSTEM]
+        found = read_settings(self._client, include=names or _NO_PROJECT, progress=self._tell)
+        return SettingsTarget(self._client, found)
+
+    def _plan_on(self, target: SettingsTarget) -> Planner:
+        return Planner(
+            self._values,
+            target,
+            self._wanted.given,
+            kinds=self._wanted.kinds,
+            delete_surplus=self._wanted.delete_surplus,
+        )
+
+    # -- what would be done
+
+    def plan_only(self) -> ImportReport:
+        steps = self._planner.steps(self._wanted.stages)
+        results = [StepResult(step=step, state=_planned(step)) for step in steps]
+        labels = self._label_steps(is_plan=True)
+        results += [StepResult(step=step, state=_planned(step)) for step, _ in labels]
+        return self._report(results, dry_run=True)
+
+    def _label_steps(self, *, is_plan: bool = False) -> Iterator[tuple[Step, list[Any]]]:
+        kinds = self._wanted.kinds
+        if Stage.AFTER in self._wanted.stages and (not kinds or ARTIFACT_LABELS in kinds):
+            yield from self._labels.steps(self._wanted.scopes(), is_plan=is_plan)
+
+    def _report(self, results: Sequence[StepResult], *, dry_run: bool) -> ImportReport:
+        unread = [
+            unread
+            for unread in self._wanted.night.settings.unread
+            if not self._wanted.kinds or unread.kind in self._wanted.kinds
+        ]
+        return ImportReport(
+            url=self._client.url,
+            night=self._wanted.night.key,
+            dry_run=dry_run,
+            results=tuple(results),
+            unread=tuple(unread),
+            surplus=dict(self._planner.surplus),
+            unused=tuple(self._wanted.given.unused),
+            is_read_only=self._is_read_only,
+        )
+
+    # -- what is done
+
+    def run(self) -> ImportReport:
+        if self._is_read_only:
+            raise HarborConfigurationError(
+                f"{self._client.url} is in read-only mode, in which it takes no settings. Switch "
+                "that off there (Configuration, System Settings), and run it again"
+            )
+        writer = SettingsWriter(self._target, self._keep_secret)
+        results: list[StepResult] = []
+        stopped = ""
+        for step in self._planner.steps(self._wanted.stages):
+            self._tell(f"{step.scope or 'system'}: {step.title}")
+            result = StepResult(step=step, state=_planned(step))
+            if stopped and step.writes:
+                result = StepResult(step=step, state=State.FAILED, message=stopped)
+            elif step.writes:
+                result = self._do(writer, step)
+                if result.is_connection:
+                    stopped = "not tried, since Harbor did not answer before"
+            results.append(result)
+        if not stopped:
+            results += self._put_labels(writer)
+            results = self._compared(results)
+        return self._report(results, dry_run=False)
+
+    def _keep_secret(self, key: str, text: str) -> None:
+        if text:
+            self._secrets.append(text)
+            self._on_secret(key, text)
+
+    def _do(self, writer: SettingsWriter, step: Step) -> StepResult:
+        try:
+            return StepResult(step=step, state=State.DONE, message=self._written(writer, step))
+        except HarborBackupError as err:
+            return StepResult(
+                step=step,
+                state=State.FAILED,
+                message=self._hidden(describe(err)),
+                is_connection=isinstance(err, HarborConnectionError),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError) as err:
+            # A document of another program, or a secret of another form than it should have.
+            log.debug("This is where it happened:", exc_info=True)
+            message = f"it has another form than it should ({type(err).__name__})"
+            return StepResult(step=step, state=State.FAILED, message=message)
+
+    def _hidden(self, message: str) -> str:
+        """Return a message without any secret, which Harbor may repeat."""
+        for text in sorted(self._secrets, key=len, reverse=True):
+            message = message.replace(text, "***")
+        return message
+
+    def _written(self, writer: SettingsWriter, step: Step) -> str:
+        """Do a step; returns what was done otherwise than it was planned."""
+        if step.action is Action.DELETE:
+            return self._deleted(writer, step)
+        item = step.item or {}
+        if step.action is Action.UPDATE:
+            late = step.stage is Stage.AFTER
+            done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
+            return self._hidden("; ".join(done.notes))
+        secret = self._wanted.given.of(step.scope, step.kind, step.key)
+        if step.kind == "users" and not secret:
+            secret = self._new_password()
+            if not secret:
+                raise HarborConfigurationError(_UNKNOWN_LOGIN.format(step.key))
+            self._secrets.append(secret)
+            done = writer.create(step.scope, step.kind, item, secret)
+            self._on_secret(f"users/{step.key}", secret)
+        else:
+            done = writer.create(step.scope, step.kind, item, secret)
+        return self._hidden("; ".join(done.notes))
+
+    def _deleted(self, writer: SettingsWriter, step: Step) -> str:
+        if step.before is not None:
+            writer.delete(step.scope, step.kind, step.before)
+            return ""
+        if step.kind == "retention":
+            return "" if writer.delete_made_retention(step.scope) else "there was none"
+        # The members of a new project that the export has not.
+        wanted = items_of(kind_of(step.scope, "members"), self._values[step.scope]["members"])
+        names = {(item["type"][0], item["name"]) for item in wanted.values()}
+        gone = [
+            member
+            for member in writer.list_members(step.scope)
+            if (member["entity_type"], member["entity_name"]) not in names
+        ]
+        for member in gone:
+            writer.delete_member(step.scope, member)
+        return "" if gone else "there was none"
+
+    def _put_labels(self, writer: SettingsWriter) -> list[StepResult]:
+        results = []
+        for step, missing in self._label_steps():
+            failures = self._labels.put(writer, step.scope, missing)
+            state = State.FAILED if failures else State.DONE if step.writes else _planned(step)
+            message = self._hidden("; ".join(failures[:3]))
+            results.append(StepResult(step=step, state=state, message=message))
+        return results
+
+    # -- what came of it
+
+    def _compared(self, results: Sequence[StepResult]) -> list[StepResult]:
+        """Return the results, with an error where Harbor has not what was written."""
+        if not any(result.state is State.DONE for result in results):
+            return list(results)
+        self._tell("reading back what was written")
+        try:
+            left = self._plan_on(self._read()).steps(self._wanted.stages)
+        except HarborBackupError as err:
+            log.warning("What was written could not be read back: %s", err)
+            note = f"written, but it could not be read back: {describe(err)}"
+            return [
+                StepResult(step=r.step, state=State.FAILED, message=note)
+                if r.state is State.DONE
+                else r
+                for r in results
+            ]
+        differing = {_name(step): step for step in left if step.writes}
+        checked = []
+        for result in results:
+            step = differing.get(_name(result.step))
+            if result.state is State.DONE and step and result.step.kind != ARTIFACT_LABELS:
+                said = "; ".join(map(str, step.fields)) or step.action.value
+                message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
+                checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
+            else:
+                checked.append(result)
+        return checked
+
+
+def _name(step: Step) -> tuple[str, str, str, str]:
+    return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _planned(step: Step) -> State:
+    if step.writes:
+        return State.PLANNED
+    return State.LEFT if step.action is Action.LEAVE else State.CANNOT

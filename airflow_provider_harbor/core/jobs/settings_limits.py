@@ -1,0 +1,294 @@
+"""What a Harbor cannot be made to have, and what of a setting it does not know.
+
+Found out before anything is written, as far as it can be known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_harbor.core.harbor.settings_form import Secret
+from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
+from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
+from airflow_provider_harbor.core.jobs.settings_secrets import (
+    WRITE_ONLY,
+    GivenSecrets,
+    secret_key,
+)
+
+# Once set they cannot be emptied over REST, and Harbor refuses to be told so.
+_NEVER_EMPTY = ("ldap_base_dn", "ldap_uid", "ldap_url")
+_BUILT_IN_SCANNERS = ("Trivy",)
+_DATABASE = "db_auth"
+_LOGINS = {"ldap_search_password": "ldap_", "oidc_client_secret": "oidc_"}
+
+
+class Limits:
+    """What cannot be written, and why.
+
+    Args:
+        wanted: The settings.
+        target: The Harbor that is to have them.
+        given: Secrets.
+    """
+
+    def __init__(self, wanted: Settings, target: SettingsTarget, given: GivenSecrets) -> None:
+        self._wanted = wanted
+        self._target = target
+        self._given = given
+
+    def _there(self, kind: str) -> Any:
+        return self._target.settings.values.get((SYSTEM, kind), ())
+
+    def _is_known(self, kind: str, key: str) -> bool:
+        """Tell whether something of the system is there, or is to be."""
+        wanted = self._wanted.get(SYSTEM, {}).get(kind) or ()
+        return any(item.get("name") == key for item in (*self._there(kind), *wanted))
+
+    def _is_project(self, name: str) -> bool:
+        return self._target.has_project(name) or name in self._wanted
+
+    @property
+    def _auth_mode(self) -> str:
+        """How people will log in there."""
+        there = self._target.settings.values.get((SYSTEM, "configurations"))
+        if there is None:
+            return self._target.client.system_info.auth_mode
+        wanted = self._wanted.get(SYSTEM, {}).get("configurations") or {}
+        mode = wanted.get("auth_mode")
+        if mode and not self.why_no_configuration("auth_mode", mode):
+            return str(mode)
+        return str(there.get("auth_mode", ""))
+
+    def why_not(self, scope: str, kind: str, item: Item, before: Item | None) -> str:
+        """Return why an item cannot be written; empty where nothing is known against it."""
+        check = _CHECKS.get(kind)
+        return check(self, scope, item, before) if check else ""
+
+    def has_importer(self, members: Iterable[str]) -> bool:
+        """Tell whether the login is among some members, by their keys."""
+        return f"user {self._target.client.user}" in members
+
+    def is_own(self, kind: str, item: Item) -> bool:
+        """Tell whether an item is the login itself, which is never deleted."""
+        user = self._target.client.user
+        if kind == "users":
+            return item.get("username") == user
+        return kind == "robots" and user == f"{self._target.settings.names.prefix}{item['name']}"
+
+    # -- what is left out of an item
+
+    def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
+        """Return an item without what this Harbor does not know, and what that is."""
+        if kind == "robots":
+            return self._fitted_robot(item, before)
+        if kind == "webhooks":
+            return self._fitted_webhook(item, before)
+        if kind == "scanners" and item.get("name") in _BUILT_IN_SCANNERS and before is not None:
+            # It comes with Harbor, and only whether it is the default can be changed.
+            return {**before, "is_default": True} if item.get("is_default") else before, ""
+        return item, ""
+
+    def _fitted_robot(self, item: Item, before: Item | None) -> tuple[Item, str]:
+        if before is not None and before.get("permissions") == item.get("permissions"):
+            return item, ""
+        known = self._target.permissions()
+        dropped: list[str] = []
+        rows = []
+        for row in item.get("permissions") or ():
+            if row["kind"] == "project" and not self._is_namespace(row["namespace"]):
+                dropped.append(f"those on the project {row['namespace']}, which is not there")
+                continue
+            table = known.get(row["kind"])
+            access = []
+            for one in row["access"]:
+                if table is None or (one["resource"], one["action"]) in table:
+                    access.append(one)
+                else:
+                    dropped.append(f"{one['resource']}:{one['action']}, which this Harbor has not")
+            rows += [{**row, "access": access}] if access else []
+        if not dropped:
+            return item, ""
+        return {**item, "permissions": rows}, f"without {', '.join(dict.fromkeys(dropped))}"
+
+    def _is_namespace(self, name: str) -> bool:
+        return name == "*" or self._is_project(name)
+
+    def _fitted_webhook(self, item: Item, before: Item | None) -> tuple[Item, str]:
+        wanted = item.get("event_types") or []
+        if before is not None and before.get("event_types") == wanted:
+            return item, ""
+        known = self._target.events()
+        kept = [event for event in wanted if not known or event in known]
+        if kept == wanted or not kept:
+            return item, ""
+        dropped = [event for event in wanted if event not in kept]
+        return {**item, "event_types": kept}, (
+            f"without the events {', '.join(dropped)}, which this Harbor has not"
+        )
+
+    def relevant(self, kind: str, fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+        """Return those changes of an item that can be made."""
+        if kind == "scanners":
+            # The default moves to another one, and is never only taken away.
+            return tuple(f for f in fields if not (f.name == "is_default" and not f.after))
+        return fields
+
+    # -- the configurations
+
+    def why_no_configuration(self, key: str, value: Any) -> str:
+        """Return why a configuration cannot be set; empty where nothing is known against it."""
+        there = self._target.settings.values[SYSTEM, "configurations"]
+        if key not in there:
+            return "" if _is_nothing(value) else "this Harbor has no such configuration"
+        if there[key] == value or isinstance(value, Secret):
+            return ""
+        if key in _NEVER_EMPTY and not value:
+            return "" if not there[key] else "Harbor does not take it back once it is set"
+        raw = self._target.settings.raws[SYSTEM, "configurations"][""]
+        if raw[key].get("editable", True):
+            return ""
+        if key == "auth_mode":
+            return (
+                f"it is {there[key]} there, and can be changed only while there is no user but the "
+                "administrator"
+            )
+        return "the deployment sets it (CONFIG_OVERWRITE_JSON)"
+
+    def write_only(self, wanted: Item, changed: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """Return secrets that no Harbor shows and that go with what changes, and what lacks.
+
+        Args:
+            wanted: The configurations.
+            changed: Names of those that change.
+        """
+        found: dict[str, str] = {}
+        lacking = []
+        for name in WRITE_ONLY:
+            text = self._given.of(SYSTEM, "configurations", name)
+            begin = _LOGINS[name]
+            if not any(key.startswith(begin) or key == "auth_mode" for key in changed):
+                continue
+            if text:
+                found[name] = text
+            elif str(wanted.get("auth_mode", "")).startswith(begin):
+                lacking.append(secret_key(SYSTEM, "configurations", name))
+        return found, lacking
+
+    # -- the kinds
+
+    def _user(self, scope: str, item: Item, before: Item | None) -> str:
+        mode = self._auth_mode
+        if mode != _DATABASE and (before is None or before != item):
+            return (
+                f"users are not written where the mode is {mode}: they come back when they log in"
+            )
+        email = item.get("email")
+        others = [
+            other["username"]
+            for other in self._there("users")
+            if other.get("email") == email and other["username"] != item["username"]
+        ]
+        if email and others:
+            return f"its e-mail address {email} is that of {others[0]} there"
+        return ""
+
+    def _group(self, scope: str, item: Item, before: Item | None) -> str:
+        if before is not None:
+            return ""
+        for other in self._there("groups"):
+            if other["name"] == item["name"] and other["type"] != item["type"]:
+                return f"the name is that of a group of the type {other['type']} there"
+        return ""
+
+    def _registry(self, scope: str, item: Item, before: Item | None) -> str:
+        if before is not None and before.get("type") != item.get("type"):
+            return f"it is of the type {before.get('type')} there, which cannot be changed"
+        return self._lacks(
+            scope, "registries", item, before, (item.get("credential") or {}).get("access_secret")
+        )
+
+    def _lacks(self, scope: str, kind: str, item: Item, before: Item | None, secret: Any) -> str:
+        """Return that a secret is lacking without which Harbor does not take an item."""
+        if before is None and isinstance(secret, Secret) and not secret.text:
+            return (
+                f"it needs the secret {secret_key(scope, kind, item['name'])}, which is not given"
+            )
+        return ""
+
+    def _scanner(self, scope: str, item: Item, before: Item | None) -> str:
+        if item.get("name") in _BUILT_IN_SCANNERS:
+            return "it comes with Harbor: install Harbor with it" if before is None else ""
+        return self._lacks(scope, "scanners", item, before, item.get("access_credential"))
+
+    def _project(self, scope: str, item: Item, before: Item | None) -> str:
+        if item.get("registry_unknown"):
+            return "it caches a registry, and the export could not tell which"
+        name = item.get("registry")
+        return self._hangs_on(name) if name else ""
+
+    def _hangs_on(self, name: str) -> str:
+        if not self._is_known("registries", name):
+            return f"the registry {name} is not there"
+        for item in self._wanted.get(SYSTEM, {}).get("registries") or ():
+            there = any(other.get("name") == name for other in self._there("registries"))
+            if item.get("name") == name and not there:
+                filled = self._given.fill(SYSTEM, "registries", name, item)
+                return self._because(name, self._registry(SYSTEM, filled, None))
+        return ""
+
+    @staticmethod
+    def _because(name: str, why: str) -> str:
+        return f"it hangs on the registry {name}, which cannot be made" if why else ""
+
+    def _member(self, scope: str, item: Item, before: Item | None) -> str:
+        if isinstance(item.get("role"), str):
+            return ""
+        return f"its role {item.get('role')} is none that Harbor has"
+
+    def _robot(self, scope: str, item: Item, before: Item | None) -> str:
+        if item.get("editable") == "no":
+            return "it is of Harbor 1, and cannot be made again"
+        if not item.get("permissions"):
+            return "it has no permissions, and Harbor makes none without"
+        if before is not None and before != item and self.is_own("robots", item):
+            return "it is the login of this import"
+        return ""
+
+    def _replication(self, scope: str, item: Item, before: Item | None) -> str:
+        names = [item[side] for side in ("src_registry", "dest_registry") if item.get(side)]
+        if len(names) != 1:
+            return "it has no registry that could be told"
+        return self._hangs_on(names[0])
+
+    def _instance(self, scope: str, item: Item, before: Item | None) -> str:
+        for other in self._there("preheat-instances"):
+            if other["name"] != item["name"] and other.get("endpoint") == item.get("endpoint"):
+                return f"its endpoint is that of {other['name']} there"
+        return ""
+
+    def _preheat_policy(self, scope: str, item: Item, before: Item | None) -> str:
+        name = item.get("provider", "")
+        if self._is_known("preheat-instances", name):
+            return ""
+        return f"the preheat instance {name} is not there"
+
+
+def _is_nothing(value: Any) -> bool:
+    return not isinstance(value, Secret) and value in ("", 0, False, None, "{}")
+
+
+_CHECKS: Mapping[str, Callable[[Limits, str, Item, Item | None], str]] = {
+    "users": Limits._user,
+    "groups": Limits._group,
+    "registries": Limits._registry,
+    "scanners": Limits._scanner,
+    "project": Limits._project,
+    "members": Limits._member,
+    "robots": Limits._robot,
+    "replications": Limits._replication,
+    "preheat-instances": Limits._instance,
+    "preheat-policies": Limits._preheat_policy,
+}

@@ -1,0 +1,480 @@
+"""What an import of settings would do: create, update, leave, delete; and what it cannot, and why.
+
+The order is one in which each setting finds what it needs. In the middle of it the artifacts are
+brought back: what would act on them, or refuse them, comes after them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
+from airflow_provider_harbor.core.harbor.settings_form import Secret, iter_secrets
+from airflow_provider_harbor.core.harbor.settings_kinds import (
+    SYSTEM,
+    Item,
+    Kind,
+    items_of,
+    kind_of,
+)
+from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.jobs.settings_compare import (
+    FieldChange,
+    Settings,
+    field_changes,
+    show,
+)
+from airflow_provider_harbor.core.jobs.settings_limits import Limits
+from airflow_provider_harbor.core.jobs.settings_secrets import (
+    HAVE_SECRETS,
+    GivenSecrets,
+    secret_key,
+)
+from airflow_provider_harbor.core.texts import one_line
+
+
+class Action(str, enum.Enum):
+    """What is done to a setting."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    LEAVE = "leave"
+    DELETE = "delete"
+    CANNOT = "cannot"
+
+    @property
+    def sign(self) -> str:
+        """How it is shown."""
+        return {"create": "+", "update": "~", "leave": "=", "delete": "-", "cannot": "!"}[
+            self.value
+        ]
+
+
+class Stage(str, enum.Enum):
+    """When it is done: before the artifacts are brought back, or after that."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+    @property
+    def heading(self) -> str:
+        """How it is shown."""
+        return f"{self.value} the artifacts"
+
+
+# Kinds in their order; of the system, or of each project.
+_SYSTEM, _PROJECTS = False, True
+_ORDER: Mapping[Stage, Sequence[tuple[bool, str]]] = {
+    Stage.BEFORE: (
+        (_SYSTEM, "configurations"),
+        (_SYSTEM, "cve-allowlist"),
+        (_SYSTEM, "users"),
+        (_SYSTEM, "groups"),
+        (_SYSTEM, "registries"),
+        (_PROJECTS, "project"),
+        (_SYSTEM, "labels"),
+        (_PROJECTS, "labels"),
+        (_PROJECTS, "members"),
+        (_SYSTEM, "robots"),
+        (_PROJECTS, "robots"),
+    ),
+    Stage.AFTER: (
+        (_SYSTEM, "scanners"),
+        (_PROJECTS, "project"),
+        (_SYSTEM, "preheat-instances"),
+        (_PROJECTS, "retention"),
+        (_PROJECTS, "immutability"),
+        (_PROJECTS, "webhooks"),
+        (_PROJECTS, "preheat-policies"),
+        (_PROJECTS, "quota"),
+        (_SYSTEM, "replications"),
+        (_SYSTEM, "garbage-collection"),
+        (_SYSTEM, "purge-audit"),
+        (_SYSTEM, "scan-all"),
+        (_SYSTEM, "configurations"),
+    ),
+}
+# Of the configurations what comes last of all: nothing can be written after it.
+_LAST = "read_only"
+_CREATOR = "whom Harbor makes a member as its creator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is done to one setting.
+
+    Attributes:
+        scope: The system (empty), or a project, by its name there.
+        kind: Which settings.
+        noun: What one of them is called.
+        key: What tells it from the others of its kind.
+        item: As it is to be, with the secrets that are known; None where it goes.
+        before: As it is there; None where it is not.
+        fields: What differs; of a new one all.
+        why: Why it cannot be done; or what is done otherwise than it was.
+        needs: Keys of secrets that are not given, see `settings_secrets`.
+    """
+
+    stage: Stage
+    scope: str
+    kind: str
+    noun: str
+    key: str
+    action: Action
+    item: Item | None = None
+    before: Item | None = None
+    fields: tuple[FieldChange, ...] = ()
+    why: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is of, in words."""
+        return one_line(f"{self.noun} {self.key}".strip(), 200)
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything is sent for it."""
+        return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE)
+
+    def lines(self) -> list[str]:
+        """Return it as lines."""
+        lines = [f"{self.action.sign} {self.title}" + (f": {self.why}" if self.why else "")]
+        if self.action is Action.UPDATE:
+            lines += [f"    {each}" for each in self.fields]
+        if self.action is Action.CREATE:
+            own = kind_of(self.scope, self.kind).key
+            lines += [f"    {field_line(each)}" for each in self.fields if each.name not in own]
+        return lines + [f"    needs the secret {one_line(each)}" for each in self.needs]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it by names, without any secret."""
+        return {
+            "stage": self.stage.value,
+            "scope": self.scope,
+            "kind": self.kind,
+            "key": self.key,
+            "action": self.action.value,
+            "fields": [str(each) for each in self.fields],
+            "why": self.why,
+            "needs": list(self.needs),
+        }
+
+
+def field_line(change: FieldChange) -> str:
+    """Return a field of what is new as a line."""
+    return f"{change.name}: {show(change.after)}"
+
+
+class Planner:
+    """Finds out what an import would do.
+
+    Args:
+        wanted: The settings, by the names that projects are to have, with the secrets that are
+            known.
+        target: The Harbor that is to have them.
+        given: Secrets.
+        kinds: Names of the kinds that are meant; none for all.
+        delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
+    """
+
+    def __init__(
+        self,
+        wanted: Settings,
+        target: SettingsTarget,
+        given: GivenSecrets,
+        *,
+        kinds: Sequence[str] = (),
+        delete_surplus: bool = False,
+    ) -> None:
+        self._wanted = wanted
+        self._target = target
+        self._given = given
+        self._kinds = kinds
+        self._delete_surplus = delete_surplus
+        self._limits = Limits(wanted, target, given)
+        self._surplus: dict[str, int] = {}
+        for scope, values in wanted.items():
+            for name in values.keys() & HAVE_SECRETS:
+                kind = kind_of(scope, name)
+                for key, item in items_of(kind, values[name]).items():
+                    given.expect(scope, name, key, item)
+
+    @property
+    def surplus(self) -> Mapping[str, int]:
+        """How many items of each kind are there, are not wanted, and are left."""
+        return self._surplus
+
+    def steps(self, stages: Sequence[Stage] = tuple(Stage)) -> list[Step]:
+        """Return all steps in their order; what is to be deleted last, in the opposite one."""
+        found: list[Step] = []
+        last: list[Step] = []
+        gone: list[Step] = []
+        for stage in stages:
+            for of_projects, name in _ORDER[stage]:
+                for scope in self._scopes(of_projects):
+                    for step in self._of_kind(stage, scope, kind_of(scope, name)):
+                        if step.action is Action.DELETE and step.before is not None:
+                            gone.append(step)
+                        elif step.kind == "configurations" and stage is Stage.AFTER:
+                            last.append(step)
+                        else:
+                            found.append(step)
+        return [*found, *reversed(gone), *last]
+
+    def _scopes(self, of_projects: bool) -> list[str]:
+        if not of_projects:
+            return [SYSTEM] if SYSTEM in self._wanted else []
+        return sorted(scope for scope in self._wanted if scope != SYSTEM)
+
+    def _of_kind(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
+        values = self._wanted[scope]
+        is_meant = not self._kinds or kind.name in self._kinds
+        if not is_meant or kind.name not in values:
+            return
+        if kind.name == "configurations":
+            yield from self._configurations(stage, kind)
+        elif kind.name == "project":
+            yield from self._project(stage, scope, kind)
+        elif scope != SYSTEM and not self._target.has_project(scope):
+            yield from self._of_new_project(stage, scope, kind)
+        else:
+            yield from self._items(stage, scope, kind)
+
+    # -- what is there
+
+    def _items(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
+        there = self._target.settings.values
+        if (scope, kind.name) not in there:
+            yield self._step(
+                stage, scope, kind, "", Action.CANNOT, why="the login may not read it there"
+            )
+            return
+        wanted = items_of(kind, self._wanted[scope][kind.name])
+        current = items_of(kind, there[scope, kind.name])
+        for key in self._in_order(kind, wanted):
+            yield self._one(stage, scope, kind, key, wanted[key], current.get(key))
+        for key in sorted(current.keys() - wanted.keys()):
+            if not self._delete_surplus or self._limits.is_own(kind.name, current[key]):
+                self._surplus[kind.name] = self._surplus.get(kind.name, 0) + 1
+            else:
+                yield self._step(
+                    stage, scope, kind, key, Action.DELETE, before=current[key], why="not wanted"
+                )
+
+    def _in_order(self, kind: Kind, wanted: Mapping[str, Item]) -> list[str]:
+        # The first scanner is the default by itself, and could not be disabled then.
+        return sorted(wanted, key=lambda key: (not wanted[key].get("is_default"), key))
+
+    def _one(
+        self, stage: Stage, scope: str, kind: Kind, key: str, item: Item, before: Item | None
+    ) -> Step:
+        item = self._given.fill(scope, kind.name, key, item)
+        item, why = self._limits.fitted(scope, kind.name, item, before)
+        needs = tuple(self._needs(scope, kind, key, item, before))
+        if cannot := self._limits.why_not(scope, kind.name, item, before):
+            if before is not None and not _differences(before, item):
+                return self._step(stage, scope, kind, key, Action.LEAVE)
+            return self._step(stage, scope, kind, key, Action.CANNOT, why=cannot, needs=needs)
+        fields = _differences(before or {}, item)
+        if before is None:
+            action = Action.CREATE
+        else:
+            fields = self._limits.relevant(kind.name, fields)
+            action = Action.UPDATE if fields else Action.LEAVE
+            item = _with_known_secrets(item, before)
+        return self._step(
+            stage, scope, kind, key, action,
+            item=item, before=before, fields=fields, why=why, needs=needs,
+        )  # fmt: skip
+
+    def _needs(
+        self, scope: str, kind: Kind, key: str, item: Item, before: Item | None
+    ) -> Iterator[str]:
+        """Yield the keys of secrets without which it is not what it was."""
+        if before is None and kind.name in ("users", "robots"):
+            if not self._given.of(scope, kind.name, key):
+                yield secret_key(scope, kind.name, key)
+            return
+        there = {path for path, _ in iter_secrets(before or {})}
+        if any(not s.text and path not in there for path, s in iter_secrets(item)):
+            yield secret_key(scope, kind.name, key)
+
+    # -- a project
+
+    def _project(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
+        item = dict(self._wanted[scope][kind.name])
+        early = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
+        if not self._target.has_project(scope):
+            cannot = self._limits.why_not(scope, kind.name, item, None)
+            if stage is Stage.BEFORE:
+                action = Action.CANNOT if cannot else Action.CREATE
+                shown = {**{k: v for k, v in item.items() if k != "scanner"}, "metadata": early}
+                fields = () if cannot else tuple(field_changes({}, shown))
+                yield self._step(
+                    stage, scope, kind, scope, action, item=item, fields=fields, why=cannot
+                )
+                if not cannot:
+                    yield from self._made_retention(stage, scope, item)
+                return
+            if cannot:
+                return
+            before: Item | None = {k: v for k, v in item.items() if k != "scanner"}
+            before = {**(before or {}), "metadata": early}
+        elif (scope, kind.name) not in self._target.settings.values:
+            if stage is Stage.BEFORE:
+                why = "the login may not read it there"
+                yield self._step(stage, scope, kind, scope, Action.CANNOT, why=why)
+            return
+        else:
+            before = self._target.settings.values[scope, kind.name]
+        yield from self._project_update(stage, scope, kind, item, before or {})
+
+    def _made_retention(self, stage: Stage, scope: str, item: Item) -> Iterator[Step]:
+        """Yield that the policy goes which Harbor makes with a project, where the export has none.
+
+        At once: later nobody could tell it from one that somebody made there.
+        """
+        values, kind = self._wanted[scope], kind_of(scope, "retention")
+        is_meant = not self._kinds or kind.name in self._kinds
+        if is_meant and item.get("registry") and values.get(kind.name, {}) is None:
+            why = "it comes with each project that caches a registry, and the export has none"
+            yield self._step(stage, scope, kind, "", Action.DELETE, why=why)
+
+    def _project_update(
+        self, stage: Stage, scope: str, kind: Kind, item: Item, before: Item
+    ) -> Iterator[Step]:
+        if stage is Stage.BEFORE and item.get("registry") != before.get("registry"):
+            what = before.get("registry") or "no registry"
+            why = f"it caches {what} there, which can never be changed"
+            yield self._step(stage, scope, kind, scope, Action.CANNOT, why=why)
+        fields = tuple(
+            each
+            for each in field_changes(before, item)
+            if _is_late(each.name) == (stage is Stage.AFTER)
+            and each.name not in ("registry", "registry_unknown")
+            # A scanner of its own can be changed, and not be taken away.
+            and not (each.name == "scanner" and each.after is None)
+        )
+        action = Action.UPDATE if fields else Action.LEAVE
+        if action is Action.UPDATE or stage is Stage.BEFORE:
+            yield self._step(
+                stage, scope, kind, scope, action, item=item, before=before, fields=fields
+            )
+
+    def _of_new_project(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
+        """Yield what is set in a project that is made by this import."""
+        project = self._wanted[scope].get("project")
+        is_made = not self._kinds or "project" in self._kinds
+        wanted = items_of(kind, self._wanted[scope][kind.name])
+        if project is None or not is_made or self._limits.why_not(scope, "project", project, None):
+            if wanted:
+                yield self._step(
+                    stage, scope, kind, "", Action.CANNOT, why="its project is not there"
+                )
+            return
+        for key in sorted(wanted):
+            # It is made with room for all that is brought back.
+            before = {"storage": -1} if kind.name == "quota" else None
+            yield self._one(stage, scope, kind, key, wanted[key], before)
+        if kind.name == "members" and not self._limits.has_importer(wanted):
+            yield self._step(
+                stage, scope, kind, _CREATOR, Action.DELETE, why="unless the export has it"
+            )
+
+    # -- the configurations
+
+    def _configurations(self, stage: Stage, kind: Kind) -> Iterator[Step]:
+        there = self._target.settings.values.get((SYSTEM, kind.name))
+        if there is None:
+            if stage is Stage.BEFORE:
+                why = "only an administrator may read and write them"
+                yield self._step(stage, SYSTEM, kind, "", Action.CANNOT, why=why)
+            return
+        wanted = self._given.fill(SYSTEM, kind.name, "", self._wanted[SYSTEM][kind.name])
+        item: Item = {}
+        for key, value in sorted(wanted.items()):
+            if (key == _LAST) != (stage is Stage.AFTER):
+                continue
+            if why := self._limits.why_no_configuration(key, value):
+                yield self._step(stage, SYSTEM, kind, key, Action.CANNOT, why=why)
+            else:
+                item[key] = value
+        before = {key: there[key] for key in item if key in there}
+        fields = _differences(before, item)
+        needs = [
+            secret_key(SYSTEM, kind.name, key)
+            for key, value in item.items()
+            if isinstance(value, Secret)
+            and not value.text
+            and not isinstance(there.get(key), Secret)
+        ]
+        if stage is Stage.BEFORE and fields:
+            more, lacking = self._limits.write_only(wanted, [each.name for each in fields])
+            item |= {key: Secret(text) for key, text in more.items()}
+            needs += lacking
+        if fields or stage is Stage.BEFORE:
+            action = Action.UPDATE if fields else Action.LEAVE
+            yield self._step(
+                stage, SYSTEM, kind, "", action,
+                item=item, before=before, fields=fields, needs=tuple(needs),
+            )  # fmt: skip
+
+    def _step(
+        self, stage: Stage, scope: str, kind: Kind, key: str, action: Action, **more: Any
+    ) -> Step:
+        return Step(
+            stage=stage,
+            scope=scope,
+            kind=kind.name,
+            noun=kind.noun,
+            key=key,
+            action=action,
+            **more,
+        )
+
+
+def _is_late(field: str) -> bool:
+    return field == "scanner" or field.removeprefix("metadata.") in LATE_METADATA
+
+
+def _differences(before: Item, item: Item) -> tuple[FieldChange, ...]:
+    """Return what differs, but for secrets that nobody knows: those would be needed for it."""
+    return tuple(field_changes(before, _without_unknown(item, before)))
+
+
+def _without_unknown(item: Any, before: Any) -> Any:
+    """Return a value without the secrets that have no text, where there is none now."""
+    if isinstance(item, dict):
+        there = before if isinstance(before, dict) else {}
+        return {
+            key: _without_unknown(each, there.get(key))
+            for key, each in item.items()
+            if not (
+                isinstance(each, Secret)
+                and not each.text
+                and not isinstance(there.get(key), Secret)
+            )
+        }
+    if isinstance(item, list):
+        same = isinstance(before, list) and len(before) == len(item)
+        others = before if same else [None] * len(item)
+        return [_without_unknown(*pair) for pair in zip(item, others, strict=True)]
+    return item
+
+
+def _with_known_secrets(item: Any, before: Any) -> Any:
+    """Return an item in which a secret that is not known is that which is there, if that is known.
+
+    A webhook that is written without its header would lose it.
+    """
+    if isinstance(item, Secret) and isinstance(before, Secret):
+        return before if before.text and not item.text else item
+    if isinstance(item, dict) and isinstance(before, dict):
+        return {key: _with_known_secrets(each, before.get(key)) for key, each in item.items()}
+    if isinstance(item, list) and isinstance(before, list) and len(item) == len(before):
+        return [_with_known_secrets(*pair) for pair in zip(item, before, strict=True)]
+    return item

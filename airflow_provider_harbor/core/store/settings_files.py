@@ -1,0 +1,286 @@
+"""Harbor's settings in a store: documents named by what they hold, and which of them a night has.
+
+A document is one line of JSON, UTF-8, keys sorted: its name is its SHA-256. A secret in it is
+`{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.harbor.settings_form import Secret, map_secrets
+from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Kind, kind_of
+from airflow_provider_harbor.core.harbor.settings_values import Unread
+from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.documents import (
+    SHAPE_ERRORS,
+    damage,
+    dump,
+    read_object,
+)
+from airflow_provider_harbor.core.store.files import Files
+from airflow_provider_harbor.core.store.layout import FORMAT_VERSION
+from airflow_provider_harbor.core.store.seals import seal
+from airflow_provider_harbor.core.store.vault import Vault, open_vault
+
+_KIND = "harbor-settings"
+_MARK = "$secret"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightSettings:
+    """Which settings a night has.
+
+    Attributes:
+        system: SHA-256 (hex) of the document of the system; empty where there is none.
+        projects: Of that of each project, by its name.
+        unread: What could not be read.
+        limited: Whether only some projects were asked for.
+        read_at: When it was read (ISO 8601, with a time zone).
+        sweep: Before which sweep it was begun, see `claims`.
+        run: Whose it is.
+    """
+
+    system: str
+    projects: Mapping[str, str]
+    unread: tuple[Unread, ...] = ()
+    limited: bool = False
+    read_at: str = ""
+    sweep: str = ""
+    run: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        """Where its documents are."""
+        return [
+            layout.settings(sha256) for sha256 in (self.system, *self.projects.values()) if sha256
+        ]
+
+    def sha256_of(self, scope: str) -> str:
+        """Return the name of the document of the system or a project; empty where it has none."""
+        return self.system if scope == SYSTEM else self.projects.get(scope, "")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NightSettings:
+        """Read what `to_json` returned."""
+        projects = {str(name): str(sha256) for name, sha256 in data["projects"].items()}
+        for sha256 in (str(data["system"]), *projects.values()):
+            layout.settings(sha256)
+        return cls(
+            system=str(data["system"]),
+            projects=projects,
+            unread=tuple(map(Unread.from_json, data["unread"])),
+            limited=bool(data["limited"]),
+            read_at=str(data["read_at"]),
+            sweep=str(data.get("sweep", "")),
+            run=str(data.get("run", "")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a snapshot holds of it."""
+        return {
+            "read_at": self.read_at,
+            "limited": self.limited,
+            "system": self.system,
+            "projects": dict(sorted(self.projects.items())),
+            "unread": [unread.to_json() for unread in self.unread],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsDocument:
+    """The settings of the system, or of a project.
+
+    Attributes:
+        scope: The system (empty), or the project's name.
+        values: By name of the kind, see `settings_values.HarborSettings`. What is not there could
+            not be read.
+        encryption: How its secrets are sealed; empty where none is.
+    """
+
+    scope: str
+    values: Mapping[str, Any]
+    encryption: Mapping[str, Any] = field(default_factory=dict)
+
+    def opened(self, passphrase: str) -> SettingsDocument:
+        """Return it with the secrets in clear.
+
+        Raises:
+            WrongPassphraseError: They are sealed with another one.
+        """
+        if not self.encryption:
+            return self
+        vault = Vault(passphrase, dict(self.encryption))
+
+        def opened(place: str, secret: Secret) -> Secret:
+            if not secret.sealed:
+                return secret
+            return Secret(vault.open(secret.sealed, place), secret.sealed)
+
+        return SettingsDocument(scope=self.scope, values=self.map_secrets(opened))
+
+    def map_secrets(self, change: Callable[[str, Secret], Any]) -> dict[str, Any]:
+        """Return the values with each secret replaced.
+
+        Args:
+            change: Takes the place of a secret, which does not change when others come and go, and
+                the secret.
+        """
+        return {
+            name: _map_kind(f"{self.scope}/{name}", _kind(self.scope, name), value, change)
+            for name, value in self.values.items()
+        }
+
+
+def _kind(scope: str, name: str) -> Kind | None:
+    try:
+        return kind_of(scope, name)
+    except KeyError:  # of a newer program
+        return None
+
+
+def _map_kind(
+    place: str, kind: Kind | None, value: Any, change: Callable[[str, Secret], Any]
+) -> Any:
+    if kind is None or not isinstance(value, list):
+        return map_secrets(value, change, place)
+    return [map_secrets(item, change, f"{place}/{kind.key_of(item)}") for item in value]
+
+
+class SettingsFiles:
+    """The settings of a store. May be shared by threads."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def open_vault(self, passphrase: str) -> Vault:
+        """Return what seals secrets for this store, see `vault.open_vault`."""
+        return open_vault(self._files, passphrase)
+
+    # -- documents
+
+    def write(self, document: SettingsDocument, vault: Vault | None = None) -> str:
+        """Keep a document, unless the store has it; returns its SHA-256 (hex).
+
+        Args:
+            document: With secrets in clear, where they are known.
+            vault: What seals them; without it only their presence is kept.
+        """
+        content = encode(document, vault)
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = layout.settings(sha256)
+        if not self._is_there(path, content):
+            self._files.write(path, content)
+        return sha256
+
+    def _is_there(self, path: str, content: bytes) -> bool:
+        try:
+            return self._files.read(path) == content
+        except FileNotFoundError:
+            return False
+
+    def read(self, sha256: str) -> SettingsDocument:
+        """Return a document, its secrets sealed.
+
+        Raises:
+            IntegrityError: It is gone, or is not what its name says.
+            HarborConfigurationError: It is of a newer format.
+        """
+        path = layout.settings(sha256)
+        try:
+            content = self._files.read(path)
+        except FileNotFoundError:
+            raise IntegrityError(f"{self._files.url_of(path)} is gone from the store") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise damage(
+                self._files, path, ValueError("it holds something else than its name says")
+            )
+        try:
+            return decode(content)
+        except SHAPE_ERRORS as err:
+            raise damage(self._files, path, err) from err
+
+    # -- nights
+
+    def write_night(self, run: str, night: NightSettings) -> str:
+        """Keep which settings a run has; replaces what it had before. Returns the path."""
+        path = layout.night_settings(run)
+        self._files.sync()
+        data = {"run": run, "sweep": night.sweep, **night.to_json()}
+        self._files.write(path, seal(dump(data)))
+        return path
+
+    def read_night(self, run: str) -> NightSettings | None:
+        """Return which settings a run has, by its name or key; None where it has none.
+
+        Raises:
+            IntegrityError: It cannot be read.
+            HarborConfigurationError: It is of a newer format.
+        """
+        path = layout.night_settings(run)
+        data = read_object(self._files, path)
+        if data is None:
+            return None
+        try:
+            return NightSettings.from_json(data)
+        except SHAPE_ERRORS as err:
+            raise damage(self._files, path, err) from err
+
+
+def encode(document: SettingsDocument, vault: Vault | None = None) -> bytes:
+    """Return a document as a file: the same for the same settings."""
+    sealed_any = False
+
+    def sealed(place: str, secret: Secret) -> Any:
+        nonlocal sealed_any
+        if vault is None or not secret.text:
+            return {_MARK: True}
+        sealed_any = True
+        return {_MARK: vault.seal(secret.text, place)}
+
+    values = document.map_secrets(sealed)
+    data: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "kind": _KIND,
+        "project": document.scope or None,
+        "settings": values,
+    }
+    if sealed_any and vault:
+        data["encryption"] = vault.encryption
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"{text}\n".encode(errors="backslashreplace")
+
+
+def decode(content: bytes) -> SettingsDocument:
+    """Return what a file holds; the opposite of `encode`, but that secrets stay sealed.
+
+    Raises:
+        HarborConfigurationError: It is of a newer format.
+        ValueError, KeyError, TypeError, AttributeError, RecursionError: It is none.
+    """
+    data = json.loads(content, object_hook=_unmarked)
+    version = int(data["format_version"])
+    if version > FORMAT_VERSION:
+        raise HarborConfigurationError(
+            f"the settings have format version {version}; this program knows {FORMAT_VERSION}. Use "
+            "the newer program that wrote them"
+        )
+    if data["kind"] != _KIND:
+        raise ValueError("it holds no settings")
+    return SettingsDocument(
+        scope=str(data["project"] or SYSTEM),
+        values=dict(data["settings"]),
+        encryption=dict(data.get("encryption") or {}),
+    )
+
+
+def _unmarked(data: dict[str, Any]) -> Any:
+    if data.keys() != {_MARK}:
+        return data
+    sealed = data[_MARK]
+    return Secret(sealed="" if sealed is True else str(sealed))

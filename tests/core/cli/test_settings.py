@@ -1,0 +1,195 @@
+"""`harbor-backup settings`: a Harbor's settings through a disaster, as a person would do it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_harbor.core.jobs.settings_export import export_settings
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from tests.core.cli.conftest import Command
+from tests.core.rig import login
+from tests.core.settings_rig import SECRETS, Api, given, seed, services
+from tests.double import HarborDouble
+
+PASSPHRASE = "a long enough passphrase"
+
+
+@pytest.fixture
+def seeded(harbor: HarborDouble) -> Iterator[HarborDouble]:
+    with services() as service:
+        seed(harbor, service.url)
+        yield harbor
+
+
+@pytest.fixture
+def passphrase(tmp_path: Path) -> Path:
+    path = tmp_path / "passphrase"
+    path.write_text(f"{PASSPHRASE}\n")
+    return path
+
+
+def assert_no_secret_in(*texts: str) -> None:
+    for text in texts:
+        assert not [name for name, secret in SECRETS.items() if secret in text]
+
+
+def all_files(root: Path) -> str:
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert files
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in files)
+
+
+def test_a_harbor_comes_back_with_its_settings_and_artifacts(
+    command: Command,
+    seeded: HarborDouble,
+    other_harbor: HarborDouble,
+    kept: Path,
+    passphrase: Path,
+    tmp_path: Path,
+) -> None:
+    opening = ("--passphrase-file", passphrase)
+    done = command("settings", "export", seeded.url, kept, "--with-secrets", *opening, "--verbose")
+    assert done.code == 0, done.err
+    assert_no_secret_in(done.out, done.err)
+    assert "Kept 59 settings of the system and 6 projects" in done.out
+    night = done.out.split()[-1]
+    assert command("backup", seeded.url, kept).code == 0
+
+    secrets = tmp_path / "vault.json"
+    secrets.write_text(json.dumps({k: v for k, v in given().items() if "webhooks" not in k}))
+    options = ("--snapshot", night, "--secrets", secrets, *opening)
+    where = ("settings", "import", kept, other_harbor.url, *options)
+    plan = command(*where, "--dry-run")
+    assert plan.code == 0, plan.out
+    assert "before the artifacts" in plan.out
+    assert "+ user ann" in plan.out
+    before = command(*where, "--stage", "before", "--verbose")
+    assert before.code == 0, before.err
+    done = command("restore", kept, other_harbor.url, "--project", "team")
+    assert done.code == 0, done.err
+    after = command(*where, "--stage", "after", "--json")
+    assert after.code == 0, after.err
+    again = command(*where)
+    assert "59 as they are" in again.out
+    diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
+    assert "no difference" in diff.out
+    for done in (plan, before, after, again, diff):
+        assert_no_secret_in(done.out, done.err)
+    assert_no_secret_in(all_files(kept))
+
+
+def test_what_is_made_anew_goes_into_a_file_that_only_its_owner_may_read(
+    command: Command, seeded: HarborDouble, other_harbor: HarborDouble, kept: Path, tmp_path: Path
+) -> None:
+    command("settings", "export", seeded.url, kept)
+    made = tmp_path / "made.json"
+    where = ("settings", "import", kept, other_harbor.url, "--kind", "robots", "--kind", "users")
+    done = command(*where, "--kind", "project", "--new-secrets", made)
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    secrets = json.loads(made.read_text())
+    assert set(secrets) == {
+        *(f"users/{name}" for name in ("ann", "bob", "chief")),
+        *(f"robots/{name}" for name in ("all", "some", "off")),
+        "team/robots/ci",
+        "12345/robots/ci",
+    }
+    assert other_harbor.state.users["ann"].password == secrets["users/ann"]
+    assert not [text for text in secrets.values() if text in done.out + done.err]
+    assert "new secrets are in" in done.out
+    # A file that is there is not written over.
+    done = command(*where, "--new-secrets", made)
+    assert done.code == 2
+    assert "exists" in done.error
+
+
+def test_new_secrets_are_shown_once_where_no_file_is_named(
+    command: Command, seeded: HarborDouble, other_harbor: HarborDouble, kept: Path
+) -> None:
+    command("settings", "export", seeded.url, kept)
+    where = ("settings", "import", kept, other_harbor.url, "--kind", "robots", "--kind", "project")
+    done = command(*where)
+    made = {robot.secret for robot in other_harbor.state.robots.values()}
+    assert len([text for text in made if text in done.out]) == len(made) == 5
+    assert not [text for text in made if text in command(*where).out]
+
+
+def test_who_changed_what_since_last_night(
+    command: Command, seeded: HarborDouble, kept: Path
+) -> None:
+    command("settings", "export", seeded.url, kept)
+    api = Api(seeded)
+    members = {m["entity_name"]: m["id"] for m in api.get("/projects/team/members")}
+    api.put(f"/projects/team/members/{members['bob']}", role_id=1)
+    command("settings", "export", seeded.url, kept)
+    done = command("settings", "diff", kept)
+    assert done.code == 0
+    assert [line.strip() for line in done.out.splitlines()[1:]] == [
+        "project team",
+        "~ member user bob",
+        "role: limitedGuest -> projectAdmin",
+        "1 changed",
+    ]
+    document = command("settings", "diff", kept, "--json").document
+    assert document["changes"][0]["fields"] == [
+        {"name": "role", "before": "limitedGuest", "after": "projectAdmin"}
+    ]
+    assert "no difference" in command("settings", "diff", kept, "latest", seeded.url).out
+    assert "no difference" in command("settings", "diff", kept, seeded.url).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--with-secrets",), "--with-secrets needs a passphrase"),
+        (("--with-secrets", "--passphrase-file", "/nowhere"), "/nowhere: No such file"),
+    ],
+)
+def test_secrets_are_not_kept_without_a_passphrase(
+    command: Command, harbor: HarborDouble, kept: Path, arguments: tuple[str, ...], error: str
+) -> None:
+    done = command("settings", "export", harbor.url, kept, *arguments)
+    assert done.code == 2
+    assert error in done.error
+    assert not kept.exists()
+
+
+def test_the_passphrase_and_another_login_come_from_the_environment(
+    command: Command, seeded: HarborDouble, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARBOR_BACKUP_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setenv("HARBOR_BACKUP_ADMIN_USER", seeded.user)
+    monkeypatch.setenv("HARBOR_BACKUP_ADMIN_PASSWORD", seeded.password)
+    done = command("settings", "export", seeded.url, kept, "--with-secrets", "--json")
+    assert done.document["with_secrets"] is True
+    assert done.document["unread"] == []
+    monkeypatch.setenv("HARBOR_BACKUP_ADMIN_PASSWORD", "wrong")
+    done = command("settings", "export", seeded.url, kept, "--json")
+    assert done.code == 1
+    assert "'admin' was not accepted" in done.failures[0]
+
+
+def test_what_cannot_be_meant_is_said_before_anything_is_done(
+    command: Command, harbor: HarborDouble, kept: Path, tmp_path: Path
+) -> None:
+    store = BackupStore(kept)
+    store.begin_for(harbor.url)
+    where = ("settings", "import", kept, harbor.url)
+    assert "no settings of Harbor yet" in command(*where).error
+    with login(harbor) as client:
+        export_settings(client, store, "night-1")
+    assert "no settings of '2020'" in command(*where, "--snapshot", "2020").error
+    secrets = tmp_path / "secrets"
+    for text in ("A-secret-1", '["A-secret-1"]', '{"robots/a": ["A-secret-1"]}', '{"a": "*****"}'):
+        secrets.write_text(text)
+        done = command(*where, "--secrets", secrets)
+        assert done.code == 2
+        assert "A-secret-1" not in done.error
+    assert "no such project" in command(*where, "--project", "gone").error
+    secrets.write_text('{"robots/nobody": "Nobody-1234"}')
+    done = command(*where, "--secrets", secrets, "--dry-run")
+    assert "the secret robots/nobody is given, and is of nothing" in done.out
