@@ -372,11 +372,12 @@ def test_a_store_that_can_only_be_read_is_restored_with_a_warning(
     restore: Callable[..., Done],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Also for root, who may write anywhere: as obstore says it where a file system is read-only.
+    # Also for root, who may write anywhere: as a file system says it that is read-only.
     def refuse(*args: object, **options: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("obstore.put", refuse)
+    for function in ("obstore.put", "airflow_provider_harbor.core.store.directories.write"):
+        monkeypatch.setattr(function, refuse)
     done = restore("--json")
     assert done.code == 0, done.err
     assert "warning: nobody is kept from restoring at the same time: " in done.err
