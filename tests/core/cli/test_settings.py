@@ -68,6 +68,7 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert plan.code == 0, plan.out
     assert "before the artifacts" in plan.out
     assert "+ user ann" in plan.out
+    assert "+ 2 labels on artifacts: 1 artifact not there yet: they come back first" in plan.out
     before = command(*where, "--stage", "before", "--verbose")
     assert before.code == 0, before.err
     done = command("restore", kept, other_harbor.url, "--project", "team")
@@ -75,7 +76,7 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     after = command(*where, "--stage", "after", "--json")
     assert after.code == 0, after.err
     again = command(*where)
-    assert "59 as they are" in again.out
+    assert "60 as they are" in again.out
     diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
     assert "no difference" in diff.out
     for done in (plan, before, after, again, diff):
