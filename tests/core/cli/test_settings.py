@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_harbor.core.jobs import settings_import
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.cli.conftest import Command
@@ -117,6 +118,35 @@ def test_new_secrets_are_shown_once_where_no_file_is_named(
     made = {robot.secret for robot in other_harbor.state.robots.values()}
     assert len([text for text in made if text in done.out]) == len(made) == 5
     assert not [text for text in made if text in command(*where).out]
+
+
+def test_new_secrets_are_not_lost_where_it_is_stopped_or_prints_for_machines(
+    command: Command,
+    seeded: HarborDouble,
+    other_harbor: HarborDouble,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command("settings", "export", seeded.url, kept)
+    where = ("settings", "import", kept, other_harbor.url, "--kind", "robots")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settings_import._Import, "_compared", stop)
+        done = command(*where)
+    assert done.code == 130
+    assert "What was written stays" in done.out
+    assert "nothing was changed" not in done.err
+    (first, *_) = made = [robot.secret for robot in other_harbor.state.robots.values()]
+    assert [text for text in made if text in done.err] == made
+    other_harbor.state.robots.clear()
+    done = command(*where, "--json")
+    made = [robot.secret for robot in other_harbor.state.robots.values()]
+    assert [text for text in made if text in done.err] == made
+    assert first not in done.out
+    assert not [text for text in made if text in done.out]
 
 
 def test_who_changed_what_since_last_night(
