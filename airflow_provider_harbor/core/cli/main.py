@@ -53,6 +53,7 @@ Back up a Harbor registry by its own APIs, while it runs, and get any of it back
   harbor-backup verify STORE           whether all is there, and is what it should be
   harbor-backup serve STORE            pull from any of them, while Harbor is gone
   harbor-backup forget, prune STORE    keep only some of them
+  harbor-backup settings COMMAND       what is no artifact: members, robots, rules, ...
 """
 # Each is a module of this package.
 _COMMANDS = (

@@ -56,6 +56,10 @@ secrets:
   them to a file that only you may read; without it those of robots are shown once, at the end,
   and users are not made.
 """
+_STOPPED = (
+    "Stopped on the way. What was written stays, and was not read back; run the same command again "
+    "to go on"
+)
 
 
 def add_import(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -139,17 +143,25 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
     made = _NewSecrets(arguments.new_secrets if not arguments.dry_run else None)
     with ExitStack() as opened:
+        # Also where it is stopped on the way: nobody could be told them later.
+        opened.callback(lambda: made.show(console) if arguments.json or not made.is_done else None)
         login = connection(arguments, arguments.url, "DESTINATION")
         client = opened.enter_context(HarborClient(**login))
         console.begin(f"checking {client.url}")
-        report = import_settings(
-            client,
-            wanted,
-            dry_run=arguments.dry_run,
-            on_secret=made.add,
-            new_password=_password if made.path else lambda: "",
-            progress=console.status,
-        )
+        try:
+            report = import_settings(
+                client,
+                wanted,
+                dry_run=arguments.dry_run,
+                on_secret=made.add,
+                new_password=_password if made.path else lambda: "",
+                progress=console.status,
+            )
+        except KeyboardInterrupt:
+            if arguments.dry_run:
+                raise
+            return Outcome(is_complete=False, is_interrupted=True, summary=_STOPPED)
+        made.is_done = True
     lines = [*report.lines(), *made.lines(), report.summary_line()]
     return Outcome(
         is_complete=not report.failures(),
@@ -172,6 +184,7 @@ class _NewSecrets:
 
     def __init__(self, path: str | None) -> None:
         self.path = Path(path) if path else None
+        self.is_done = False
         self._made: dict[str, str] = {}
         if self.path:
             self._write(os.O_CREAT | os.O_EXCL)
@@ -191,6 +204,11 @@ class _NewSecrets:
                 json.dump(self._made, file, indent=2, ensure_ascii=False)
         except OSError as err:
             raise HarborConfigurationError(f"--new-secrets: {self.path}: {err.strerror}") from None
+
+    def show(self, console: Console) -> None:
+        """Show them on stderr."""
+        for line in self.lines():
+            console.error(line)
 
     def lines(self) -> list[str]:
         """Return what is to be shown: the secrets themselves only where they are in no file."""

@@ -347,7 +347,7 @@ class _Import:
         checked = []
         for result in results:
             step = differing.get(_name(result.step))
-            if result.state is State.DONE and step and result.step.kind != ARTIFACT_LABELS:
+            if result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
                 message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.settings_plan import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 # A repository's full name there, a digest, and the label that is missing.
 Missing = tuple[str, str, str]
@@ -30,7 +31,8 @@ class ArtifactLabels:
     Args:
         client: A login at the Harbor that is to have them.
         store: Where the night is.
-        key: Of its snapshot; where there is none, nothing is known of artifacts.
+        key: Of the night; where its settings were exported alone, the next snapshot tells of the
+            artifacts, or else the one before.
         target: The Harbor, by the names of its settings.
     """
 
@@ -40,7 +42,7 @@ class ArtifactLabels:
         self._client = client
         self._store = store
         self._target = target
-        self._snapshot = store.snapshots.read(key)
+        self._snapshot = _snapshot_of(store, key)
 
     def steps(
         self, scopes: Mapping[str, str], *, is_plan: bool = False
@@ -122,3 +124,15 @@ class ArtifactLabels:
 
     def _is_made(self, project: str, label: str) -> bool:
         return self._target.has_made(project, "labels", label)
+
+
+def _snapshot_of(store: BackupStore, key: str) -> Snapshot | None:
+    if found := store.snapshots.read(key):
+        return found
+    keys = store.snapshots.list_keys()
+    later, earlier = [k for k in keys if k > key], [k for k in keys if k < key]
+    for other in (*later, *reversed(earlier)):
+        found = store.snapshots.read(other)
+        if found and found.complete:
+            return found
+    return None

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborConfigurationError
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import settle_files
@@ -95,7 +95,8 @@ def settled_night(store: BackupStore, run: str) -> tuple[NightSettings | None, s
         if night is None:
             return None, ""
         missing = settle_files(store, night.sweep, night.paths)
-    except IntegrityError as err:
+    except HarborBackupError as err:
+        # Whatever it is: the artifacts of the night are protected all the same.
         return None, str(err)
     if missing:
         return None, f"prune has deleted {missing[0]} meanwhile. Export the settings again"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_harbor.core.jobs import settings_import
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.cli.conftest import Command
@@ -68,6 +69,7 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert plan.code == 0, plan.out
     assert "before the artifacts" in plan.out
     assert "+ user ann" in plan.out
+    assert "+ 2 labels on artifacts: 1 artifact not there yet: they come back first" in plan.out
     before = command(*where, "--stage", "before", "--verbose")
     assert before.code == 0, before.err
     done = command("restore", kept, other_harbor.url, "--project", "team")
@@ -75,7 +77,7 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     after = command(*where, "--stage", "after", "--json")
     assert after.code == 0, after.err
     again = command(*where)
-    assert "59 as they are" in again.out
+    assert "60 as they are" in again.out
     diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
     assert "no difference" in diff.out
     for done in (plan, before, after, again, diff):
@@ -116,6 +118,35 @@ def test_new_secrets_are_shown_once_where_no_file_is_named(
     made = {robot.secret for robot in other_harbor.state.robots.values()}
     assert len([text for text in made if text in done.out]) == len(made) == 5
     assert not [text for text in made if text in command(*where).out]
+
+
+def test_new_secrets_are_not_lost_where_it_is_stopped_or_prints_for_machines(
+    command: Command,
+    seeded: HarborDouble,
+    other_harbor: HarborDouble,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command("settings", "export", seeded.url, kept)
+    where = ("settings", "import", kept, other_harbor.url, "--kind", "robots")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settings_import._Import, "_compared", stop)
+        done = command(*where)
+    assert done.code == 130
+    assert "What was written stays" in done.out
+    assert "nothing was changed" not in done.err
+    (first, *_) = made = [robot.secret for robot in other_harbor.state.robots.values()]
+    assert [text for text in made if text in done.err] == made
+    other_harbor.state.robots.clear()
+    done = command(*where, "--json")
+    made = [robot.secret for robot in other_harbor.state.robots.values()]
+    assert [text for text in made if text in done.err] == made
+    assert first not in done.out
+    assert not [text for text in made if text in done.out]
 
 
 def test_who_changed_what_since_last_night(
