@@ -103,7 +103,7 @@ class _Backup:
     def all(self, projects: Sequence[str]) -> bool:
         """Take all projects, some at once; False when it was told to stop."""
         stop = Stop()
-        with Shared(self.workers, PROJECTS_AT_ONCE) as shared:
+        with Shared(self.source, self.place, self.workers, PROJECTS_AT_ONCE) as shared:
 
             def back_up(project: str, progress: Progress) -> ProjectResult:
                 def tell(text: str) -> None:

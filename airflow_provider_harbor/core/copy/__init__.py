@@ -11,7 +11,7 @@ It knows nothing of runs, snapshots and reports.
     plan                  what has to be copied, and in which order
     transfer              carries out plans: how much at once, in which order
     repository_copy       one repository, in its parts
-    shared                the threads of copies that go on side by side, and what they know
+    shared, threads       what copies that go on side by side have in common; how much at once
     blobs, manifests      one blob; what is fetched once
     outcome, failures     what became of each record; why one failed, in plain words
     giving_up             when to try no more

@@ -53,6 +53,11 @@ class Source(ABC):
             IntegrityError: It is there with another size.
         """
 
+    @property
+    def window(self) -> int | None:
+        """So much is asked of it at once now; None where it is left to who asks."""
+        return None
+
     def lacks(self, repository: str, digest: str) -> MissingContentError:
         """Return the error to raise where it should have a blob of a repository, and has not."""
         return MissingContentError(digest, repository)

@@ -49,6 +49,11 @@ class RegistrySource(Source):
         self.url = registry.url
         self._rename = rename
 
+    @property
+    def window(self) -> int:
+        """So many requests may be in flight now."""
+        return self.registry.window
+
     def get_manifest(self, record: Record) -> Manifest:
         """Return a record's manifest, verified."""
         return self.registry.get_manifest(self._rename(record.repository), record.digest)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from airflow_provider_harbor.core.http import waiting
+from airflow_provider_harbor.core.copy.places import Place, Source
+from airflow_provider_harbor.core.copy.threads import Share, Throttled
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import pack_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-T = TypeVar("T")
 
 # Of so many blobs it is remembered where they are; a layer that many images share stays among them.
 _REMEMBERED = 50_000
@@ -30,6 +28,8 @@ class Shared:
     A context manager: at the end of the block the threads have ended.
 
     Args:
+        source: Where the content is.
+        destination: Where it goes.
         workers: At most so many manifests, and so many blobs, are on their way at once.
         copies: At most so many copies share it at one time.
 
@@ -39,16 +39,23 @@ class Shared:
         window: So many records a copy may have under way at once.
     """
 
-    def __init__(self, workers: int, copies: int = 1) -> None:
+    def __init__(self, source: Source, destination: Place, workers: int, copies: int = 1) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}, not 1 or more")
         self.homes = Homes()
         self.locks = KeyedLocks()
         self.window = _WINDOW // copies
+        places = (source, destination)
+
+        def at_once() -> int:
+            # Threads that only wait for the windows of both cost more than they bring.
+            return min(workers, sum(place.window or workers for place in places))
+
         # What a step waits for has begun before it, since each pool begins things in the order in
         # which it was given them; so it is also when copies share them.
         self._pools = [
-            ThreadPoolExecutor(workers, thread_name_prefix=name) for name in ("step", "blob", "end")
+            Throttled(ThreadPoolExecutor(workers, thread_name_prefix=name), at_once)
+            for name in ("step", "blob", "end")
         ]
 
     def __enter__(self) -> Self:
@@ -68,56 +75,6 @@ class Shared:
         """Return a copy's own access to the threads: for steps, for blobs, and for ends."""
         steps, blobs, ends = (Share(pool) for pool in self._pools)
         return steps, blobs, ends
-
-
-class Share(Executor):
-    """One copy's access to threads that others use, too: it stops its own work, and no other's."""
-
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
-        self._changed = threading.Condition()
-        self._under_way = 0
-        self._stopped = threading.Event()
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have something done, see `concurrent.futures.Executor`."""
-        with self._changed:
-            if self._stopped.is_set():
-                raise RuntimeError("the copy was stopped")
-            self._under_way += 1
-        try:
-            return self._pool.submit(self._do, fn, *args, **kwargs)
-        except BaseException:
-            self._ended()
-            raise
-
-    def _do(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        try:
-            if self._stopped.is_set():
-                raise CancelledError
-            with waiting.obeying(self._stopped):
-                return fn(*args, **kwargs)
-        finally:
-            self._ended()
-
-    def _ended(self) -> None:
-        with self._changed:
-            self._under_way -= 1
-            if not self._under_way:
-                self._changed.notify_all()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more, and wait until all that was given has ended.
-
-        Args:
-            wait: Whether to wait.
-            cancel_futures: Whether what has not begun is not to begin.
-        """
-        if cancel_futures:
-            self._stopped.set()
-        with self._changed:
-            if wait:
-                self._changed.wait_for(lambda: not self._under_way)
 
 
 class Homes:

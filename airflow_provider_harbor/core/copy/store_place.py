@@ -25,6 +25,7 @@ from airflow_provider_harbor.core.store.known import Held
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE_IN_A_DIRECTORY = 4
 # In so many nights all that an object storage holds has been looked for.
 _NIGHTS = 7
 
@@ -50,6 +51,11 @@ class StorePlace(Place):
         self.store = store
         self.url = store.url
         self._now = now
+
+    @property
+    def window(self) -> int | None:
+        """A directory is busy with a few at once; an object storage takes any number."""
+        return _AT_ONCE_IN_A_DIRECTORY if self.store.files.is_local else None
 
     # -- reading
 

@@ -70,7 +70,7 @@ class Transfer:
         sleep: Callable[[float], None] = waiting.sleep,
     ) -> None:
         self._own = ExitStack()
-        shared = shared or self._own.enter_context(Shared(workers))
+        shared = shared or self._own.enter_context(Shared(source, destination, workers))
         self._destination = destination
         self._total = total
         self._progress = progress

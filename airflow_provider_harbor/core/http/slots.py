@@ -176,6 +176,11 @@ class Host:
         self._in_a_row = 0
         self._mean_seconds = 0.0
 
+    @property
+    def window(self) -> int:
+        """So many requests may be in flight now."""
+        return self._window.size
+
     def limit(self, ceiling: int) -> None:
         """Change the ceiling."""
         with self._lock:

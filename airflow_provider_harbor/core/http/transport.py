@@ -112,6 +112,11 @@ class HttpSession:
         """Close the connections of all threads."""
         self._connections.close()
 
+    @property
+    def window(self) -> int:
+        """So many requests may be in flight now, of all who ask this server."""
+        return self._pace.host(self.base_url).window
+
     def pause(self, seconds: float) -> None:
         """Wait, as between attempts: for what is tried again by more than one request."""
         self._sleep(seconds)
@@ -311,6 +316,11 @@ class Client:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    @property
+    def window(self) -> int:
+        """So many requests may be in flight now, of all who ask this server."""
+        return self._session.window
 
     def close(self) -> None:
         """Close all connections."""

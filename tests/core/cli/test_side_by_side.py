@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
 from airflow_provider_harbor.core.cli import main as cli
-from airflow_provider_harbor.core.copy.shared import Shared
+from airflow_provider_harbor.core.copy.threads import Share, Throttled
 from tests.double import Fault, HarborDouble, Image
 
 LAYERS = [b"base layer" * 500, b"second layer" * 500]
@@ -67,8 +67,8 @@ def test_a_project_that_fails_keeps_none_from_being_copied(
 
 def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
     begun, goes_on = threading.Event(), threading.Event()
-    with Shared(1, copies=2) as shared:
-        (stopped, *_), (other, *_) = shared.shares(), shared.shares()
+    with ThreadPoolExecutor(1) as pool:
+        stopped, other = Share(pool), Share(pool)
 
         def work() -> str:
             begun.set()
@@ -87,3 +87,44 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
         with pytest.raises(CancelledError):
             waiting.result(20)
         assert kept.result(20) == "kept"
+
+
+def test_no_more_threads_work_than_are_of_use_and_all_comes_to_its_end() -> None:
+    at_once, lock = 3, threading.Lock()
+    working, most, order = 0, [], []
+
+    def work(number: int) -> int:
+        nonlocal working, at_once
+        with lock:
+            working += 1
+            most.append((working, at_once))
+            order.append(number)
+            at_once = 3 if number < 50 else 1
+        threading.Event().wait(0.001)
+        with lock:
+            working -= 1
+        return number
+
+    with ThreadPoolExecutor(16) as pool:
+        throttled = Throttled(pool, lambda: at_once)
+        futures = [throttled.submit(work, number) for number in range(100)]
+        assert [future.result(20) for future in futures] == list(range(100))
+    assert max(number for number, _ in most) == 3
+    # Those that work end what they do, and begin nothing more.
+    assert all(number == 1 for number, _ in most[-40:])
+    assert order[60:] == sorted(order[60:])
+    assert sorted(order) == list(range(100))
+
+
+def test_of_no_use_at_all_is_one_thread() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        throttled = Throttled(pool, lambda: 0)
+        assert [throttled.submit(int, "7").result(20) for _ in range(3)] == [7, 7, 7]
+
+
+def test_what_fails_in_a_thread_fails_where_it_is_waited_for() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        throttled = Throttled(pool, lambda: 1)
+        with pytest.raises(ValueError, match="invalid literal"):
+            throttled.submit(int, "x").result(20)
+        assert throttled.submit(int, "7").result(20) == 7

@@ -1,0 +1,134 @@
+"""Pools of threads as copies use them: no more at work than is of use; each copy stops its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any, TypeVar
+
+from airflow_provider_harbor.core.http import waiting
+
+T = TypeVar("T")
+
+
+class Share(Executor):
+    """One copy's access to threads that others use, too: it stops its own work, and no other's."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._stopped = threading.Event()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have something done, see `concurrent.futures.Executor`."""
+        with self._changed:
+            if self._stopped.is_set():
+                raise RuntimeError("the copy was stopped")
+            self._under_way += 1
+        try:
+            return self._pool.submit(self._do, fn, *args, **kwargs)
+        except BaseException:
+            self._ended()
+            raise
+
+    def _do(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        try:
+            if self._stopped.is_set():
+                raise CancelledError
+            with waiting.obeying(self._stopped):
+                return fn(*args, **kwargs)
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._changed:
+            self._under_way -= 1
+            if not self._under_way:
+                self._changed.notify_all()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take nothing more, and wait until all that was given has ended.
+
+        Args:
+            wait: Whether to wait.
+            cancel_futures: Whether what has not begun is not to begin.
+        """
+        if cancel_futures:
+            self._stopped.set()
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: not self._under_way)
+
+
+class Throttled(Executor):
+    """A pool of which only so many threads work at once as are of use at the moment.
+
+    Things begin in the order in which they were given.
+
+    Args:
+        pool: The threads.
+        at_once: Returns how many of them may work now; at least one does.
+    """
+
+    def __init__(self, pool: Executor, at_once: Callable[[], int]) -> None:
+        self._pool = pool
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._working = 0
+        self._is_shut = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have something done, see `concurrent.futures.Executor`."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = fn(*args, **kwargs)
+                except BaseException as err:
+                    future.set_exception(err)
+                else:
+                    future.set_result(result)
+
+        with self._lock:
+            if self._is_shut:
+                raise RuntimeError("the threads have ended")
+            self._waiting.append(work)
+        self._begin_more()
+        return future
+
+    def _begin_more(self) -> None:
+        with self._lock:
+            if not self._waiting or self._working >= max(self._at_once(), 1):
+                return
+            self._working += 1
+        try:
+            self._pool.submit(self._work)
+        except RuntimeError:  # it was shut meanwhile
+            with self._lock:
+                self._working -= 1
+
+    def _work(self) -> None:
+        while work := self._next():
+            work()
+            del work
+            self._begin_more()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            if self._waiting and self._working <= max(self._at_once(), 1):
+                return self._waiting.popleft()
+            self._working -= 1
+            return None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads, see `concurrent.futures.Executor`; what waits is not done."""
+        with self._lock:
+            self._is_shut = True
+            if cancel_futures:
+                self._waiting.clear()
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
