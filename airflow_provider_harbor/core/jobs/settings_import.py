@@ -98,6 +98,10 @@ class SettingsImport:
         documents = read_documents(self.store, self.night.settings, scopes)
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
+        if unknown := sorted(
+            {k for each in documents.values() for k in each.values} - {*KIND_NAMES}
+        ):
+            log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
         found: dict[str, Mapping[str, Any]] = {}
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document

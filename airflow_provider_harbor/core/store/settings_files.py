@@ -272,11 +272,24 @@ def decode(content: bytes) -> SettingsDocument:
         )
     if data["kind"] != _KIND:
         raise ValueError("it holds no settings")
+    scope, values = str(data["project"] or SYSTEM), dict(data["settings"])
+    for name, value in values.items():
+        _require_form(_kind(scope, name), name, value)
     return SettingsDocument(
-        scope=str(data["project"] or SYSTEM),
-        values=dict(data["settings"]),
+        scope=scope,
+        values=values,
         encryption=dict(data.get("encryption") or {}),
     )
+
+
+def _require_form(kind: Kind | None, name: str, value: Any) -> None:
+    """Make sure that a kind is a list of objects, or one object or none; one not known is free."""
+    if kind is None:
+        return
+    items = value if kind.key and isinstance(value, list) else [value]
+    is_none = value is None and not kind.key
+    if not is_none and not all(isinstance(item, dict) for item in items):
+        raise ValueError(f"{name} has another form than it should")
 
 
 def _unmarked(data: dict[str, Any]) -> Any:

@@ -534,6 +534,24 @@ def test_damage_and_a_wrong_passphrase_end_it_before_anything_is_written(
     assert written(new) == []
 
 
+@pytest.mark.parametrize("labels", [7, {"name": "a"}, ["a"], None])
+def test_a_document_of_another_form_is_damage(
+    bring: Bring, new: HarborDouble, tmp_path: Path, labels: Any
+) -> None:
+    made = kept_settings(tmp_path, system={"labels": labels, "kind_of_harbor_3": 7})
+    with pytest.raises(IntegrityError, match="labels has another form"):
+        bring(**made)
+    assert written(new) == []
+
+
+def test_kinds_that_only_a_newer_program_knows_are_left(
+    bring: Bring, new: HarborDouble, tmp_path: Path
+) -> None:
+    made = kept_settings(tmp_path, system={"labels": [{"name": "a"}], "kind_of_harbor_3": 7})
+    assert bring(**made).failures() == []
+    assert [row["name"] for row in new.state.labels] == ["a"]
+
+
 def test_an_error_that_repeats_a_secret_does_not_show_it(new: HarborDouble, bring: Bring) -> None:
     body = json.dumps({"errors": [{"code": "X", "message": f"bad {SECRETS['registry']}"}]})
     new.faults.add(
