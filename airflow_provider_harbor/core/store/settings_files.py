@@ -286,9 +286,11 @@ def _require_form(kind: Kind | None, name: str, value: Any) -> None:
     """Make sure that a kind is a list of objects, or one object or none; one not known is free."""
     if kind is None:
         return
-    items = value if kind.key and isinstance(value, list) else [value]
-    is_none = value is None and not kind.key
-    if not is_none and not all(isinstance(item, dict) for item in items):
+    if kind.key:
+        is_right = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    else:
+        is_right = value is None or isinstance(value, dict)
+    if not is_right:
         raise ValueError(f"{name} has another form than it should")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -538,7 +540,15 @@ def test_damage_and_a_wrong_passphrase_end_it_before_anything_is_written(
 def test_a_document_of_another_form_is_damage(
     bring: Bring, new: HarborDouble, tmp_path: Path, labels: Any
 ) -> None:
-    made = kept_settings(tmp_path, system={"labels": labels, "kind_of_harbor_3": 7})
+    made = kept_settings(tmp_path, system={"labels": []})
+    content = json.dumps(
+        {"format_version": 1, "kind": "harbor-settings", "project": None,
+         "settings": {"labels": labels}}
+    ).encode()  # fmt: skip
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / "made" / f"settings/{sha256}.json").write_bytes(content)
+    settings = replace(made["night"].settings, system=sha256)
+    made["night"] = replace(made["night"], settings=settings)
     with pytest.raises(IntegrityError, match="labels has another form"):
         bring(**made)
     assert written(new) == []
