@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.settings_assembly import assemble, name_of_quota
+from airflow_provider_harbor.core.harbor.settings_form import UnknownNameError
 from airflow_provider_harbor.core.harbor.settings_kinds import (
     PROJECT_KINDS,
     SYSTEM,
@@ -41,6 +42,9 @@ from airflow_provider_harbor.core.texts import one_line, shown
 log = logging.getLogger(__name__)
 
 _WORKERS = 8
+_RETENTIONS = "/retentions/"
+# So Harbor answers for a policy that is gone, and it will every night.
+_GONE = "Harbor fails to show the policy that the project names: it is probably gone. Set one anew"
 _ONLY_AN_ADMINISTRATOR = "only an administrator may. Give another connection for the configurations"
 # What is done side by side: the name of the kind, and what reads it.
 _Task = tuple[str, Callable[[], Any]]
@@ -162,6 +166,8 @@ class _Reader:
         try:
             return self.client.get_setting(path)
         except HarborStatusError as err:
+            if err.status == 500 and path.startswith(_RETENTIONS):
+                raise UnknownNameError(_GONE) from err
             # So it says that nothing can scan, and thus nothing is scheduled.
             if err.status == 412 and path == kind_of(SYSTEM, "scan-all").path:
                 return {}
@@ -215,6 +221,8 @@ class _Reader:
             need = f"it needs {permission}" if permission else _ONLY_AN_ADMINISTRATOR
             reason = f"the login may not read it: {need}"
             self.unread.append(Unread(scope=scope, kind=kind, reason=reason, denied=True))
+        except UnknownNameError as err:
+            self._note(scope, kind, str(err))
         except HarborBackupError as err:
             is_old = isinstance(err, HarborNotFoundError) and err.is_of_route
             reason = "this Harbor is too old to have it" if is_old else describe(err)

@@ -214,6 +214,16 @@ def test_an_odd_answer_is_one_finding_whichever_it_is(harbor: HarborDouble, body
         read(harbor)
 
 
+def test_a_retention_policy_that_is_gone_fails_no_night(harbor: HarborDouble) -> None:
+    harbor.state.projects[1].metadata["retention_id"] = "99"
+    found = read(harbor)
+    (gone,) = found.unread
+    assert (gone.scope, gone.kind, gone.failed) == ("library", "retention", False)
+    assert "it is probably gone" in gone.reason
+    assert ("library", "retention") not in found.values
+    assert ("library", "webhooks") in found.values
+
+
 def test_a_member_whose_role_is_none_is_named(harbor: HarborDouble) -> None:
     api = Api(harbor)
     member = api.get("/projects/library/members")[0]
