@@ -227,7 +227,7 @@ def export_of(harbor: HarborDouble, path: Path) -> tuple[BackupStore, NightSetti
 
 
 @settings(
-    max_examples=8, deadline=None, phases=[Phase.generate], derandomize=True, database=None,
+    max_examples=6, deadline=None, phases=[Phase.generate], derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(harbors())
