@@ -190,6 +190,8 @@ def test_what_failed_fails_the_run_and_what_is_denied_does_not(
     report = report_settings(store, "night-1")
     assert report is not None
     assert [line.partition(":")[0] for line in report.failures()] == ["settings"]
+    assert "; not read, or not whole: scanners" in report.summary_line()
+    assert report.unread_lines() == made.failures
 
 
 def test_prune_keeps_what_nights_name_and_deletes_the_rest(
