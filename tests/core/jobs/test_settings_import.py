@@ -536,6 +536,17 @@ def test_damage_and_a_wrong_passphrase_end_it_before_anything_is_written(
     assert written(new) == []
 
 
+def test_a_project_without_a_quota_is_one_finding(
+    bring: Bring, new: HarborDouble, tmp_path: Path
+) -> None:
+    Api(new).put("/configurations", quota_per_project_enable=False)
+    project = {"project": {"metadata": {"public": "true"}}, "quota": {"storage": 7}}
+    made = kept_settings(tmp_path, system={}, roomy=project)
+    for state in (State.FAILED, State.CANNOT):  # when it is made, and when it is there
+        (why,) = titles(bring(**made), state).values()
+        assert "quota_per_project_enable" in why
+
+
 @pytest.mark.parametrize("labels", [7, {"name": "a"}, ["a"], None])
 def test_a_document_of_another_form_is_damage(
     bring: Bring, new: HarborDouble, tmp_path: Path, labels: Any
