@@ -27,8 +27,9 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
     State,
     StepResult,
 )
-from airflow_provider_harbor.core.jobs.settings_plan import Action, Planner, Stage, Step
+from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)

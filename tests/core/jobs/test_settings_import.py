@@ -16,8 +16,8 @@ from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
-from airflow_provider_harbor.core.jobs.settings_plan import Stage
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import SettingsDocument
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
