@@ -82,6 +82,20 @@ def test_equal_nights_are_one_file_and_write_nothing_but_names(
     assert_no_secrets(store)
 
 
+def test_a_bucket_keeps_them_as_a_directory_does(
+    seeded: HarborDouble, any_store: BackupStore
+) -> None:
+    any_store.begin_for(seeded.url)
+    with login(seeded) as client:
+        for run in ("night-1", "night-2"):
+            options = {"include": ["team"], "passphrase": PASSPHRASE}
+            night = export_settings(client, any_store, run, **options).night
+    assert [e.path for e in any_store.files.iter_files("settings")] == sorted(night.paths)
+    assert find_night(any_store).key == "night-2"
+    documents = read_documents(any_store, night, ("team",))
+    assert documents["team"].opened(PASSPHRASE).values["quota"] == {"storage": 10_000_000_000}
+
+
 def test_a_secret_is_left_out_and_that_it_is_there_is_kept(store: BackupStore, keep: Keep) -> None:
     night = keep("night-1").night
     documents = read_documents(store, night, (SYSTEM, "team"))
