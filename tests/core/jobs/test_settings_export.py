@@ -90,7 +90,8 @@ def test_a_bucket_keeps_them_as_a_directory_does(
         for run in ("night-1", "night-2"):
             options = {"include": ["team"], "passphrase": PASSPHRASE}
             night = export_settings(client, any_store, run, **options).night
-    assert [e.path for e in any_store.files.iter_files("settings")] == sorted(night.paths)
+    found = [entry.path for entry in any_store.files.iter_files("settings")]
+    assert sorted(found) == sorted(night.paths)
     assert find_night(any_store).key == "night-2"
     documents = read_documents(any_store, night, ("team",))
     assert documents["team"].opened(PASSPHRASE).values["quota"] == {"storage": 10_000_000_000}
