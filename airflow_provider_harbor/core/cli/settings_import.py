@@ -31,8 +31,8 @@ from airflow_provider_harbor.core.jobs.settings_import import (
     import_settings,
 )
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
-from airflow_provider_harbor.core.jobs.settings_plan import Stage
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, read_secrets
+from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.harbor.settings_form import (
     Names,
@@ -22,6 +23,8 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
+
+T = TypeVar("T")
 
 # What was answered, by scope and kind; what could not be read is not there.
 Answers = Mapping[tuple[str, str], Sequence[Raw]]
@@ -65,28 +68,35 @@ class _Assembly:
 
     def _names(self, projects: Sequence[Raw]) -> Names:
         kind = kind_of(SYSTEM, "groups")
-        groups = {
-            int(raw["id"]): canonical(kind, raw, Names()) for raw in self._of_system("groups")
-        }
+        groups = self._by("groups", lambda raw: (int(raw["id"]), canonical(kind, raw, Names())))
         return Names(
-            registries={int(raw["id"]): str(raw["name"]) for raw in self._of_system("registries")},
-            scanners={str(raw["uuid"]): str(raw["name"]) for raw in self._of_system("scanners")},
-            groups={number: group for number, group in groups.items() if group},
+            registries=dict(self._by("registries", lambda r: (int(r["id"]), str(r["name"])))),
+            scanners=dict(self._by("scanners", lambda r: (str(r["uuid"]), str(r["name"])))),
+            groups={number: group for number, group in groups if group},
             prefix=self._prefix(projects),
         )
+
+    def _by(self, name: str, read: Callable[[Raw], T]) -> list[T]:
+        """Return what is read of the items of a kind; what is odd is told where they are added."""
+        found = []
+        for raw in self._of_system(name):
+            with suppress(*_SHAPE_ERRORS):
+                found.append(read(raw))
+        return found
 
     def _prefix(self, projects: Sequence[Raw]) -> str | None:
         """Return with what the names of robots begin, which only an administrator is told."""
         for answer in self._of_system("configurations"):
-            if value := (answer.get("robot_name_prefix") or {}).get("value"):
-                return str(value)
+            told = answer.get("robot_name_prefix")
+            if isinstance(told, Mapping) and told.get("value"):
+                return str(told["value"])
         for project in projects:
             name = str(project["name"])
             for robot in self._answers.get((name, "robots"), ()):
-                whole = str(robot["name"]).rpartition("+")[0]
+                whole = str(robot.get("name")).rpartition("+")[0]
                 if whole.endswith(name):
                     return whole.removesuffix(name)
-        names = [str(robot["name"]) for robot in self._of_system("robots")]
+        names = [str(robot.get("name")) for robot in self._of_system("robots")]
         return _PREFIX if all(name.startswith(_PREFIX) for name in names) else None
 
     def add_system(self, kind: Kind) -> None:
@@ -105,7 +115,7 @@ class _Assembly:
         self._add_one(name, kind_of(name, "project"), project, make)
         quotas = self._answers.get((SYSTEM, "quotas"))
         if quotas is not None:
-            own = [quota for quota in quotas if (quota.get("ref") or {}).get("name") == name]
+            own = [quota for quota in quotas if name_of_quota(quota) == name]
             self._add_policy(name, kind_of(name, "quota"), own)
         self._add_policy(name, kind_of(name, "retention"), self._answers.get((name, "retention")))
         for kind in PROJECT_KINDS:
@@ -129,6 +139,7 @@ class _Assembly:
         try:
             for raw in answers:
                 item = canonical(kind, raw, self.names, scope) or {}
+                _require_key(kind, item)
                 items.setdefault(kind.key_of(item), item)
                 raws.setdefault(kind.key_of(item), raw)
         except (UnknownNameError, *_SHAPE_ERRORS) as err:
@@ -156,3 +167,22 @@ class _Assembly:
         self.unread.append(
             Unread(scope=scope, kind=kind.name, reason=why if is_odd else str(err), failed=is_odd)
         )
+
+
+def _require_key(kind: Kind, item: Item) -> None:
+    """Make sure that an item can be told from others; only a label may have no name.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    texts = [item[name] for name in ("name", "username") if name in item]
+    if not all(isinstance(text, str) for text in texts) or not (
+        texts or kind.name in ("labels", "immutability")
+    ):
+        raise ValueError("an item has no name")
+
+
+def name_of_quota(quota: Raw) -> str:
+    """Return the name of the project that a quota is of; empty where it says none."""
+    reference = quota.get("ref")
+    return str(reference.get("name") or "") if isinstance(reference, Mapping) else ""

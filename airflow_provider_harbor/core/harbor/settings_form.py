@@ -82,7 +82,7 @@ class Names:
 
 
 class UnknownNameError(Exception):
-    """Something is named by an id that stands for nothing that could be read."""
+    """Something is named by an id, and nobody can tell what that stands for."""
 
 
 def canonical(kind: Kind, raw: Mapping[str, Any], names: Names, project: str = "") -> Item | None:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, HarborStatusError
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    HarborConnectionError,
+    HarborStatusError,
+)
 from airflow_provider_harbor.core.harbor.paths import project_path
 from airflow_provider_harbor.core.harbor.settings_bodies import (
     LATE_METADATA,
@@ -32,7 +36,14 @@ class ProjectWriter(Requests):
         body: Body = {"project_name": scope, "metadata": metadata, "storage_limit": -1}
         if item.get("registry"):
             body["registry_id"] = self._target.number_of(SYSTEM, "registries", item["registry"])
-        number = location_id(self._send("POST", "/projects", body))
+        try:
+            number = location_id(self._send("POST", "/projects", body))
+        except HarborConnectionError:
+            # Only the answer may be lost; and later nobody could tell what Harbor added to it, such
+            # as its creator as a member, from what somebody wanted.
+            if not self._target.client.has_project(scope):
+                raise
+            number = ""
         if not number.isdecimal():
             number = str(self._target.client.get_project(scope).project_id)
         self._target.remember_project(scope, number)

@@ -19,12 +19,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     HarborConnectionError,
     HarborNotFoundError,
+    HarborProtocolError,
     HarborStatusError,
     describe,
     is_passing,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_assembly import assemble
+from airflow_provider_harbor.core.harbor.settings_assembly import assemble, name_of_quota
+from airflow_provider_harbor.core.harbor.settings_form import UnknownNameError
 from airflow_provider_harbor.core.harbor.settings_kinds import (
     PROJECT_KINDS,
     SYSTEM,
@@ -35,11 +37,14 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
 from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.oci.names import is_project_name
-from airflow_provider_harbor.core.texts import one_line
+from airflow_provider_harbor.core.texts import one_line, shown
 
 log = logging.getLogger(__name__)
 
 _WORKERS = 8
+_RETENTIONS = "/retentions/"
+# So Harbor answers for a policy that is gone, and it will every night.
+_GONE = "Harbor fails to show the policy that the project names: it is probably gone. Set one anew"
 _ONLY_AN_ADMINISTRATOR = "only an administrator may. Give another connection for the configurations"
 # What is done side by side: the name of the kind, and what reads it.
 _Task = tuple[str, Callable[[], Any]]
@@ -121,7 +126,8 @@ class _Reader:
 
     def _project_tasks(self, project: Raw) -> Iterable[_Task]:
         name = str(project["name"])
-        retention = str((project.get("metadata") or {}).get("retention_id") or "")
+        metadata = project.get("metadata")
+        retention = str(metadata.get("retention_id") or "") if isinstance(metadata, dict) else ""
         for kind in PROJECT_KINDS:
             if kind.name == "quota":
                 continue
@@ -160,6 +166,8 @@ class _Reader:
         try:
             return self.client.get_setting(path)
         except HarborStatusError as err:
+            if err.status == 500 and path.startswith(_RETENTIONS):
+                raise UnknownNameError(_GONE) from err
             # So it says that nothing can scan, and thus nothing is scheduled.
             if err.status == 412 and path == kind_of(SYSTEM, "scan-all").path:
                 return {}
@@ -187,9 +195,17 @@ class _Reader:
 
     def _projects(self) -> list[Raw]:
         found, _ = self.client.list_settings("/projects", {"with_detail": "true", "sort": "name"})
-        unique = {project["project_id"]: project for project in found}
-        self.seen.update(str(project.get("name")) for project in found)
-        return [p for p in unique.values() if is_project_name(str(p.get("name")))]
+        unique: dict[int, Raw] = {}
+        for project in found:
+            number, name = project.get("project_id"), project.get("name")
+            if not isinstance(number, int) or not isinstance(name, str):
+                raise HarborProtocolError(
+                    f"an item of the list of projects has no name, or no id: {shown(project)}"
+                )
+            self.seen.add(name)
+            if is_project_name(name):
+                unique[number] = project
+        return list(unique.values())
 
     def _attempt(self, scope: str, kind: str, permission: str, ask: Callable[[], None]) -> None:
         try:
@@ -205,6 +221,8 @@ class _Reader:
             need = f"it needs {permission}" if permission else _ONLY_AN_ADMINISTRATOR
             reason = f"the login may not read it: {need}"
             self.unread.append(Unread(scope=scope, kind=kind, reason=reason, denied=True))
+        except UnknownNameError as err:
+            self._note(scope, kind, str(err))
         except HarborBackupError as err:
             is_old = isinstance(err, HarborNotFoundError) and err.is_of_route
             reason = "this Harbor is too old to have it" if is_old else describe(err)
@@ -225,13 +243,13 @@ class _Reader:
     def _require_sight(self) -> None:
         """Note projects that the list of quotas names, and the login does not see."""
         quotas = self.lists.get((SYSTEM, "quotas"), ())
-        named = {str((quota.get("ref") or {}).get("name") or "") for quota in quotas} - {""}
+        named = {name_of_quota(quota) for quota in quotas} - {""}
         if missing := sorted(named - self.seen):
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             self._note(
                 SYSTEM,
                 "projects",
-                f"the login does not see {len(missing):,} of them: {one_line(shown)}. Give the "
+                f"the login does not see {len(missing):,} of them: {one_line(names)}. Give the "
                 "robot its permissions on all projects",
             )
 

@@ -19,6 +19,7 @@ settings_nights        which nights have some
 settings_compare       what differs between two of them
 settings_import        bring settings back
 settings_plan          of it: what would be done, in which order
+settings_steps         of it: what is done to one setting, and when
 settings_limits        of it: what cannot be done, and why
 settings_secrets       of it: secrets that are given
 settings_labels        of it: labels on artifacts

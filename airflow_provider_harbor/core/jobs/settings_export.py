@@ -57,7 +57,7 @@ class SettingsExport:
             text += "the system and "
         text += human_count(len(self.night.projects), "project")
         kinds = {unread.kind for unread in self.night.unread}
-        return text + (f"; not read whole: {', '.join(sorted(kinds))}" if kinds else "")
+        return text + (f"; not read, or not whole: {', '.join(sorted(kinds))}" if kinds else "")
 
     def to_json(self) -> dict[str, Any]:
         """Return it by names; without the names of all documents, as it goes through XCom."""

@@ -27,8 +27,9 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
     State,
     StepResult,
 )
-from airflow_provider_harbor.core.jobs.settings_plan import Action, Planner, Stage, Step
+from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,10 @@ ARTIFACT_LABELS = "artifact-labels"
 # No name of a project is this.
 _NO_PROJECT = ("/",)
 _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
+# Nobody can read which one it has, so another import leaves it as it is.
+_MAYBE_A_ROBOT = (
+    ". If it is there by now, its secret may not be the old one: delete it, and run again"
+)
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -98,6 +103,10 @@ class SettingsImport:
         documents = read_documents(self.store, self.night.settings, scopes)
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
+        if unknown := sorted(
+            {k for each in documents.values() for k in each.values} - {*KIND_NAMES}
+        ):
+            log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
         found: dict[str, Mapping[str, Any]] = {}
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document
@@ -242,13 +251,21 @@ class _Import:
                 result = StepResult(step=step, state=State.FAILED, message=stopped)
             elif step.writes:
                 result = self._do(writer, step)
-                if result.is_connection:
+                if result.is_connection and not self._answers():
                     stopped = "not tried, since Harbor did not answer before"
             results.append(result)
         if not stopped:
             results += self._put_labels(writer)
             results = self._compared(results)
         return self._report(results, dry_run=False)
+
+    def _answers(self) -> bool:
+        """Tell whether Harbor is there: one connection may break without it."""
+        try:
+            self._client.ping()
+        except HarborBackupError:
+            return False
+        return True
 
     def _keep_secret(self, key: str, text: str) -> None:
         if text:
@@ -259,10 +276,13 @@ class _Import:
         try:
             return StepResult(step=step, state=State.DONE, message=self._written(writer, step))
         except HarborBackupError as err:
+            message = self._hidden(describe(err))
+            if step.kind == "robots" and step.action is Action.CREATE:
+                message += _MAYBE_A_ROBOT
             return StepResult(
                 step=step,
                 state=State.FAILED,
-                message=self._hidden(describe(err)),
+                message=message,
                 is_connection=isinstance(err, HarborConnectionError),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as err:

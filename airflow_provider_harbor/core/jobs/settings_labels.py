@@ -17,7 +17,7 @@ from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import human_count
-from airflow_provider_harbor.core.jobs.settings_plan import Action, Stage, Step
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 

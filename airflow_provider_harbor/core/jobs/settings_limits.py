@@ -269,6 +269,11 @@ class Limits:
                 return f"its endpoint is that of {other['name']} there"
         return ""
 
+    def _quota(self, scope: str, item: Item, before: Item | None) -> str:
+        if before is None:
+            return "the project has no quota there: quota_per_project_enable is, or was, off"
+        return ""
+
     def _preheat_policy(self, scope: str, item: Item, before: Item | None) -> str:
         name = item.get("provider", "")
         if self._is_known("preheat-instances", name):
@@ -291,4 +296,5 @@ _CHECKS: Mapping[str, Callable[[Limits, str, Item, Item | None], str]] = {
     "replications": Limits._replication,
     "preheat-instances": Limits._instance,
     "preheat-policies": Limits._preheat_policy,
+    "quota": Limits._quota,
 }

@@ -53,6 +53,8 @@ class SettingsReport:
         text += human_count(len(self.night.projects), "project")
         if self.compared_to:
             text += f"; since {self.compared_to}: {summarise(self.changes)}"
+        if kinds := sorted({unread.kind for unread in self.night.unread}):
+            text += f"; not read, or not whole: {', '.join(kinds)}"
         return text + (f"; {self.problem}" if self.problem else "")
 
     def change_lines(self, limit: int = 0) -> list[str]:

@@ -272,11 +272,26 @@ def decode(content: bytes) -> SettingsDocument:
         )
     if data["kind"] != _KIND:
         raise ValueError("it holds no settings")
+    scope, values = str(data["project"] or SYSTEM), dict(data["settings"])
+    for name, value in values.items():
+        _require_form(_kind(scope, name), name, value)
     return SettingsDocument(
-        scope=str(data["project"] or SYSTEM),
-        values=dict(data["settings"]),
+        scope=scope,
+        values=values,
         encryption=dict(data.get("encryption") or {}),
     )
+
+
+def _require_form(kind: Kind | None, name: str, value: Any) -> None:
+    """Make sure that a kind is a list of objects, or one object or none; one not known is free."""
+    if kind is None:
+        return
+    if kind.key:
+        is_right = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    else:
+        is_right = value is None or isinstance(value, dict)
+    if not is_right:
+        raise ValueError(f"{name} has another form than it should")
 
 
 def _unmarked(data: dict[str, Any]) -> Any:

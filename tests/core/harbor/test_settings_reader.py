@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import HarborAuthError
+from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborProtocolError
 from airflow_provider_harbor.core.harbor.settings_form import (
     Names,
     Secret,
@@ -195,6 +195,33 @@ def test_what_an_older_harbor_has_not_is_told_and_fails_nothing() -> None:
     assert (unread.kind, unread.denied, unread.failed) == ("purge-audit", True, False)
     assert "too old" in unread.reason
     assert ("library", "members") in found.values
+
+
+@pytest.mark.parametrize("body", ["[{}]", '[{"id": "x", "name": 7}]', "[3]", "{}"])
+def test_an_odd_answer_is_one_finding_whichever_it_is(harbor: HarborDouble, body: str) -> None:
+    odd = Fault(
+        path=r"/api/v2.0/(?!projects\?)", times=None, status=200, body=body,
+        headers={"X-Total-Count": "1"}, content_type="application/json",
+    )  # fmt: skip
+    harbor.faults.add(odd)
+    found = read(harbor)
+    assert {u.kind for u in found.unread if u.failed} >= {"users", "groups", "registries"}
+    assert found.project_ids == {"library": 1}
+    harbor.faults.clear()
+    odd.path = r"/api/v2.0/projects\?"
+    harbor.faults.add(odd)
+    with pytest.raises(HarborProtocolError):
+        read(harbor)
+
+
+def test_a_retention_policy_that_is_gone_fails_no_night(harbor: HarborDouble) -> None:
+    harbor.state.projects[1].metadata["retention_id"] = "99"
+    found = read(harbor)
+    (gone,) = found.unread
+    assert (gone.scope, gone.kind, gone.failed) == ("library", "retention", False)
+    assert "it is probably gone" in gone.reason
+    assert ("library", "retention") not in found.values
+    assert ("library", "webhooks") in found.values
 
 
 def test_a_member_whose_role_is_none_is_named(harbor: HarborDouble) -> None:

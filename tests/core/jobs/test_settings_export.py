@@ -82,6 +82,21 @@ def test_equal_nights_are_one_file_and_write_nothing_but_names(
     assert_no_secrets(store)
 
 
+def test_a_bucket_keeps_them_as_a_directory_does(
+    seeded: HarborDouble, any_store: BackupStore
+) -> None:
+    any_store.begin_for(seeded.url)
+    with login(seeded) as client:
+        for run in ("night-1", "night-2"):
+            options = {"include": ["team"], "passphrase": PASSPHRASE}
+            night = export_settings(client, any_store, run, **options).night
+    found = [entry.path for entry in any_store.files.iter_files("settings")]
+    assert sorted(found) == sorted(night.paths)
+    assert find_night(any_store).key == "night-2"
+    documents = read_documents(any_store, night, ("team",))
+    assert documents["team"].opened(PASSPHRASE).values["quota"] == {"storage": 10_000_000_000}
+
+
 def test_a_secret_is_left_out_and_that_it_is_there_is_kept(store: BackupStore, keep: Keep) -> None:
     night = keep("night-1").night
     documents = read_documents(store, night, (SYSTEM, "team"))
@@ -190,6 +205,8 @@ def test_what_failed_fails_the_run_and_what_is_denied_does_not(
     report = report_settings(store, "night-1")
     assert report is not None
     assert [line.partition(":")[0] for line in report.failures()] == ["settings"]
+    assert "; not read, or not whole: scanners" in report.summary_line()
+    assert report.unread_lines() == made.failures
 
 
 def test_prune_keeps_what_nights_name_and_deletes_the_rest(

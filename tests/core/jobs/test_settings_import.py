@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
-from airflow_provider_harbor.core.jobs.settings_plan import Stage
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import SettingsDocument
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
@@ -501,13 +503,31 @@ def test_a_robot_writes_what_it_may_and_the_rest_is_told(new: HarborDouble, brin
 def test_a_harbor_that_goes_away_is_found_half_done_and_gone_on_with(
     new: HarborDouble, bring: Bring
 ) -> None:
-    new.faults.add(Fault(method="POST", path="/registries", times=None, reset=True))
+    for path in ("POST /registries", "GET /ping"):
+        method, _, path = path.partition(" ")
+        new.faults.add(Fault(method=method, path=path, times=None, reset=True))
     report = bring()
     new.faults.clear()
     failed = titles(report, State.FAILED)
     assert failed["team project team"] == "not tried, since Harbor did not answer before"
     assert "user ann" in titles(report, State.DONE)
     assert failures(bring()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/users", "/projects$", "/labels", "/members", "/robots", "/retentions", "/webhook"]
+)
+def test_an_answer_that_is_lost_is_one_finding_and_the_next_import_mends_it(
+    kept: BackupStore, new: HarborDouble, bring: Bring, path: str
+) -> None:
+    new.faults.add(Fault(method="POST", path=path, skip=1, times=1, lose_answer=True))
+    found = failures(bring())
+    new.faults.clear()
+    # A project is looked for, since what Harbor adds to it could not be told later.
+    assert len(found) == (0 if path == "/projects$" else 1)
+    assert failures(bring()) == []
+    # Nothing is there that was not: neither a creator as a member, nor a policy of a proxy cache.
+    assert bring().surplus == {}
 
 
 def test_what_harbor_accepts_and_ignores_is_told(new: HarborDouble, bring: Bring) -> None:
@@ -532,6 +552,43 @@ def test_damage_and_a_wrong_passphrase_end_it_before_anything_is_written(
     with pytest.raises(IntegrityError, match="gone from the store"):
         bring(**made)
     assert written(new) == []
+
+
+def test_a_project_without_a_quota_is_one_finding(
+    bring: Bring, new: HarborDouble, tmp_path: Path
+) -> None:
+    Api(new).put("/configurations", quota_per_project_enable=False)
+    project = {"project": {"metadata": {"public": "true"}}, "quota": {"storage": 7}}
+    made = kept_settings(tmp_path, system={}, roomy=project)
+    for state in (State.FAILED, State.CANNOT):  # when it is made, and when it is there
+        (why,) = titles(bring(**made), state).values()
+        assert "quota_per_project_enable" in why
+
+
+@pytest.mark.parametrize("labels", [7, {"name": "a"}, ["a"], None])
+def test_a_document_of_another_form_is_damage(
+    bring: Bring, new: HarborDouble, tmp_path: Path, labels: Any
+) -> None:
+    made = kept_settings(tmp_path, system={"labels": []})
+    content = json.dumps(
+        {"format_version": 1, "kind": "harbor-settings", "project": None,
+         "settings": {"labels": labels}}
+    ).encode()  # fmt: skip
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / "made" / f"settings/{sha256}.json").write_bytes(content)
+    settings = replace(made["night"].settings, system=sha256)
+    made["night"] = replace(made["night"], settings=settings)
+    with pytest.raises(IntegrityError, match="labels has another form"):
+        bring(**made)
+    assert written(new) == []
+
+
+def test_kinds_that_only_a_newer_program_knows_are_left(
+    bring: Bring, new: HarborDouble, tmp_path: Path
+) -> None:
+    made = kept_settings(tmp_path, system={"labels": [{"name": "a"}], "kind_of_harbor_3": 7})
+    assert bring(**made).failures() == []
+    assert [row["name"] for row in new.state.labels] == ["a"]
 
 
 def test_an_error_that_repeats_a_secret_does_not_show_it(new: HarborDouble, bring: Bring) -> None:

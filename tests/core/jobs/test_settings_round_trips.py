@@ -15,8 +15,8 @@ from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
-from airflow_provider_harbor.core.jobs.settings_plan import Stage
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
 from tests.core.rig import login
@@ -227,7 +227,7 @@ def export_of(harbor: HarborDouble, path: Path) -> tuple[BackupStore, NightSetti
 
 
 @settings(
-    max_examples=8, deadline=None, phases=[Phase.generate], derandomize=True, database=None,
+    max_examples=6, deadline=None, phases=[Phase.generate], derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(harbors())
