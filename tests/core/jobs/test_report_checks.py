@@ -95,6 +95,7 @@ def test_json_says_all_that_the_report_knows() -> None:
         "bytes_copied": 4096,
         "missing": ["b"],
         "error": "",
+        "pace": {},
         "settings": None,
     }
     assert data["counts"] == made.counts.to_json()
