@@ -160,14 +160,17 @@ class Stream(_Reply):
     """An answer whose body is read in blocks; a context manager, which closes it.
 
     Until then it has its slot of the server's pace. Any thread may read and close it.
+
+    Attributes:
+        slot: That of the server that answered.
     """
 
-    __slots__ = ("_response", "_slot")
+    __slots__ = ("_response", "slot")
 
     def __init__(self, request: Request, response: requests.Response, slot: Slot) -> None:
         super().__init__(request, response)
         self._response = response
-        self._slot = slot
+        self.slot = slot
 
     def __enter__(self) -> Self:
         return self
@@ -180,7 +183,11 @@ class Stream(_Reply):
         try:
             self._response.close()
         finally:
-            self._slot.release()
+            self.slot.release()
+
+    def disconnect(self) -> None:
+        """Close the connection, and keep the slot for another stream that goes on with this one."""
+        self._response.close()
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the body as it was sent, never decoded.
@@ -194,16 +201,16 @@ class Stream(_Reply):
         try:
             while block := self._response.raw.read(block_bytes, decode_content=False):
                 received += len(block)
-                self._slot.progress(len(block))
+                self.slot.progress(len(block))
                 yield block
         except CONNECTION_ERRORS as err:
             raise self._cut(received, in_plain_words(err)) from None
         if announced is not None and announced != received:
             raise self._cut(received, f"{announced} were announced")
-        self._slot.ended(kind_of(self._request.method, received))
+        self.slot.ended(kind_of(self._request.method, received))
 
     def _cut(self, received: int, why: str) -> HarborConnectionError:
-        self._slot.broke()
+        self.slot.broke()
         return HarborConnectionError(
             f"{self._request} was cut short after {received} bytes: {why}",
             method=self._request.method,

@@ -204,16 +204,21 @@ class Host:
 
     # -- waiting
 
-    def enter(self, sleep: Callable[[float], None] = wait_or_stop) -> Slot:
+    def enter(
+        self, sleep: Callable[[float], None] = wait_or_stop, after: Slot | None = None
+    ) -> Slot:
         """Wait until a request may be sent, and return the right to send it.
 
         Args:
             sleep: What waits where the server asked for it.
+            after: That of a stream which broke, where this goes on with it: it is used, too, and
+                nobody in the line is waited for.
 
         Raises:
             NotTriedError: This thread was told to stop.
         """
-        me = threading.get_ident()
+        is_going_on = after is not None and after._host is self and after.is_open
+        me = after._owner if after is not None and is_going_on else threading.get_ident()
         others = _mine.open_slots()
         came = self._clock()
         is_nested = self._line_up(me)

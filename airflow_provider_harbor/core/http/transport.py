@@ -193,15 +193,19 @@ class HttpSession:
         *,
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
+        after: Stream | None = None,
     ) -> Stream:
         """Send a GET, and return its answer when that is no error, its body yet to be read.
 
         Arguments and errors are those of `request`. The caller closes the stream, which is a
-        context manager.
+        context manager. Where it goes on with one that broke (`after`), it waits for nobody who has
+        not begun.
         """
         request = self._made("GET", path, authorization, headers)
         return self._repeated(
-            lambda tries: Stream(request, *self._exchange(request, tries)),
+            lambda tries: Stream(
+                request, *self._exchange(request, tries, after.slot if after else None)
+            ),
             Tries(self._max_attempts),
         )
 
@@ -240,11 +244,13 @@ class HttpSession:
             if wait_seconds:
                 self._sleep(wait_seconds)
 
-    def _exchange(self, request: Request, tries: Tries) -> tuple[requests.Response, Slot]:
+    def _exchange(
+        self, request: Request, tries: Tries, after: Slot | None = None
+    ) -> tuple[requests.Response, Slot]:
         """Return an answer that is no error, with its body unread, and the slot that it has."""
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
-            slot = self._pace.host(origin).enter(self._sleep)
+            slot = self._pace.host(origin).enter(self._sleep, after)
             try:
                 response = self._connections.send(
                     request, url, origin, authorization, slot.progress

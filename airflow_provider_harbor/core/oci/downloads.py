@@ -70,14 +70,15 @@ class Download:
     """A blob that is read from a registry, over any number of connections, one at a time.
 
     Args:
-        get: Asks for the blob, with headers; raises what the registry says to it.
+        get: Asks for the blob, with headers, and after which stream that broke; raises what the
+            registry says to it.
         size_bytes: How long it is.
         pause: What waits, in seconds.
     """
 
     def __init__(
         self,
-        get: Callable[[dict[str, str]], Stream],
+        get: Callable[[dict[str, str], Stream | None], Stream],
         size_bytes: int,
         pause: Callable[[float], None],
     ) -> None:
@@ -91,7 +92,7 @@ class Download:
 
     def open(self) -> Stream:
         """Ask for the blob as a whole; returns the answer, whose body `blocks` will read."""
-        self._stream = self._get({})
+        self._stream = self._get({}, None)
         self._is_unread = True
         return self._stream
 
@@ -108,8 +109,7 @@ class Download:
         if self._stream is not None and self._is_unread and not offset:
             part = _Part(self._stream, 0, None)
         else:
-            self.close()
-            part = self._open_at(offset)
+            part = self._open_after(self._stream, offset)
         self._is_unread = False
         return self._run(part, offset)
 
@@ -130,18 +130,44 @@ class Download:
             except HarborConnectionError as err:
                 err.received_bytes = self._came_bytes
                 broken = err
-            finally:
+            except BaseException:
                 part.stream.close()
+                raise
             if position >= self._size_bytes or (broken is None and part.end is None):
+                part.stream.close()
                 return
             if broken is None:  # a part of what was asked for, whole: nothing is wrong with that
                 broken = HarborConnectionError(
                     f"{part.stream}: it ended at byte {position}", received_bytes=self._came_bytes
                 )
+            part = self._go_on(part.stream, position, broken, tries)
+
+    def _go_on(
+        self, stream: Stream, position: int, broken: HarborConnectionError, tries: Tries
+    ) -> _Part:
+        stream.disconnect()
+        try:
             if not self._came_bytes:
                 raise broken
             tries.note(position, broken)
-            part = self._open_at(position)
+        except BaseException:
+            stream.close()
+            raise
+        return self._open_after(stream, position)
+
+    def _open_after(self, stream: Stream | None, offset: int) -> _Part:
+        """Ask for what begins at a byte, by the slot of the stream that was read before.
+
+        Who has begun may have what others wait for (room in memory, a slot at the destination), so
+        that it must not wait for those who have not.
+        """
+        if stream is None:
+            return self._open_at(offset, None)
+        stream.disconnect()
+        try:
+            return self._open_at(offset, stream)
+        finally:
+            stream.close()
 
     def _wanted(self, part: _Part, position: int) -> Iterator[bytes]:
         """Yield what of an answer is from a byte on, and before the end that it says."""
@@ -158,19 +184,19 @@ class Download:
             if block:
                 yield block
 
-    def _open_at(self, offset: int) -> _Part:
+    def _open_at(self, offset: int, after: Stream | None) -> _Part:
         """Ask for what begins at a byte; where that is not understood for all, and leave it out."""
         if not offset:
-            return _Part(self._get({}), 0, None)
+            return _Part(self._get({}, after), 0, None)
         if self._takes_ranges:
-            stream = self._get_range(offset)
+            stream = self._get_range(offset, after)
             part = stream and self._read_range(stream, offset)
             if part:
                 return part
             if stream:
                 stream.close()
             self._takes_ranges = False
-        stream = self._get({})
+        stream = self._get({}, after)
         announced = stream.number("Content-Length")
         if stream.status != 200 or "Content-Encoding" in stream.headers:
             stream.close()
@@ -182,9 +208,9 @@ class Download:
             )
         return _Part(stream, offset, None)
 
-    def _get_range(self, offset: int) -> Stream | None:
+    def _get_range(self, offset: int, after: Stream | None) -> Stream | None:
         try:
-            return self._get({"Range": f"bytes={offset}-"})
+            return self._get({"Range": f"bytes={offset}-"}, after)
         except HarborBackupError as err:
             if getattr(err, "status", None) in (400, 416, 501):  # it takes no ranges
                 return None

@@ -268,7 +268,9 @@ class RegistryClient(Client):
         where = f"{self.url} {repository}"
         scopes = [f"repository:{repository}:pull"]
         download = Download(
-            lambda headers: self._authenticator.open(path, scopes, headers=headers),
+            lambda headers, after: self._authenticator.open(
+                path, scopes, headers=headers, after=after
+            ),
             size_bytes,
             self._session.pause,
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +16,8 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
     HarborProtocolError,
 )
+from airflow_provider_harbor.core.http.pace import Pace
+from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.oci.registry import RegistryClient
@@ -239,3 +244,43 @@ def test_what_is_left_out_is_hashed_where_all_is_read_after_all() -> None:
     assert take(reader, len(content)) == content[3_500_000:]
     reader.rewind(0)
     assert take(reader, len(content)) == content
+
+
+@pytest.mark.parametrize("is_other_thread", [False, True], ids=["same thread", "other thread"])
+def test_what_goes_on_goes_before_what_has_not_begun(is_other_thread: bool) -> None:
+    """Else who has the right to send would wait for those who have begun, and these for it."""
+    pace = Pace(fixed=1)
+    queued = threading.Event()
+
+    def say(asked: Asked) -> Said:
+        if asked.path == "/v2/":
+            return 200, {"Docker-Distribution-Api-Version": "registry/2.0"}, {}
+        if asked.path == "/other":
+            return 200, {}, {}
+        offset = offset_of(asked)
+        return part(offset, SIZE - 1) if offset else whole(cut=CUT)
+
+    def ask(session: HttpSession) -> None:
+        queued.set()
+        session.request("GET", "/other")
+
+    with HostileServer(say) as server, ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as two:
+        session = fast_session(server.url, pace=pace)
+        with RegistryClient(server.url, session=session) as client:
+            client.ping()
+            with client.open_blob("p/app", DIGEST, SIZE) as reader:
+                content = reader.read(1_000)
+                other = pool.submit(ask, session)
+                assert queued.wait(10)
+                while not pace.host(server.url)._queue:
+                    time.sleep(0.001)
+
+                def rest() -> bytes:
+                    return b"".join(iter(lambda: reader.read(64_000), b""))
+
+                content += two.submit(rest).result(20) if is_other_thread else rest()
+            other.result(20)
+        assert content == CONTENT
+        paths = [asked.path for asked in server.asked][1:]
+        assert paths[-1] == "/other"
+        assert len(paths) == 3
