@@ -165,12 +165,13 @@ class Stream(_Reply):
         slot: That of the server that answered.
     """
 
-    __slots__ = ("_response", "slot")
+    __slots__ = ("_early", "_response", "slot")
 
     def __init__(self, request: Request, response: requests.Response, slot: Slot) -> None:
         super().__init__(request, response)
         self._response = response
         self.slot = slot
+        self._early: tuple[bytes, HarborConnectionError | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +190,26 @@ class Stream(_Reply):
         """Close the connection, and keep the slot for another stream that goes on with this one."""
         self._response.close()
 
+    def read_if_small(self) -> None:
+        """Read a body that fits a block now, and give the slot back, as the server is done with it.
+
+        Else the slot would be taken as long as the body is on its way to somewhere else, and a
+        server that is near would be sent no more than one that is far away can take. What is wrong
+        with the body is raised by `blocks`.
+        """
+        announced = self.number("Content-Length")
+        if announced is None or announced > BLOCK_BYTES:
+            return
+        content, error = bytearray(), None
+        try:
+            for block in self._read(BLOCK_BYTES):
+                content += block
+        except HarborConnectionError as err:
+            error = err
+        self._early = bytes(content), error
+        if error is None:
+            self.close()
+
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the body as it was sent, never decoded.
 
@@ -196,6 +217,16 @@ class Stream(_Reply):
             HarborConnectionError: Fewer bytes come than were announced, or they come too slowly.
                 `received_bytes` says how many came.
         """
+        if self._early is None:
+            yield from self._read(block_bytes)
+            return
+        (content, error), self._early = self._early, (b"", None)
+        for start in range(0, len(content), block_bytes):
+            yield content[start : start + block_bytes]
+        if error:
+            raise error
+
+    def _read(self, block_bytes: int) -> Iterator[bytes]:
         announced = self.number("Content-Length")
         received = 0
         try:

@@ -202,12 +202,14 @@ class HttpSession:
         not begun.
         """
         request = self._made("GET", path, authorization, headers)
-        return self._repeated(
+        stream = self._repeated(
             lambda tries: Stream(
                 request, *self._exchange(request, tries, after.slot if after else None)
             ),
             Tries(self._max_attempts),
         )
+        stream.read_if_small()
+        return stream
 
     def _made(
         self,
