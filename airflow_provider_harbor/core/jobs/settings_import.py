@@ -42,6 +42,7 @@ _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a fi
 _MAYBE_A_ROBOT = (
     ". If it is there by now, its secret may not be the old one: delete it, and run again"
 )
+_MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -91,6 +92,11 @@ class SettingsImport:
         scopes = {name: renames.get(name, name) for name in names}
         # Only some projects are meant: the system stays as it is.
         return scopes if self.projects else {SYSTEM: SYSTEM, **scopes}
+
+    def incomplete(self) -> set[tuple[str, str]]:
+        """Return scopes, by their new names, and kinds that the export has not whole."""
+        scopes = self.scopes()
+        return {(scopes.get(u.scope, u.scope), u.kind) for u in self.night.settings.unread}
 
     def wanted(self) -> dict[str, Mapping[str, Any]]:
         """Return the settings by the names that projects are to have.
@@ -200,6 +206,7 @@ class _Import:
             self._wanted.given,
             kinds=self._wanted.kinds,
             delete_surplus=self._wanted.delete_surplus,
+            incomplete=self._wanted.incomplete(),
         )
 
     # -- what would be done
@@ -244,15 +251,20 @@ class _Import:
         writer = SettingsWriter(self._target, self._keep_secret)
         results: list[StepResult] = []
         stopped = ""
+        not_made: set[tuple[str, str]] = set()
         for step in self._planner.steps(self._wanted.stages):
             self._tell(f"{step.scope or 'system'}: {step.title}")
             result = StepResult(step=step, state=_planned(step))
             if stopped and step.writes:
                 result = StepResult(step=step, state=State.FAILED, message=stopped)
+            elif _is_surplus(step) and (step.scope, step.kind) in not_made:
+                result = StepResult(step=step, state=State.FAILED, message=_MAYBE_WANTED)
             elif step.writes:
                 result = self._do(writer, step)
                 if result.is_connection and not self._answers():
                     stopped = "not tried, since Harbor did not answer before"
+            if result.state is State.FAILED and step.action is Action.CREATE:
+                not_made.add((step.scope, step.kind))
             results.append(result)
         if not stopped:
             results += self._put_labels(writer)
@@ -378,6 +390,10 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _is_surplus(step: Step) -> bool:
+    return step.action is Action.DELETE and step.before is not None
 
 
 def _planned(step: Step) -> State:

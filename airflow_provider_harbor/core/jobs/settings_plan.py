@@ -6,7 +6,7 @@ brought back: what would act on them, or refuse them, comes after them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
@@ -25,6 +25,7 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     field_changes,
 )
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
+from airflow_provider_harbor.core.jobs.settings_pairs import Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_secrets import (
     HAVE_SECRETS,
     GivenSecrets,
@@ -79,6 +80,7 @@ class Planner:
         given: Secrets.
         kinds: Names of the kinds that are meant; none for all.
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
+        incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Planner:
         *,
         kinds: Sequence[str] = (),
         delete_surplus: bool = False,
+        incomplete: Collection[tuple[str, str]] = (),
     ) -> None:
         self._wanted = wanted
         self._target = target
@@ -96,6 +99,7 @@ class Planner:
         self._kinds = kinds
         self._delete_surplus = delete_surplus
         self._limits = Limits(wanted, target, given)
+        self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
             for name in values.keys() & HAVE_SECRETS:
@@ -154,16 +158,30 @@ class Planner:
             )
             return
         wanted = items_of(kind, self._wanted[scope][kind.name])
-        current = items_of(kind, there[scope, kind.name])
-        for key in self._in_order(kind, wanted):
-            yield self._one(stage, scope, kind, key, wanted[key], current.get(key))
-        for key in sorted(current.keys() - wanted.keys()):
-            if not self._delete_surplus or self._limits.is_own(kind.name, current[key]):
-                self._surplus[kind.name] = self._surplus.get(kind.name, 0) + 1
-            else:
-                yield self._step(
-                    stage, scope, kind, key, Action.DELETE, before=current[key], why="not wanted"
-                )
+        pairs = pair(kind, wanted, items_of(kind, there[scope, kind.name]))
+        steps = [
+            self._one(stage, scope, kind, key, *pairs.wanted[key])
+            for key in self._in_order(kind, wanted)
+        ]
+        yield from steps
+        surplus = {
+            key: item
+            for key, item in sorted(pairs.surplus.items())
+            if self._delete_surplus and not self._limits.is_own(kind.name, item)
+        }
+        why = self._left.why_left(scope, kind.name, pairs)
+        if any(s.action is Action.CANNOT and pairs.wanted[s.key][1] is None for s in steps):
+            why = why or "one that cannot be created may be among them"
+        if left := len(pairs.surplus) - (0 if why else len(surplus)):
+            self._surplus[kind.name] = self._surplus.get(kind.name, 0) + left
+        if why and surplus:
+            why = f"not deleted, though the export has them not: {', '.join(surplus)}: {why}"
+            yield self._step(stage, scope, kind, "", Action.CANNOT, why=why)
+            return
+        for key, before in surplus.items():
+            yield self._step(
+                stage, scope, kind, key, Action.DELETE, before=before, why="not wanted"
+            )
 
     def _in_order(self, kind: Kind, wanted: Mapping[str, Item]) -> list[str]:
         # The first scanner is the default by itself, and could not be disabled then.

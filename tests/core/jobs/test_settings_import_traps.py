@@ -1,0 +1,169 @@
+"""What an import of settings must not destroy, raise, or leave behind without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_harbor.core.jobs.settings_export import export_settings
+from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
+from airflow_provider_harbor.core.jobs.settings_nights import find_night
+from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
+from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from tests.core.rig import login
+from tests.core.settings_rig import READER, Api, robot
+from tests.double import HarborDouble
+from tests.double.faults import Fault
+
+PASSWORD = "Abcdef12"
+
+
+@pytest.fixture
+def old() -> Iterator[HarborDouble]:
+    """The Harbor that was exported."""
+    with HarborDouble() as harbor:
+        yield harbor
+
+
+@pytest.fixture
+def new() -> Iterator[HarborDouble]:
+    """Another one, empty."""
+    with HarborDouble() as harbor:
+        yield harbor
+
+
+Keep = Callable[..., BackupStore]
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Keep:
+    """Keep the settings of a Harbor."""
+
+    def keep(harbor: HarborDouble, *who: str, **options: Any) -> BackupStore:
+        store = BackupStore(tmp_path / "store")
+        store.begin_for(harbor.url)
+        with login(harbor, *who) as client:
+            export_settings(client, store, "night", passphrase="", **options)
+        return store
+
+    return keep
+
+
+def bring(
+    store: BackupStore,
+    harbor: HarborDouble,
+    *who: str,
+    secrets: dict[str, Any] | None = None,
+    **options: Any,
+) -> ImportReport:
+    wanted = SettingsImport(
+        store=store, night=find_night(store), given=GivenSecrets(secrets or {}), **options
+    )
+    with login(harbor, *who) as client:
+        return import_settings(client, wanted)
+
+
+def members(harbor: HarborDouble, project: str = "team") -> list[tuple[str, str, int]]:
+    found = Api(harbor).get(f"/projects/{project}/members")
+    return sorted((m["entity_type"], m["entity_name"], m["role_id"]) for m in found)
+
+
+def add_group(api: Api, name: str, role: int, project: str = "team") -> None:
+    api.post("/usergroups", group_name=name, group_type=3)
+    number = next(g["id"] for g in api.get("/usergroups") if g["group_name"] == name)
+    api.post(f"/projects/{project}/members", role_id=role, member_group={"id": number})
+
+
+def add_user(harbor: HarborDouble, name: str, *, leads: bool = False) -> None:
+    api = Api(harbor)
+    number = api.post(
+        "/users", username=name, email=f"{name}@example.com", realname=name, password=PASSWORD
+    )
+    if leads:
+        api.put(f"/users/{number}/sysadmin", sysadmin_flag=True)
+
+
+def leave(harbor: HarborDouble, project: str, name: str = "admin") -> None:
+    """Take a member away."""
+    api = Api(harbor)
+    found = api.get(f"/projects/{project}/members")
+    (number,) = [m["id"] for m in found if m["entity_name"] == name]
+    api.delete(f"/projects/{project}/members/{number}")
+
+
+@pytest.fixture
+def team(old: HarborDouble) -> Api:
+    """A project with a group among its members."""
+    api = Api(old)
+    api.post("/projects", project_name="team")
+    add_group(api, "ops", 2)
+    return api
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 403}, {"status": 200, "body": "[]"}])
+def test_no_member_is_deleted_where_the_groups_are_not_read(
+    old: HarborDouble, team: Api, keep: Keep, fault: dict[str, Any]
+) -> None:
+    store = keep(old)
+    before = members(old)
+    fault = {"content_type": "application/json", **fault}
+    old.faults.add(Fault(method="GET", path="/usergroups", times=None, **fault))
+    report = bring(store, old, delete_surplus=True)
+    old.faults.clear()
+    assert members(old) == before
+    assert not [entry for entry in old.requests.log if entry[0] == "DELETE"]
+    assert report.failures()
+
+
+def test_no_member_is_deleted_where_the_export_had_no_groups(
+    old: HarborDouble, team: Api, keep: Keep
+) -> None:
+    who = robot(old, READER["system"].replace("user-group:list ", ""), READER["project"])
+    store = keep(old, *who)
+    assert bring(store, old).failures() == []  # it is found by its name
+    add_user(old, "eve")
+    team.post("/projects/team/members", role_id=3, member_user={"username": "eve"})
+    before = members(old)
+    report = bring(store, old, delete_surplus=True, kinds=["members"])
+    assert members(old) == before
+    (failure,) = report.failures()
+    assert "user eve: the groups could not be read" in failure
+
+
+def test_no_member_is_deleted_where_harbor_lists_no_such_groups(
+    old: HarborDouble, team: Api, keep: Keep
+) -> None:
+    store = keep(old)
+    before = members(old)
+    old.state.configuration["auth_mode"] = "http_auth"
+    assert bring(store, old, delete_surplus=True, kinds=["members"]).failures() == []
+    assert members(old) == before
+
+
+def test_nothing_is_deleted_where_another_one_could_not_be_created(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    Api(old).post("/labels", name="wanted", scope="g", color="#000000")
+    store = keep(old)
+    Api(new).post("/labels", name="there", scope="g", color="#000000")
+    new.faults.add(Fault(method="POST", path="/labels", times=1, status=409))
+    report = bring(store, new, delete_surplus=True)
+    assert [row["name"] for row in new.state.labels] == ["there"]
+    assert any("could not be created, and may be this one" in line for line in report.failures())
+    bring(store, new, delete_surplus=True)
+    assert [row["name"] for row in new.state.labels] == ["wanted"]
+
+
+def test_a_group_of_the_creators_name_keeps_its_role(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    api = Api(old)
+    api.post("/projects", project_name="team")
+    add_group(api, "admin", 3)
+    store = keep(old)
+    assert bring(store, new).failures() == []
+    assert members(new) == members(old) == [("g", "admin", 3), ("u", "admin", 1)]
