@@ -92,6 +92,10 @@ class SettingsTarget:
             raise HarborConfigurationError(f"the project {name} is not there. Make that first")
         return self._projects[name]
 
+    def owner_of(self, project: str) -> str:
+        """Return the name of who made a project; empty where Harbor does not tell."""
+        return str(self.client.get_setting(project_path(project)).get("owner_name") or "")
+
     def permissions(self) -> Mapping[str, Pairs]:
         """Return all that a robot may be given there, by `system` and `project`.
 

@@ -336,17 +336,26 @@ class _Import:
             return ""
         if step.kind == "retention":
             return "" if writer.delete_made_retention(step.scope) else "there was none"
-        # The members of a new project that the export has not.
-        wanted = items_of(kind_of(step.scope, "members"), self._values[step.scope]["members"])
-        names = {(item["type"][0], item["name"]) for item in wanted.values()}
+        return "" if self._delete_creator(writer, step.scope) else "there was none"
+
+    def _delete_creator(self, writer: SettingsWriter, scope: str) -> bool:
+        """Delete the creator of a project that was made, whom the export has not as a member.
+
+        Nobody else: others may be at work there, too.
+        """
+        if scope not in self._target.made_projects:
+            return False
+        wanted = items_of(kind_of(scope, "members"), self._values[scope]["members"])
+        creators = {self._client.user, self._target.owner_of(scope)}
+        creators -= {item["name"] for item in wanted.values() if item["type"] == "user"}
         gone = [
             member
-            for member in writer.list_members(step.scope)
-            if (member["entity_type"], member["entity_name"]) not in names
+            for member in writer.list_members(scope)
+            if member["entity_type"] == "u" and member["entity_name"] in creators
         ]
         for member in gone:
-            writer.delete_member(step.scope, member)
-        return "" if gone else "there was none"
+            writer.delete_member(scope, member)
+        return bool(gone)
 
     def _put_labels(self, writer: SettingsWriter) -> list[StepResult]:
         results = []

@@ -78,6 +78,13 @@ class Limits:
             return item.get("username") == user
         return kind == "robots" and user == f"{self._target.settings.names.prefix}{item['name']}"
 
+    def stays_administrator(self, kind: str, item: Item, before: Item | None) -> bool:
+        """Tell whether an item would take from the login what it needs for all the rest."""
+        leads = bool(before and before.get("sysadmin_flag"))
+        return (
+            kind == "users" and leads and not item.get("sysadmin_flag") and self.is_own(kind, item)
+        )
+
     # -- what is left out of an item
 
     def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
@@ -86,6 +93,8 @@ class Limits:
             return self._fitted_robot(item, before)
         if kind == "webhooks":
             return self._fitted_webhook(item, before)
+        if self.stays_administrator(kind, item, before):
+            return {**item, "sysadmin_flag": True}, ""
         if kind == "scanners" and item.get("name") in _BUILT_IN_SCANNERS and before is not None:
             # It comes with Harbor, and only whether it is the default can be changed.
             return {**before, "is_default": True} if item.get("is_default") else before, ""

@@ -69,6 +69,11 @@ _ORDER: Mapping[Stage, Sequence[tuple[bool, str]]] = {
 _LAST = "read_only"
 _CREATOR = "whom Harbor makes a member as its creator"
 
+_OWN_LOGIN = (
+    "left an administrator, which it was not: it is the login of this import. Run it as another "
+    "one, or take that away afterwards"
+)
+
 
 class Planner:
     """Finds out what an import would do.
@@ -164,6 +169,9 @@ class Planner:
             for key in self._in_order(kind, wanted)
         ]
         yield from steps
+        for key, (item, before) in pairs.wanted.items():
+            if self._limits.stays_administrator(kind.name, item, before):
+                yield self._step(stage, scope, kind, key, Action.CANNOT, why=_OWN_LOGIN)
         surplus = {
             key: item
             for key, item in sorted(pairs.surplus.items())

@@ -167,3 +167,57 @@ def test_a_group_of_the_creators_name_keeps_its_role(
     store = keep(old)
     assert bring(store, new).failures() == []
     assert members(new) == members(old) == [("g", "admin", 3), ("u", "admin", 1)]
+
+
+def test_members_of_a_project_that_somebody_else_made_stay(
+    old: HarborDouble, new: HarborDouble, team: Api, keep: Keep
+) -> None:
+    team.delete("/usergroups/1")
+    add_user(old, "ann")
+    team.post("/projects/team/members", role_id=1, member_user={"username": "ann"})
+    leave(old, "team")
+    store = keep(old)
+    add_user(new, "eve")
+
+    def make(harbor: HarborDouble) -> None:
+        Api(harbor).post("/projects", project_name="team")
+        Api(harbor).post("/projects/team/members", role_id=1, member_user={"username": "eve"})
+
+    new.faults.add(Fault(method="POST", path="/projects$", callback=make, status=409))
+    report = bring(store, new, secrets={"users/ann": PASSWORD})
+    assert ("u", "eve", 1) in members(new)
+    assert report.failures()
+
+
+def test_only_the_creator_leaves_a_project_that_was_made(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    Api(old).post("/projects", project_name="team")
+    leave(old, "team")
+    store = keep(old)
+    add_user(new, "eve")
+
+    def join(harbor: HarborDouble) -> None:
+        Api(harbor).post("/projects/team/members", role_id=2, member_user={"username": "eve"})
+
+    new.faults.add(Fault(method="GET", path="/team/members", callback=join))
+    assert bring(store, new).failures() == []
+    assert members(new) == [("u", "eve", 2)]
+
+
+def test_an_import_does_not_demote_its_own_login(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    add_user(old, "chief")
+    Api(old).put("/users/2", email="chief@new.example.com", realname="chief")
+    Api(old).post("/projects", project_name="team")
+    store = keep(old)
+    add_user(new, "chief", leads=True)
+    for _ in range(2):
+        (failure,) = bring(store, new, "chief", PASSWORD).failures()
+        assert "user chief: left an administrator" in failure
+        assert new.state.users["chief"].sysadmin
+        assert new.state.users["chief"].email == "chief@new.example.com"
+    assert new.state.project("team") is not None
+    assert bring(store, new).failures() == []  # as another one
+    assert not new.state.users["chief"].sysadmin
