@@ -14,13 +14,20 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import KIND_NAMES, SYSTEM, items_of, kind_of
+from airflow_provider_harbor.core.harbor.settings_kinds import (
+    KIND_NAMES,
+    SYSTEM,
+    Item,
+    items_of,
+    kind_of,
+)
 from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
+from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
 from airflow_provider_harbor.core.jobs.settings_outcome import (
     ImportReport,
@@ -190,6 +197,7 @@ class _Import:
         self._values = wanted.wanted()
         info = client.check_login()
         self._is_read_only = info.read_only
+        self._made = MadeProjects(wanted.store, client.url)
         self._target = self._read()
         self._planner = self._plan_on(self._target)
         self._labels = ArtifactLabels(client, wanted.store, wanted.night.key, self._target)
@@ -207,7 +215,18 @@ class _Import:
             kinds=self._wanted.kinds,
             delete_surplus=self._wanted.delete_surplus,
             incomplete=self._wanted.incomplete(),
+            made=self._made_there(target),
         )
+
+    def _made_there(self, target: SettingsTarget) -> list[str]:
+        numbers = target.settings.project_ids
+        return [name for name, number in numbers.items() if self._made.is_made(name, number)]
+
+    def _end_made(self, target: SettingsTarget) -> None:
+        """Forget the projects of which nothing is left that came with them."""
+        for name in self._made_there(target):
+            if not left_by_making(self._values, target, name):
+                self._made.end(name)
 
     # -- what would be done
 
@@ -318,6 +337,8 @@ class _Import:
             late = step.stage is Stage.AFTER
             done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
             return self._hidden("; ".join(done.notes))
+        if step.kind == "project":
+            return self._make_project(writer, step.scope, item)
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
         if step.kind == "users" and not secret:
             secret = self._new_password()
@@ -328,6 +349,19 @@ class _Import:
             self._on_secret(f"users/{step.key}", secret)
         else:
             done = writer.create(step.scope, step.kind, item, secret)
+        return self._hidden("; ".join(done.notes))
+
+    def _make_project(self, writer: SettingsWriter, scope: str, item: Item) -> str:
+        self._made.begin(scope)
+        try:
+            done = writer.create(scope, "project", item)
+        except HarborBackupError as err:
+            if scope not in self._target.made_projects:
+                self._made.fail(scope, err)
+                raise
+            self._made.made(scope, self._target.project_id(scope))
+            raise
+        self._made.made(scope, self._target.project_id(scope))
         return self._hidden("; ".join(done.notes))
 
     def _deleted(self, writer: SettingsWriter, step: Step) -> str:
@@ -368,13 +402,20 @@ class _Import:
 
     # -- what came of it
 
+    def _is_left(self, target: SettingsTarget, step: Step) -> bool:
+        has_it = step.scope in target.settings.project_ids
+        return has_it and step.kind in left_by_making(self._values, target, step.scope)
+
     def _compared(self, results: Sequence[StepResult]) -> list[StepResult]:
         """Return the results, with an error where Harbor has not what was written."""
         if not any(result.state is State.DONE for result in results):
+            self._end_made(self._target)
             return list(results)
         self._tell("reading back what was written")
         try:
-            left = self._plan_on(self._read()).steps(self._wanted.stages)
+            target = self._read()
+            left = self._plan_on(target).steps(self._wanted.stages)
+            self._end_made(target)
         except HarborBackupError as err:
             log.warning("What was written could not be read back: %s", err)
             note = f"written, but it could not be read back: {describe(err)}"
@@ -388,6 +429,9 @@ class _Import:
         checked = []
         for result in results:
             step = differing.get(_name(result.step))
+            # What came with a project has another name now, and may be of another stage.
+            if _is_of_making(result.step) and self._is_left(target, result.step):
+                step = result.step
             if result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
                 message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
@@ -399,6 +443,10 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _is_of_making(step: Step) -> bool:
+    return step.action is Action.DELETE and step.before is None
 
 
 def _is_surplus(step: Step) -> bool:

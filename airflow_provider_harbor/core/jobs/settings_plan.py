@@ -25,7 +25,8 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     field_changes,
 )
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
-from airflow_provider_harbor.core.jobs.settings_pairs import Surplus, pair
+from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
+from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_secrets import (
     HAVE_SECRETS,
     GivenSecrets,
@@ -86,6 +87,7 @@ class Planner:
         kinds: Names of the kinds that are meant; none for all.
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
         incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
+        made: Projects that an import like this one made, and has not ended.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Planner:
         kinds: Sequence[str] = (),
         delete_surplus: bool = False,
         incomplete: Collection[tuple[str, str]] = (),
+        made: Collection[str] = (),
     ) -> None:
         self._wanted = wanted
         self._target = target
@@ -104,6 +107,7 @@ class Planner:
         self._kinds = kinds
         self._delete_surplus = delete_surplus
         self._limits = Limits(wanted, target, given)
+        self._made = made
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
@@ -172,24 +176,37 @@ class Planner:
         for key, (item, before) in pairs.wanted.items():
             if self._limits.stays_administrator(kind.name, item, before):
                 yield self._step(stage, scope, kind, key, Action.CANNOT, why=_OWN_LOGIN)
-        surplus = {
-            key: item
-            for key, item in sorted(pairs.surplus.items())
-            if self._delete_surplus and not self._limits.is_own(kind.name, item)
-        }
         why = self._left.why_left(scope, kind.name, pairs)
         if any(s.action is Action.CANNOT and pairs.wanted[s.key][1] is None for s in steps):
             why = why or "one that cannot be created may be among them"
-        if left := len(pairs.surplus) - (0 if why else len(surplus)):
-            self._surplus[kind.name] = self._surplus.get(kind.name, 0) + left
-        if why and surplus:
-            why = f"not deleted, though the export has them not: {', '.join(surplus)}: {why}"
+        yield from self._of_surplus(stage, scope, kind, pairs, why)
+
+    def _of_surplus(
+        self, stage: Stage, scope: str, kind: Kind, pairs: Pairs, why: str
+    ) -> Iterator[Step]:
+        """Yield what becomes of what is there, and not wanted; `why` it may be none."""
+        own = left_by_making(self._wanted, self._target, scope) if scope != SYSTEM else {}
+        gone = []
+        for key, before in sorted(pairs.surplus.items()):
+            comes_with_it = own.get(kind.name) == key
+            if self._delete_surplus and not self._limits.is_own(kind.name, before):
+                gone.append((key, "not wanted"))
+            elif comes_with_it and scope in self._made:
+                gone.append((key, OF_THIS))
+            else:
+                self._surplus[kind.name] = self._surplus.get(kind.name, 0) + 1
+                if comes_with_it:
+                    about = OF_WHOM[kind.name]
+                    yield self._step(stage, scope, kind, key, Action.CANNOT, why=about)
+        if why and gone:
+            self._surplus[kind.name] = self._surplus.get(kind.name, 0) + len(gone)
+            names = ", ".join(key for key, _ in gone)
+            why = f"not deleted, though the export has them not: {names}: {why}"
             yield self._step(stage, scope, kind, "", Action.CANNOT, why=why)
             return
-        for key, before in surplus.items():
-            yield self._step(
-                stage, scope, kind, key, Action.DELETE, before=before, why="not wanted"
-            )
+        for key, about in gone:
+            before = pairs.surplus[key]
+            yield self._step(stage, scope, kind, key, Action.DELETE, before=before, why=about)
 
     def _in_order(self, kind: Kind, wanted: Mapping[str, Item]) -> list[str]:
         # The first scanner is the default by itself, and could not be disabled then.

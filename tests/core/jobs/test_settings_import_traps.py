@@ -15,7 +15,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.rig import login
-from tests.core.settings_rig import READER, Api, robot
+from tests.core.settings_rig import READER, Api, robot, services
 from tests.double import HarborDouble
 from tests.double.faults import Fault
 
@@ -221,3 +221,67 @@ def test_an_import_does_not_demote_its_own_login(
     assert new.state.project("team") is not None
     assert bring(store, new).failures() == []  # as another one
     assert not new.state.users["chief"].sysadmin
+
+
+@pytest.fixture
+def cache(old: HarborDouble, keep: Keep) -> Iterator[BackupStore]:
+    """Settings of a proxy project without its creator and a policy; another Harbor can make it."""
+    with services() as service:
+        api = Api(old)
+        number = api.post("/registries", name="up", type="docker-registry", url=service.url)
+        api.post("/projects", project_name="cache", registry_id=int(number))
+        policy = api.get("/projects/cache")["metadata"]["retention_id"]
+        api.delete(f"/retentions/{policy}")
+        leave(old, "cache")
+        yield keep(old)
+
+
+def policy_of(harbor: HarborDouble) -> str:
+    return str(Api(harbor).get("/projects/cache")["metadata"].get("retention_id") or "")
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 200, "body": "<html>hello</html>"}, {"reset": True}]
+)
+def test_what_came_with_a_project_goes_with_the_next_import(
+    new: HarborDouble, cache: BackupStore, fault: dict[str, Any]
+) -> None:
+    for path in ("/retentions/", "/members/"):
+        new.faults.add(Fault(method="DELETE", path=path, times=None, **fault))
+    assert len(bring(cache, new).failures()) == 2
+    new.faults.clear()
+    assert policy_of(new)
+    assert members(new, "cache") == [("u", "admin", 1)]
+    assert bring(cache, new).failures() == []
+    assert policy_of(new) == ""
+    assert members(new, "cache") == []
+    # And what somebody makes there later is nobody's but theirs.
+    Api(new).post("/projects/cache/members", role_id=2, member_user={"username": "admin"})
+    report = bring(cache, new)
+    assert members(new, "cache") == [("u", "admin", 2)]
+    assert (report.failures(), report.surplus) == ([], {"members": 1})
+
+
+def test_what_looks_as_if_it_came_with_a_project_is_told_and_left(
+    new: HarborDouble, cache: BackupStore
+) -> None:
+    bring(cache, new)
+    Api(new).delete("/projects/cache")
+    number = Api(new).get("/registries")[0]["id"]
+    Api(new).post("/projects", project_name="cache", registry_id=number)  # by somebody else
+    report = bring(cache, new)
+    assert members(new, "cache") == [("u", "admin", 1)]
+    assert policy_of(new)
+    member, policy = report.failures()
+    assert "project cache: member user admin: the login of this import" in member
+    assert "project cache: retention policy: it is what Harbor gives" in policy
+    assert bring(cache, new, delete_surplus=True).failures() == []
+    assert (members(new, "cache"), policy_of(new)) == ([], "")
+
+
+def test_a_store_that_cannot_be_written_is_no_error_of_an_import(
+    new: HarborDouble, cache: BackupStore, tmp_path: Path
+) -> None:
+    (tmp_path / "store" / "made").write_text("no directory")
+    assert bring(cache, new).failures() == []
+    assert (members(new, "cache"), policy_of(new)) == ([], "")
