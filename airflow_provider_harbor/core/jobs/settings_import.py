@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -35,6 +35,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
     StepResult,
 )
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
+from airflow_provider_harbor.core.jobs.settings_renames import left_names, renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -123,27 +124,8 @@ class SettingsImport:
         found: dict[str, Mapping[str, Any]] = {}
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document
-            found[scopes[old]] = _renamed(opened.values, scopes)
+            found[scopes[old]] = renamed(opened.values, scopes)
         return found
-
-
-def _renamed(values: Mapping[str, Any], scopes: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings in which robots have their permissions on the new names of projects."""
-    found = dict(values)
-    if "robots" in found:
-        found["robots"] = [
-            {
-                **robot,
-                "permissions": [
-                    {**row, "namespace": scopes.get(row["namespace"], row["namespace"])}
-                    if row["kind"] == "project"
-                    else row
-                    for row in robot.get("permissions") or ()
-                ],
-            }
-            for robot in found["robots"]
-        ]
-    return found
 
 
 def import_settings(
@@ -189,6 +171,7 @@ class _Import:
         progress: Progress,
     ) -> None:
         self._client = client
+        wanted = replace(wanted, given=wanted.given.renamed(wanted.scopes()))
         self._wanted = wanted
         self._new_password = new_password
         self._tell = progress
@@ -216,6 +199,7 @@ class _Import:
             delete_surplus=self._wanted.delete_surplus,
             incomplete=self._wanted.incomplete(),
             made=self._made_there(target),
+            left_names=left_names(self._wanted.scopes()),
         )
 
     def _made_there(self, target: SettingsTarget) -> list[str]:

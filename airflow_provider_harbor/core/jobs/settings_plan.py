@@ -88,6 +88,7 @@ class Planner:
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
         incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
         made: Projects that an import like this one made, and has not ended.
+        left_names: Old names of projects that come back under another one, with that.
     """
 
     def __init__(
@@ -100,13 +101,14 @@ class Planner:
         delete_surplus: bool = False,
         incomplete: Collection[tuple[str, str]] = (),
         made: Collection[str] = (),
+        left_names: Mapping[str, str] | None = None,
     ) -> None:
         self._wanted = wanted
         self._target = target
         self._given = given
         self._kinds = kinds
         self._delete_surplus = delete_surplus
-        self._limits = Limits(wanted, target, given)
+        self._limits = Limits(wanted, target, given, left_names)
         self._made = made
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}

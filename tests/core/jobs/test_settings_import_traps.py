@@ -15,7 +15,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.rig import login
-from tests.core.settings_rig import READER, Api, robot, services
+from tests.core.settings_rig import READER, Api, grants, robot, services
 from tests.double import HarborDouble
 from tests.double.faults import Fault
 
@@ -285,3 +285,113 @@ def test_a_store_that_cannot_be_written_is_no_error_of_an_import(
     (tmp_path / "store" / "made").write_text("no directory")
     assert bring(cache, new).failures() == []
     assert (members(new, "cache"), policy_of(new)) == ([], "")
+
+
+def grants_of(harbor: HarborDouble, name: str) -> dict[str, list[str]]:
+    """Return what a robot may do, by project."""
+    found = next(each for each in Api(harbor).get("/robots") if each["name"].endswith(name))
+    return {
+        row["namespace"]: sorted(each["action"] for each in row["access"])
+        for row in found["permissions"]
+    }
+
+
+def add_robot(api: Api, **actions: str) -> int:
+    """Make a robot of the system, with actions by project; returns its id."""
+    rows = [row for name, each in actions.items() for row in grants(project=each, namespace=name)]
+    made = api.send(
+        "POST", "/robots", {"name": "ci", "level": "system", "duration": -1, "permissions": rows}
+    )
+    return int(made.json()["id"])
+
+
+def test_a_robot_keeps_its_rights_on_projects_that_were_not_chosen(
+    old: HarborDouble, keep: Keep
+) -> None:
+    api = Api(old)
+    for name in ("team", "bare"):
+        api.post("/projects", project_name=name)
+    both = "repository:pull repository:push"
+    number = add_robot(api, team=both, bare="repository:pull")
+    store = keep(old, include=["team"])
+    robot = next(each for each in api.get("/robots") if each["id"] == number)
+    rows = [*grants(project="repository:pull", namespace="team")]
+    api.put(f"/robots/{number}", **{**robot, "permissions": rows})
+    assert bring(store, old).failures() == []
+    assert grants_of(old, "ci") == {"team": ["pull", "push"], "bare": ["pull"]}
+
+
+def test_a_copy_of_a_project_takes_nothing_from_the_one_that_is_there(
+    old: HarborDouble, keep: Keep
+) -> None:
+    with services() as service:
+        api = Api(old)
+        api.post("/projects", project_name="team")
+        add_robot(api, team="repository:pull")
+        number = int(api.post("/registries", name="up", type="docker-registry", url=service.url))
+        api.post(
+            "/replication/policies", name="push", dest_registry={"id": number}, enabled=True,
+            trigger={"type": "manual"}, filters=[{"type": "name", "value": "team/**"}],
+        )  # fmt: skip
+        store = keep(old)
+        for _ in range(2):
+            (failure,) = bring(store, old, renames=["team=crew"]).failures()
+            assert "replication policy push: it is of the project team there" in failure
+            assert grants_of(old, "ci") == {"team": ["pull"], "crew": ["pull"]}
+            (policy,) = api.get("/replication/policies")
+            assert policy["filters"] == [{"type": "name", "value": "team/**"}]
+        assert bring(store, old, renames=["team=crew"]).writes == 0
+
+
+def test_policies_of_replication_name_a_project_as_it_is_called_now(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    with services() as service:
+        api = Api(old)
+        api.post("/projects", project_name="team")
+        add_robot(api, team="repository:pull")
+        number = int(api.post("/registries", name="up", type="docker-registry", url=service.url))
+
+        def policy(name: str, side: str, filter_: str, namespace: str = "") -> None:
+            api.post(
+                "/replication/policies", name=name, enabled=True, trigger={"type": "manual"},
+                dest_namespace=namespace, filters=[{"type": "name", "value": filter_}],
+                **{side: {"id": number}},
+            )  # fmt: skip
+
+        policy("push", "dest_registry", "team/**", "team")
+        policy("pull", "src_registry", "team/**", "team")
+        policy("all", "dest_registry", "**")
+        policy("others", "dest_registry", "teams/**")
+        policy("pattern", "dest_registry", "{team,web}/**")
+        policy("by their name", "src_registry", "team/app")
+        store = keep(old)
+        report = bring(store, new, renames=["team=crew"])
+        cannot = [line.partition(":")[0] for line in report.failures()]
+        assert cannot == ["replication policy by their name", "replication policy pattern"]
+        found = {
+            each["name"]: (each["filters"][0]["value"], each.get("dest_namespace", ""))
+            for each in Api(new).get("/replication/policies")
+        }
+        assert found == {
+            # At the other end nothing is renamed.
+            "push": ("crew/**", "team"), "pull": ("team/**", "crew"),
+            "all": ("**", ""), "others": ("teams/**", ""),
+        }  # fmt: skip
+        assert bring(store, new, renames=["team=crew"]).writes == 0
+
+
+@pytest.mark.parametrize("name", ["team", "crew"])
+def test_secrets_are_taken_by_the_old_and_by_the_new_name_of_a_project(
+    old: HarborDouble, new: HarborDouble, keep: Keep, name: str
+) -> None:
+    api = Api(old)
+    api.post("/projects", project_name="team")
+    rows = grants(project="repository:pull", namespace="team")
+    body = {"name": "ci", "level": "project", "duration": -1, "permissions": rows}
+    api.send("POST", "/robots", body)
+    secrets = {f"{name}/robots/ci": "Given-12345"}
+    report = bring(keep(old), new, secrets=secrets, renames=["team=crew"])
+    assert (report.failures(), report.needs, report.unused) == ([], [], ())
+    (made,) = new.state.robots.values()
+    assert (made.name, made.secret) == ("robot$crew+ci", "Given-12345")
