@@ -51,6 +51,7 @@ _MAYBE_A_ROBOT = (
     ". If it is there by now, its secret may not be the old one: delete it, and run again"
 )
 _MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
+_NOT_MADE = "left, since this import has not made the project"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -262,6 +263,8 @@ class _Import:
                 result = StepResult(step=step, state=State.FAILED, message=stopped)
             elif _is_surplus(step) and (step.scope, step.kind) in not_made:
                 result = StepResult(step=step, state=State.FAILED, message=_MAYBE_WANTED)
+            elif _is_of_making(step) and step.scope not in self._target.made_projects:
+                result = StepResult(step=step, state=State.FAILED, message=_NOT_MADE)
             elif step.writes:
                 result = self._do(writer, step)
                 if result.is_connection and not self._answers():
@@ -361,8 +364,6 @@ class _Import:
 
         Nobody else: others may be at work there, too.
         """
-        if scope not in self._target.made_projects:
-            return False
         wanted = items_of(kind_of(scope, "members"), self._values[scope]["members"])
         creators = {self._client.user, self._target.owner_of(scope)}
         creators -= {item["name"] for item in wanted.values() if item["type"] == "user"}

@@ -185,8 +185,10 @@ def test_members_of_a_project_that_somebody_else_made_stay(
 
     new.faults.add(Fault(method="POST", path="/projects$", callback=make, status=409))
     report = bring(store, new, secrets={"users/ann": PASSWORD})
-    assert ("u", "eve", 1) in members(new)
-    assert report.failures()
+    assert members(new) == [("u", "admin", 1), ("u", "ann", 1), ("u", "eve", 1)]
+    refused, left = report.failures()
+    assert "409" in refused
+    assert "left, since this import has not made the project" in left
 
 
 def test_only_the_creator_leaves_a_project_that_was_made(
