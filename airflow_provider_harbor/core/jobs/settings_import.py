@@ -52,6 +52,7 @@ _MAYBE_A_ROBOT = (
 )
 _MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
 _NOT_MADE = "left, since this import has not made the project"
+_UNSEEN = "written, but it could not be read back"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -421,6 +422,8 @@ class _Import:
                 said = "; ".join(map(str, step.fields)) or step.action.value
                 message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
+            elif result.state is State.DONE and not _was_read(target, result.step):
+                checked.append(StepResult(step=result.step, state=State.FAILED, message=_UNSEEN))
             else:
                 checked.append(result)
         return checked
@@ -428,6 +431,10 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _was_read(target: SettingsTarget, step: Step) -> bool:
+    return (step.scope, step.kind) in target.settings.values
 
 
 def _is_of_making(step: Step) -> bool:

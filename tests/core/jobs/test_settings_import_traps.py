@@ -397,3 +397,16 @@ def test_secrets_are_taken_by_the_old_and_by_the_new_name_of_a_project(
     assert (report.failures(), report.needs, report.unused) == ([], [], ())
     (made,) = new.state.robots.values()
     assert (made.name, made.secret) == ("robot$crew+ci", "Given-12345")
+
+
+@pytest.mark.parametrize("path", ["/labels.*scope=g", "/team/members"])
+def test_what_cannot_be_read_back_is_told(
+    old: HarborDouble, new: HarborDouble, team: Api, keep: Keep, path: str
+) -> None:
+    team.post("/labels", name="stable", scope="g", color="#000000")
+    store = keep(old)
+    Api(new).post("/projects", project_name="team")
+    # It is read once before, and then again.
+    new.faults.add(Fault(method="GET", path=path, skip=1, times=None, status=403))
+    (failure,) = bring(store, new).failures()
+    assert "written, but it could not be read back" in failure
