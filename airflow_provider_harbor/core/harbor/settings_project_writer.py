@@ -95,15 +95,17 @@ class ProjectWriter(Requests):
         try:
             self._create(scope, "members", item)
         except HarborStatusError as err:
-            # The creator of a project is a member of it from the first.
-            if err.status != 409 or scope not in self._target.made_projects:
+            # The creator of a project, a user, is a member of it from the first.
+            is_new = scope in self._target.made_projects
+            if err.status != 409 or not is_new or item["type"] != "user":
                 raise
             self._change_role(scope, item)
 
     def _change_role(self, scope: str, item: Item) -> None:
         role = body_of(self._target, scope, "members", item)["role_id"]
         for member in self.list_members(scope):
-            if member["entity_name"] == item["name"] and member["role_id"] != role:
+            is_it = (member["entity_type"], member["entity_name"]) == ("u", item["name"])
+            if is_it and member["role_id"] != role:
                 path = f"{project_path(scope)}/members/{member['id']}"
                 self._send("PUT", path, {"role_id": role})
 

@@ -31,6 +31,7 @@ class SettingsTarget:
         self.settings = settings
         self.made_projects: set[str] = set()
         self._projects = dict(settings.project_ids)
+        self._others: dict[str, bool] = {}
         self._made: dict[tuple[str, str, str], str] = {}
         self._permissions: Mapping[str, Pairs] | None = None
         self._events: frozenset[str] | None = None
@@ -82,6 +83,20 @@ class SettingsTarget:
         """Tell whether there is a project now."""
         return name in self._projects
 
+    def is_there(self, name: str) -> bool:
+        """Tell whether there is a project, also one that was not looked at.
+
+        Where Harbor does not answer it counts as there: what hangs on it is refused, and not lost.
+        """
+        if self.has_project(name):
+            return True
+        if name not in self._others:
+            try:
+                self._others[name] = self.client.has_project(name)
+            except HarborBackupError:
+                return True
+        return self._others[name]
+
     def project_id(self, name: str) -> int:
         """Return the id of a project.
 
@@ -91,6 +106,10 @@ class SettingsTarget:
         if name not in self._projects:
             raise HarborConfigurationError(f"the project {name} is not there. Make that first")
         return self._projects[name]
+
+    def owner_of(self, project: str) -> str:
+        """Return the name of who made a project; empty where Harbor does not tell."""
+        return str(self.client.get_setting(project_path(project)).get("owner_name") or "")
 
     def permissions(self) -> Mapping[str, Pairs]:
         """Return all that a robot may be given there, by `system` and `project`.

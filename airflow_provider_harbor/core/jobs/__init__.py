@@ -21,6 +21,9 @@ settings_import        bring settings back
 settings_plan          of it: what would be done, in which order
 settings_steps         of it: what is done to one setting, and when
 settings_limits        of it: what cannot be done, and why
+settings_pairs         of it: what is there already, and what surplus may go
+settings_made          of it: what comes with a project that is made
+settings_renames       of it: projects under other names
 settings_secrets       of it: secrets that are given
 settings_labels        of it: labels on artifacts
 settings_outcome       of it: what it came to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -14,13 +14,20 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import KIND_NAMES, SYSTEM, items_of, kind_of
+from airflow_provider_harbor.core.harbor.settings_kinds import (
+    KIND_NAMES,
+    SYSTEM,
+    Item,
+    items_of,
+    kind_of,
+)
 from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
+from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
 from airflow_provider_harbor.core.jobs.settings_outcome import (
     ImportReport,
@@ -28,6 +35,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
     StepResult,
 )
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
+from airflow_provider_harbor.core.jobs.settings_renames import left_names, renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -42,6 +50,9 @@ _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a fi
 _MAYBE_A_ROBOT = (
     ". If it is there by now, its secret may not be the old one: delete it, and run again"
 )
+_MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
+_NOT_MADE = "left, since this import has not made the project"
+_UNSEEN = "written, but it could not be read back"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -92,6 +103,11 @@ class SettingsImport:
         # Only some projects are meant: the system stays as it is.
         return scopes if self.projects else {SYSTEM: SYSTEM, **scopes}
 
+    def incomplete(self) -> set[tuple[str, str]]:
+        """Return scopes, by their new names, and kinds that the export has not whole."""
+        scopes = self.scopes()
+        return {(scopes.get(u.scope, u.scope), u.kind) for u in self.night.settings.unread}
+
     def wanted(self) -> dict[str, Mapping[str, Any]]:
         """Return the settings by the names that projects are to have.
 
@@ -110,27 +126,8 @@ class SettingsImport:
         found: dict[str, Mapping[str, Any]] = {}
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document
-            found[scopes[old]] = _renamed(opened.values, scopes)
+            found[scopes[old]] = renamed(opened.values, scopes)
         return found
-
-
-def _renamed(values: Mapping[str, Any], scopes: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings in which robots have their permissions on the new names of projects."""
-    found = dict(values)
-    if "robots" in found:
-        found["robots"] = [
-            {
-                **robot,
-                "permissions": [
-                    {**row, "namespace": scopes.get(row["namespace"], row["namespace"])}
-                    if row["kind"] == "project"
-                    else row
-                    for row in robot.get("permissions") or ()
-                ],
-            }
-            for robot in found["robots"]
-        ]
-    return found
 
 
 def import_settings(
@@ -176,6 +173,7 @@ class _Import:
         progress: Progress,
     ) -> None:
         self._client = client
+        wanted = replace(wanted, given=wanted.given.renamed(wanted.scopes()))
         self._wanted = wanted
         self._new_password = new_password
         self._tell = progress
@@ -184,6 +182,7 @@ class _Import:
         self._values = wanted.wanted()
         info = client.check_login()
         self._is_read_only = info.read_only
+        self._made = MadeProjects(wanted.store, client.url)
         self._target = self._read()
         self._planner = self._plan_on(self._target)
         self._labels = ArtifactLabels(client, wanted.store, wanted.night.key, self._target)
@@ -200,7 +199,20 @@ class _Import:
             self._wanted.given,
             kinds=self._wanted.kinds,
             delete_surplus=self._wanted.delete_surplus,
+            incomplete=self._wanted.incomplete(),
+            made=self._made_there(target),
+            left_names=left_names(self._wanted.scopes()),
         )
+
+    def _made_there(self, target: SettingsTarget) -> list[str]:
+        numbers = target.settings.project_ids
+        return [name for name, number in numbers.items() if self._made.is_made(name, number)]
+
+    def _end_made(self, target: SettingsTarget) -> None:
+        """Forget the projects of which nothing is left that came with them."""
+        for name in self._made_there(target):
+            if not left_by_making(self._values, target, name):
+                self._made.end(name)
 
     # -- what would be done
 
@@ -244,15 +256,22 @@ class _Import:
         writer = SettingsWriter(self._target, self._keep_secret)
         results: list[StepResult] = []
         stopped = ""
+        not_made: set[tuple[str, str]] = set()
         for step in self._planner.steps(self._wanted.stages):
             self._tell(f"{step.scope or 'system'}: {step.title}")
             result = StepResult(step=step, state=_planned(step))
             if stopped and step.writes:
                 result = StepResult(step=step, state=State.FAILED, message=stopped)
+            elif _is_surplus(step) and (step.scope, step.kind) in not_made:
+                result = StepResult(step=step, state=State.FAILED, message=_MAYBE_WANTED)
+            elif _is_of_making(step) and step.scope not in self._target.made_projects:
+                result = StepResult(step=step, state=State.FAILED, message=_NOT_MADE)
             elif step.writes:
                 result = self._do(writer, step)
                 if result.is_connection and not self._answers():
                     stopped = "not tried, since Harbor did not answer before"
+            if result.state is State.FAILED and step.action is Action.CREATE:
+                not_made.add((step.scope, step.kind))
             results.append(result)
         if not stopped:
             results += self._put_labels(writer)
@@ -306,6 +325,8 @@ class _Import:
             late = step.stage is Stage.AFTER
             done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
             return self._hidden("; ".join(done.notes))
+        if step.kind == "project":
+            return self._make_project(writer, step.scope, item)
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
         if step.kind == "users" and not secret:
             secret = self._new_password()
@@ -318,23 +339,43 @@ class _Import:
             done = writer.create(step.scope, step.kind, item, secret)
         return self._hidden("; ".join(done.notes))
 
+    def _make_project(self, writer: SettingsWriter, scope: str, item: Item) -> str:
+        self._made.begin(scope)
+        try:
+            done = writer.create(scope, "project", item)
+        except HarborBackupError as err:
+            if scope not in self._target.made_projects:
+                self._made.fail(scope, err)
+                raise
+            self._made.made(scope, self._target.project_id(scope))
+            raise
+        self._made.made(scope, self._target.project_id(scope))
+        return self._hidden("; ".join(done.notes))
+
     def _deleted(self, writer: SettingsWriter, step: Step) -> str:
         if step.before is not None:
             writer.delete(step.scope, step.kind, step.before)
             return ""
         if step.kind == "retention":
             return "" if writer.delete_made_retention(step.scope) else "there was none"
-        # The members of a new project that the export has not.
-        wanted = items_of(kind_of(step.scope, "members"), self._values[step.scope]["members"])
-        names = {(item["type"][0], item["name"]) for item in wanted.values()}
+        return "" if self._delete_creator(writer, step.scope) else "there was none"
+
+    def _delete_creator(self, writer: SettingsWriter, scope: str) -> bool:
+        """Delete the creator of a project that was made, whom the export has not as a member.
+
+        Nobody else: others may be at work there, too.
+        """
+        wanted = items_of(kind_of(scope, "members"), self._values[scope]["members"])
+        creators = {self._client.user, self._target.owner_of(scope)}
+        creators -= {item["name"] for item in wanted.values() if item["type"] == "user"}
         gone = [
             member
-            for member in writer.list_members(step.scope)
-            if (member["entity_type"], member["entity_name"]) not in names
+            for member in writer.list_members(scope)
+            if member["entity_type"] == "u" and member["entity_name"] in creators
         ]
         for member in gone:
-            writer.delete_member(step.scope, member)
-        return "" if gone else "there was none"
+            writer.delete_member(scope, member)
+        return bool(gone)
 
     def _put_labels(self, writer: SettingsWriter) -> list[StepResult]:
         results = []
@@ -347,13 +388,20 @@ class _Import:
 
     # -- what came of it
 
+    def _is_left(self, target: SettingsTarget, step: Step) -> bool:
+        has_it = step.scope in target.settings.project_ids
+        return has_it and step.kind in left_by_making(self._values, target, step.scope)
+
     def _compared(self, results: Sequence[StepResult]) -> list[StepResult]:
         """Return the results, with an error where Harbor has not what was written."""
         if not any(result.state is State.DONE for result in results):
+            self._end_made(self._target)
             return list(results)
         self._tell("reading back what was written")
         try:
-            left = self._plan_on(self._read()).steps(self._wanted.stages)
+            target = self._read()
+            left = self._plan_on(target).steps(self._wanted.stages)
+            self._end_made(target)
         except HarborBackupError as err:
             log.warning("What was written could not be read back: %s", err)
             note = f"written, but it could not be read back: {describe(err)}"
@@ -367,10 +415,15 @@ class _Import:
         checked = []
         for result in results:
             step = differing.get(_name(result.step))
+            # What came with a project has another name now, and may be of another stage.
+            if _is_of_making(result.step) and self._is_left(target, result.step):
+                step = result.step
             if result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
                 message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
+            elif result.state is State.DONE and not _was_read(target, result.step):
+                checked.append(StepResult(step=result.step, state=State.FAILED, message=_UNSEEN))
             else:
                 checked.append(result)
         return checked
@@ -378,6 +431,18 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _was_read(target: SettingsTarget, step: Step) -> bool:
+    return (step.scope, step.kind) in target.settings.values
+
+
+def _is_of_making(step: Step) -> bool:
+    return step.action is Action.DELETE and step.before is None
+
+
+def _is_surplus(step: Step) -> bool:
+    return step.action is Action.DELETE and step.before is not None
 
 
 def _planned(step: Step) -> State:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret
+from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
+from airflow_provider_harbor.core.jobs.settings_renames import names_by_pattern, with_new_names
 from airflow_provider_harbor.core.jobs.settings_secrets import (
     WRITE_ONLY,
     GivenSecrets,
@@ -32,9 +33,17 @@ class Limits:
         wanted: The settings.
         target: The Harbor that is to have them.
         given: Secrets.
+        left_names: Names of projects that come back under another one, by that.
     """
 
-    def __init__(self, wanted: Settings, target: SettingsTarget, given: GivenSecrets) -> None:
+    def __init__(
+        self,
+        wanted: Settings,
+        target: SettingsTarget,
+        given: GivenSecrets,
+        left_names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._left_names = left_names or {}
         self._wanted = wanted
         self._target = target
         self._given = given
@@ -48,7 +57,7 @@ class Limits:
         return any(item.get("name") == key for item in (*self._there(kind), *wanted))
 
     def _is_project(self, name: str) -> bool:
-        return self._target.has_project(name) or name in self._wanted
+        return name in self._wanted or self._target.is_there(name)
 
     @property
     def _auth_mode(self) -> str:
@@ -78,6 +87,13 @@ class Limits:
             return item.get("username") == user
         return kind == "robots" and user == f"{self._target.settings.names.prefix}{item['name']}"
 
+    def stays_administrator(self, kind: str, item: Item, before: Item | None) -> bool:
+        """Tell whether an item would take from the login what it needs for all the rest."""
+        leads = bool(before and before.get("sysadmin_flag"))
+        return (
+            kind == "users" and leads and not item.get("sysadmin_flag") and self.is_own(kind, item)
+        )
+
     # -- what is left out of an item
 
     def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
@@ -86,12 +102,15 @@ class Limits:
             return self._fitted_robot(item, before)
         if kind == "webhooks":
             return self._fitted_webhook(item, before)
+        if self.stays_administrator(kind, item, before):
+            return {**item, "sysadmin_flag": True}, ""
         if kind == "scanners" and item.get("name") in _BUILT_IN_SCANNERS and before is not None:
             # It comes with Harbor, and only whether it is the default can be changed.
             return {**before, "is_default": True} if item.get("is_default") else before, ""
         return item, ""
 
     def _fitted_robot(self, item: Item, before: Item | None) -> tuple[Item, str]:
+        item = self._with_left_names(item, before)
         if before is not None and before.get("permissions") == item.get("permissions"):
             return item, ""
         known = self._target.permissions()
@@ -112,6 +131,18 @@ class Limits:
         if not dropped:
             return item, ""
         return {**item, "permissions": rows}, f"without {', '.join(dict.fromkeys(dropped))}"
+
+    def _with_left_names(self, item: Item, before: Item | None) -> Item:
+        """Return a robot with what it may on projects that are there beside their copies."""
+        kept = [
+            row
+            for row in (before or {}).get("permissions") or ()
+            if row["kind"] == "project" and row["namespace"] in self._left_names
+        ]
+        if not kept:
+            return item
+        rows = [*(item.get("permissions") or ()), *kept]
+        return {**item, "permissions": sorted(rows, key=dump_item)}
 
     def _is_namespace(self, name: str) -> bool:
         return name == "*" or self._is_project(name)
@@ -261,7 +292,19 @@ class Limits:
         names = [item[side] for side in ("src_registry", "dest_registry") if item.get(side)]
         if len(names) != 1:
             return "it has no registry that could be told"
-        return self._hangs_on(names[0])
+        return self._hangs_on(names[0]) or self._names_another(item, before)
+
+    def _names_another(self, item: Item, before: Item | None) -> str:
+        """Return that a policy is about a project that comes back under another name."""
+        for old, new in self._left_names.items():
+            if names_by_pattern(item, old, new):
+                return (
+                    f"it is about {old}, now {new}, in words that fit only {old}. Make it by hand"
+                )
+            renamed = with_new_names(before, {old: new}) if before is not None else before
+            if renamed != before and self._target.is_there(old):
+                return f"it is of the project {old} there. Make one for {new} by hand"
+        return ""
 
     def _instance(self, scope: str, item: Item, before: Item | None) -> str:
         for other in self._there("preheat-instances"):

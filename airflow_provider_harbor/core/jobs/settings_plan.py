@@ -6,7 +6,7 @@ brought back: what would act on them, or refuse them, comes after them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
@@ -25,6 +25,8 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     field_changes,
 )
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
+from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
+from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_secrets import (
     HAVE_SECRETS,
     GivenSecrets,
@@ -68,6 +70,11 @@ _ORDER: Mapping[Stage, Sequence[tuple[bool, str]]] = {
 _LAST = "read_only"
 _CREATOR = "whom Harbor makes a member as its creator"
 
+_OWN_LOGIN = (
+    "left an administrator, which it was not: it is the login of this import. Run it as another "
+    "one, or take that away afterwards"
+)
+
 
 class Planner:
     """Finds out what an import would do.
@@ -79,6 +86,9 @@ class Planner:
         given: Secrets.
         kinds: Names of the kinds that are meant; none for all.
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
+        incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
+        made: Projects that an import like this one made, and has not ended.
+        left_names: Old names of projects that come back under another one, with that.
     """
 
     def __init__(
@@ -89,13 +99,18 @@ class Planner:
         *,
         kinds: Sequence[str] = (),
         delete_surplus: bool = False,
+        incomplete: Collection[tuple[str, str]] = (),
+        made: Collection[str] = (),
+        left_names: Mapping[str, str] | None = None,
     ) -> None:
         self._wanted = wanted
         self._target = target
         self._given = given
         self._kinds = kinds
         self._delete_surplus = delete_surplus
-        self._limits = Limits(wanted, target, given)
+        self._limits = Limits(wanted, target, given, left_names)
+        self._made = made
+        self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
             for name in values.keys() & HAVE_SECRETS:
@@ -154,16 +169,46 @@ class Planner:
             )
             return
         wanted = items_of(kind, self._wanted[scope][kind.name])
-        current = items_of(kind, there[scope, kind.name])
-        for key in self._in_order(kind, wanted):
-            yield self._one(stage, scope, kind, key, wanted[key], current.get(key))
-        for key in sorted(current.keys() - wanted.keys()):
-            if not self._delete_surplus or self._limits.is_own(kind.name, current[key]):
-                self._surplus[kind.name] = self._surplus.get(kind.name, 0) + 1
+        pairs = pair(kind, wanted, items_of(kind, there[scope, kind.name]))
+        steps = [
+            self._one(stage, scope, kind, key, *pairs.wanted[key])
+            for key in self._in_order(kind, wanted)
+        ]
+        yield from steps
+        for key, (item, before) in pairs.wanted.items():
+            if self._limits.stays_administrator(kind.name, item, before):
+                yield self._step(stage, scope, kind, key, Action.CANNOT, why=_OWN_LOGIN)
+        why = self._left.why_left(scope, kind.name, pairs)
+        if any(s.action is Action.CANNOT and pairs.wanted[s.key][1] is None for s in steps):
+            why = why or "one that cannot be created may be among them"
+        yield from self._of_surplus(stage, scope, kind, pairs, why)
+
+    def _of_surplus(
+        self, stage: Stage, scope: str, kind: Kind, pairs: Pairs, why: str
+    ) -> Iterator[Step]:
+        """Yield what becomes of what is there, and not wanted; `why` it may be none."""
+        own = left_by_making(self._wanted, self._target, scope) if scope != SYSTEM else {}
+        gone = []
+        for key, before in sorted(pairs.surplus.items()):
+            comes_with_it = own.get(kind.name) == key
+            if self._delete_surplus and not self._limits.is_own(kind.name, before):
+                gone.append((key, "not wanted"))
+            elif comes_with_it and scope in self._made:
+                gone.append((key, OF_THIS))
             else:
-                yield self._step(
-                    stage, scope, kind, key, Action.DELETE, before=current[key], why="not wanted"
-                )
+                self._surplus[kind.name] = self._surplus.get(kind.name, 0) + 1
+                if comes_with_it:
+                    about = OF_WHOM[kind.name]
+                    yield self._step(stage, scope, kind, key, Action.CANNOT, why=about)
+        if why and gone:
+            self._surplus[kind.name] = self._surplus.get(kind.name, 0) + len(gone)
+            names = ", ".join(key for key, _ in gone)
+            why = f"not deleted, though the export has them not: {names}: {why}"
+            yield self._step(stage, scope, kind, "", Action.CANNOT, why=why)
+            return
+        for key, about in gone:
+            before = pairs.surplus[key]
+            yield self._step(stage, scope, kind, key, Action.DELETE, before=before, why=about)
 
     def _in_order(self, kind: Kind, wanted: Mapping[str, Item]) -> list[str]:
         # The first scanner is the default by itself, and could not be disabled then.

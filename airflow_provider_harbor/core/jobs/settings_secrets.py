@@ -100,6 +100,21 @@ class GivenSecrets:
         if isinstance(item.get(name), Secret) and (text := self.of(scope, kind, key)):
             item[name] = Secret(text)
 
+    def renamed(self, scopes: Mapping[str, str]) -> GivenSecrets:
+        """Return the secrets of projects by the names that those are to have.
+
+        They may be given by the old ones, too; a name that another project takes is that one's.
+        """
+        taken = set(scopes.values())
+        found: dict[str, str] = {}
+        for key, text in self._texts.items():
+            project, slash, rest = key.partition("/")
+            if slash and project in scopes and project not in taken:
+                found.setdefault(f"{scopes[project]}/{rest}", text)
+            else:
+                found[key] = text
+        return GivenSecrets(found)
+
 
 def read_secrets(path: str) -> GivenSecrets:
     """Return the secrets of a file.

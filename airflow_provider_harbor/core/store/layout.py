@@ -18,6 +18,8 @@ Layout, `/` below the root of the store:
     snapshots/<run>/settings.json           which settings of Harbor a run has
     settings/<sha256>.json                  Harbor's settings: of the system, or of a project
     settings-vault.json                     how secrets in them are sealed: written once
+    made/<host>/<project>.json              a project that an import of settings made, and has not
+                                            finished
     restores/<run>/projects/<project>.json  the result of a project that was brought back
     reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
                                             verification it ends in .verify, of a drill in .drill
@@ -63,6 +65,7 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     settings.json is the same, with "run" and "sweep"
     settings       see `settings_files`: one line, whose SHA-256 is the name
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
+    made           {"harbor_url": "...", "project": "team", "project_id": 7}; null until it is made
     an upload      {"repository": "team/app", "digest": "sha256:...", "offset": 67108864,
                     "location": "/v2/team/app/blobs/uploads/...",
                     "kept_at": "2026-11-25T01:00:00+00:00"}; never an address on another host, nor
@@ -230,6 +233,11 @@ def latest(project: str) -> str:
 def known(place: str, project: str) -> str:
     """Return where it is remembered what a registry holds of a project."""
     return f"known/{place_key(place)}/{_project(project)}.json.gz"
+
+
+def made(place: str, project: str) -> str:
+    """Return where it is remembered that an import made a project, and has not ended."""
+    return f"made/{place_key(place)}/{_project(project)}.json"
 
 
 def listed(project: str) -> str:
