@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
+from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
 from airflow_provider_harbor.core.jobs.settings_outcome import (
@@ -180,8 +181,9 @@ class _Import:
         self._new_password = new_password
         self._tell = progress
         self._on_secret = on_secret
-        self._secrets = list(wanted.given.texts)
+        self._hidden = HiddenSecrets(wanted.given.texts)
         self._values = wanted.wanted()
+        self._hidden.add_all_of(self._values)
         info = client.check_login()
         self._is_read_only = info.read_only
         self._target = self._read()
@@ -191,6 +193,8 @@ class _Import:
     def _read(self) -> SettingsTarget:
         names = [scope for scope in self._values if scope != SYSTEM]
         found = read_settings(self._client, include=names or _NO_PROJECT, progress=self._tell)
+        for value in found.values.values():
+            self._hidden.add_all_of(value)
         return SettingsTarget(self._client, found)
 
     def _plan_on(self, target: SettingsTarget) -> Planner:
@@ -269,14 +273,14 @@ class _Import:
 
     def _keep_secret(self, key: str, text: str) -> None:
         if text:
-            self._secrets.append(text)
+            self._hidden.add(text)
             self._on_secret(key, text)
 
     def _do(self, writer: SettingsWriter, step: Step) -> StepResult:
         try:
             return StepResult(step=step, state=State.DONE, message=self._written(writer, step))
         except HarborBackupError as err:
-            message = self._hidden(describe(err))
+            message = self._hidden.hide(describe(err))
             if step.kind == "robots" and step.action is Action.CREATE:
                 message += _MAYBE_A_ROBOT
             return StepResult(
@@ -291,12 +295,6 @@ class _Import:
             message = f"it has another form than it should ({type(err).__name__})"
             return StepResult(step=step, state=State.FAILED, message=message)
 
-    def _hidden(self, message: str) -> str:
-        """Return a message without any secret, which Harbor may repeat."""
-        for text in sorted(self._secrets, key=len, reverse=True):
-            message = message.replace(text, "***")
-        return message
-
     def _written(self, writer: SettingsWriter, step: Step) -> str:
         """Do a step; returns what was done otherwise than it was planned."""
         if step.action is Action.DELETE:
@@ -305,18 +303,18 @@ class _Import:
         if step.action is Action.UPDATE:
             late = step.stage is Stage.AFTER
             done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
-            return self._hidden("; ".join(done.notes))
+            return self._hidden.hide("; ".join(done.notes))
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
         if step.kind == "users" and not secret:
             secret = self._new_password()
             if not secret:
                 raise HarborConfigurationError(_UNKNOWN_LOGIN.format(step.key))
-            self._secrets.append(secret)
+            # First: later the answer may be lost, and with it what the password is.
+            self._keep_secret(f"users/{step.key}", secret)
             done = writer.create(step.scope, step.kind, item, secret)
-            self._on_secret(f"users/{step.key}", secret)
         else:
             done = writer.create(step.scope, step.kind, item, secret)
-        return self._hidden("; ".join(done.notes))
+        return self._hidden.hide("; ".join(done.notes))
 
     def _deleted(self, writer: SettingsWriter, step: Step) -> str:
         if step.before is not None:
@@ -341,7 +339,7 @@ class _Import:
         for step, missing in self._label_steps():
             failures = self._labels.put(writer, step.scope, missing)
             state = State.FAILED if failures else State.DONE if step.writes else _planned(step)
-            message = self._hidden("; ".join(failures[:3]))
+            message = self._hidden.hide("; ".join(failures[:3]))
             results.append(StepResult(step=step, state=state, message=message))
         return results
 
@@ -355,8 +353,9 @@ class _Import:
         try:
             left = self._plan_on(self._read()).steps(self._wanted.stages)
         except HarborBackupError as err:
-            log.warning("What was written could not be read back: %s", err)
-            note = f"written, but it could not be read back: {describe(err)}"
+            why = self._hidden.hide(describe(err))
+            log.warning("What was written could not be read back: %s", why)
+            note = f"written, but it could not be read back: {why}"
             return [
                 StepResult(step=r.step, state=State.FAILED, message=note)
                 if r.state is State.DONE
