@@ -145,6 +145,7 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
     with ExitStack() as opened:
         # Also where it is stopped on the way: nobody could be told them later.
         opened.callback(lambda: made.show(console) if arguments.json or not made.is_done else None)
+        opened.callback(made.leave_no_empty_file)
         login = connection(arguments, arguments.url, "DESTINATION")
         client = opened.enter_context(HarborClient(**login))
         console.begin(f"checking {client.url}")
@@ -202,8 +203,18 @@ class _NewSecrets:
         try:
             with open(str(self.path), "w", encoding="utf-8", opener=opener) as file:
                 json.dump(self._made, file, indent=2, ensure_ascii=False)
+        except FileExistsError:
+            raise HarborConfigurationError(
+                f"--new-secrets: {self.path} is there already, and may have secrets of an earlier "
+                "import. Name a file that is not there yet"
+            ) from None
         except OSError as err:
             raise HarborConfigurationError(f"--new-secrets: {self.path}: {err.strerror}") from None
+
+    def leave_no_empty_file(self) -> None:
+        """Delete the file where nothing was begun, such as by a wrong login."""
+        if self.path and not self._made and not self.is_done:
+            self.path.unlink(missing_ok=True)
 
     def show(self, console: Console) -> None:
         """Show them on stderr."""

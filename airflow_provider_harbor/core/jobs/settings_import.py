@@ -39,9 +39,10 @@ ARTIFACT_LABELS = "artifact-labels"
 # No name of a project is this.
 _NO_PROJECT = ("/",)
 _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
-# Nobody can read which one it has, so another import leaves it as it is.
+# Nobody can read which one it has, so another import leaves it as it is, unless one is given.
 _MAYBE_A_ROBOT = (
-    ". If it is there by now, its secret may not be the old one: delete it, and run again"
+    ". If it is there by now, its secret may not be the old one: run again with its secret given, "
+    "or delete it first"
 )
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
@@ -301,9 +302,7 @@ class _Import:
             return self._deleted(writer, step)
         item = step.item or {}
         if step.action is Action.UPDATE:
-            late = step.stage is Stage.AFTER
-            done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
-            return self._hidden.hide("; ".join(done.notes))
+            return self._updated(writer, step)
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
         if step.kind == "users" and not secret:
             secret = self._new_password()
@@ -315,6 +314,17 @@ class _Import:
         else:
             done = writer.create(step.scope, step.kind, item, secret)
         return self._hidden.hide("; ".join(done.notes))
+
+    def _updated(self, writer: SettingsWriter, step: Step) -> str:
+        before, late = step.before or {}, step.stage is Stage.AFTER
+        is_robot = step.kind == "robots"
+        notes: list[str] = []
+        if step.fields or not is_robot:
+            notes = writer.update(step.scope, step.kind, step.item or {}, before, late=late).notes
+        if step.rewrites and is_robot:
+            secret = self._wanted.given.of(step.scope, step.kind, step.key)
+            writer.put_robot_secret(step.scope, before, secret)
+        return self._hidden.hide("; ".join(notes))
 
     def _deleted(self, writer: SettingsWriter, step: Step) -> str:
         if step.before is not None:
@@ -362,7 +372,12 @@ class _Import:
                 else r
                 for r in results
             ]
-        differing = {_name(step): step for step in left if step.writes}
+        # A secret that nobody can compare would be written each time.
+        differing = {
+            _name(step): step
+            for step in left
+            if step.writes and not (step.rewrites and not step.fields)
+        }
         checked = []
         for result in results:
             step = differing.get(_name(result.step))

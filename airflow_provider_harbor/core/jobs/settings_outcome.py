@@ -142,6 +142,12 @@ class ImportReport:
             yield f"not in the export: {line}"
         for kind, number in sorted(self.surplus.items()):
             yield f"left there, and not in the export: {number:,} of the {kind}"
+        said: dict[str, list[str]] = {}
+        for result in self.results:
+            if result.state is State.LEFT and result.step.why:
+                said.setdefault(result.step.why, []).append(result.step.title)
+        for why, titles in said.items():
+            yield f"{one_line(', '.join(titles), 200)}: {why}"
         for key in self.unused:
             yield f"the secret {one_line(key)} is given, and is of nothing"
         if self.needs:

@@ -76,7 +76,8 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert done.code == 0, done.err
     after = command(*where, "--stage", "after", "--json")
     assert after.code == 0, after.err
-    again = command(*where)
+    # Secrets that nobody can compare are written each time that they are given.
+    again = command("settings", "import", kept, other_harbor.url, "--snapshot", night, *opening)
     assert "60 as they are" in again.out
     diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
     assert "no difference" in diff.out
@@ -106,7 +107,25 @@ def test_what_is_made_anew_goes_into_a_file_that_only_its_owner_may_read(
     # A file that is there is not written over.
     done = command(*where, "--new-secrets", made)
     assert done.code == 2
-    assert "exists" in done.error
+    assert "is there already, and may have secrets" in done.error
+
+
+def test_a_wrong_login_leaves_no_file_for_new_secrets_behind(
+    command: Command,
+    harbor: HarborDouble,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command("settings", "export", harbor.url, kept)
+    made = tmp_path / "made.json"
+    where = ("settings", "import", kept, harbor.url, "--new-secrets", made)
+    with monkeypatch.context() as wrong:
+        wrong.setenv("HARBOR_BACKUP_DESTINATION_PASSWORD", "wrong")
+        assert command(*where).code != 0
+    assert not made.exists()
+    done = command(*where)
+    assert done.code == 0, done.err
 
 
 def test_new_secrets_are_shown_once_where_no_file_is_named(

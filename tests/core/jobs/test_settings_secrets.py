@@ -172,3 +172,206 @@ def test_the_password_of_a_new_user_is_kept_before_harbor_is_asked(
 
     assert report.failures()
     assert made == {"users/chief": "Made-for-chief-1"}
+
+
+# -- to whom a secret is sent
+
+
+def make_hook(api: Api, *targets: tuple[str, str], name: str = "w") -> dict[str, Any]:
+    if not [p for p in api.get("/projects") if p["name"] == "team"]:
+        api.post("/projects", project_name="team")
+    hook = {
+        "name": name,
+        "enabled": True,
+        "event_types": ["PUSH_ARTIFACT"],
+        "targets": [
+            {"type": "http", "address": address, "auth_header": header, "skip_cert_verify": False}
+            for address, header in targets
+        ],
+    }
+    number = api.post("/projects/team/webhook/policies", **hook)
+    return {"number": number, **hook}
+
+
+def targets_of(harbor: HarborDouble) -> list[tuple[str, str]]:
+    (hook,) = Api(harbor).get("/projects/team/webhook/policies")
+    return [(target["address"], target.get("auth_header", "")) for target in hook["targets"]]
+
+
+def test_a_header_that_is_there_is_not_sent_to_another_address(
+    harbor: HarborDouble, tmp_path: Path
+) -> None:
+    api = Api(harbor)
+    hook = make_hook(api, ("https://old.example.com", "Bearer old"))
+    store = night_of(harbor, tmp_path)
+    hook["targets"][0] |= {"address": "https://new.example.com", "auth_header": "Bearer new"}
+    api.put(f"/projects/team/webhook/policies/{hook.pop('number')}", **hook)
+
+    report = bring(store, harbor)
+
+    assert targets_of(harbor) == [("https://old.example.com", "")]
+    assert report.needs == ["team/webhooks/w"]
+    assert not written_again(store, harbor)
+
+
+def written_again(store: BackupStore, harbor: HarborDouble) -> list[tuple[str, str, int]]:
+    bring(store, harbor)
+    return written(harbor)
+
+
+def test_headers_stay_with_their_addresses_where_the_order_of_targets_changes(
+    harbor: HarborDouble, tmp_path: Path
+) -> None:
+    api = Api(harbor)
+    hook = make_hook(
+        api, ("https://a.example.com", "Bearer a"), ("https://b.example.com", "Bearer b")
+    )
+    store = night_of(harbor, tmp_path)
+    hook["targets"].reverse()
+    api.put(f"/projects/team/webhook/policies/{hook.pop('number')}", **hook)
+
+    assert not bring(store, harbor).needs
+    assert targets_of(harbor) == [
+        ("https://a.example.com", "Bearer a"),
+        ("https://b.example.com", "Bearer b"),
+    ]
+
+
+def test_each_of_several_targets_needs_a_header_of_its_own(
+    harbor: HarborDouble, new: HarborDouble, tmp_path: Path
+) -> None:
+    one, two = "https://one.example.com", "https://two.example.com"
+    make_hook(Api(harbor), (one, "Bearer one"), (two, "Bearer two"))
+    store = night_of(harbor, tmp_path)
+
+    report = bring(store, new, {"team/webhooks/w": "Bearer one"})
+    assert targets_of(new) == [(one, ""), (two, "")]
+    assert report.needs == [f"team/webhooks/w/{one}", f"team/webhooks/w/{two}"]
+    assert report.unused == ("team/webhooks/w",)
+
+    report = bring(
+        store, new, {f"team/webhooks/w/{one}": "Bearer one", f"team/webhooks/w/{two}": "Bearer two"}
+    )
+    assert targets_of(new) == [(one, "Bearer one"), (two, "Bearer two")]
+    assert not report.needs
+    assert not report.unused
+
+
+def system_item(harbor: HarborDouble, path: str, name: str) -> dict[str, Any]:
+    return next(item for item in Api(harbor).get(path) if item["name"] == name)
+
+
+@pytest.mark.parametrize("changed", ["url", "access_key"])
+def test_a_registry_at_another_address_or_login_keeps_its_secret_for_itself(
+    harbor: HarborDouble, service: Service, tmp_path: Path, changed: str
+) -> None:
+    api = Api(harbor)
+    credential = {"type": "basic", "access_key": "puller", "access_secret": "Old-secret-1"}
+    number = api.post(
+        "/registries", name="up", type="docker-registry", url=service.url, credential=credential
+    )
+    store = night_of(harbor, tmp_path)
+    with services() as other:
+        change = {"url": other.url} if changed == "url" else {"access_key": "other"}
+        api.put(f"/registries/{number}", access_secret="New-secret-2", **change)
+        report = bring(store, harbor)
+
+        assert report.needs == ["registries/up"]
+        assert any("it needs the secret registries/up" in line for line in report.failures())
+        assert not written(harbor)
+        there = system_item(harbor, "/registries", "up")
+        assert there["url"] == (other.url if changed == "url" else service.url)
+
+        report = bring(store, harbor, {"registries/up": "Old-secret-1"})
+    assert not report.failures()
+    assert not report.needs
+    there = system_item(harbor, "/registries", "up")
+    assert (there["url"], there["credential"]["access_key"]) == (service.url, "puller")
+
+
+@pytest.mark.parametrize("kind", ["scanners", "preheat-instances"])
+def test_a_scanner_or_provider_at_another_address_needs_its_secret(
+    harbor: HarborDouble, service: Service, tmp_path: Path, kind: str
+) -> None:
+    api = Api(harbor)
+    if kind == "scanners":
+        path = "/scanners"
+        body = {"name": "s", "url": f"{service.url}/a", "auth": "Bearer"}
+        number = api.post(path, access_credential="Old-secret-1", **body)
+        store = night_of(harbor, tmp_path)
+        api.put(f"{path}/{number}", **body | {"url": f"{service.url}/b", "access_credential": "N"})
+    else:
+        path = "/p2p/preheat/instances"
+        body = {
+            "name": "s", "vendor": "dragonfly", "endpoint": f"{service.url}/a", "enabled": True,
+            "auth_mode": "OAUTH",
+        }  # fmt: skip
+        api.post(path, auth_info={"token": "Old-secret-1"}, **body)
+        store = night_of(harbor, tmp_path)
+        there = system_item(harbor, path, "s")
+        api.put(
+            f"{path}/s", **there | {"endpoint": f"{service.url}/b", "auth_info": {"token": "N"}}
+        )
+
+    report = bring(store, harbor)
+
+    assert report.needs == [f"{kind}/s"]
+    assert len(report.failures()) == 1
+    assert not written(harbor)
+
+
+# -- secrets that are given later
+
+
+def test_secrets_that_are_given_later_are_written_and_are_asked_for_no_more(
+    kept: BackupStore, new: HarborDouble
+) -> None:
+    later = ("registries", "scanners", "preheat", "robots", "team/robots", "12345/robots")
+    wrong = {
+        key: {"username": "swarm", "password": "Wrong-12345"} if "preheat" in key else "Wrong-12345"
+        for key in given()
+        if key.startswith(later)
+    }
+    bring(kept, new, given() | wrong)
+    right = given(**{"configurations/ldap_search_password": "Seeded-ldap-1"})
+    assert {robot.secret for robot in new.state.robots.values()} == {"Wrong-12345"}
+
+    report = bring(kept, new, right)
+
+    assert not report.failures()
+    assert any("secret given: written again" in line for line in report.lines())
+    assert {robot.secret for robot in new.state.robots.values()} == {SECRETS["robot"]}
+    assert "user ann, user bob, user chief: it is there, and keeps its own" in shown(report)
+    assert "Wrong-12345" not in str(vars(new.state))
+    # Once more is harmless; and without secrets nothing is written.
+    assert not bring(kept, new, right).failures()
+    assert not written_again(kept, new)
+
+
+def test_the_password_of_a_directory_is_written_whenever_it_is_given(
+    harbor: HarborDouble, new: HarborDouble, tmp_path: Path
+) -> None:
+    Api(harbor).put(
+        "/configurations", ldap_url="ldap://dir", ldap_base_dn="dc=x", ldap_uid="uid",
+        ldap_search_dn="cn=r", ldap_search_password="Ldap-secret-1", auth_mode="ldap_auth",
+    )  # fmt: skip
+    store = night_of(harbor, tmp_path)
+    assert bring(store, new).needs == ["configurations/ldap_search_password"]
+
+    report = bring(store, new, {"configurations/ldap_search_password": "Ldap-secret-1"})
+
+    assert not report.failures()
+    assert new.state.secrets["ldap_search_password"] == "Ldap-secret-1"
+    assert report.writes == 1
+
+
+def test_a_robot_that_was_made_with_another_secret_gets_the_old_one_at_the_next_import(
+    kept: BackupStore, new: HarborDouble
+) -> None:
+    new.faults.add(Fault(method="PATCH", path="/robots/", status=500))
+    secrets = given()
+    assert bring(kept, new, secrets).failures()
+    assert SECRETS["robot"] != next(r.secret for r in new.state.robots.values())
+
+    assert not bring(kept, new, secrets).failures()
+    assert {robot.secret for robot in new.state.robots.values()} == {SECRETS["robot"]}
