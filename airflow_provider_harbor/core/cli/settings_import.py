@@ -51,6 +51,8 @@ secrets:
     {"robots/ci": "...", "team/robots/ci": "...", "users/ann": "...", "registries/upstream": "...",
      "scanners/clair": "...", "preheat-instances/p2p": {"username": "...", "password": "..."},
      "configurations/oidc_client_secret": "...", "team/webhooks/chat": "Bearer ..."}
+  A webhook with several targets has one for each, by its address: team/webhooks/chat/https://...
+  What is given, and nobody can compare, is written each time. Users keep their own passwords.
   The plan names each that is needed. Sealed secrets are opened with --passphrase-file.
   New robots get new secrets, and new users passwords, where none is given: --new-secrets writes
   them to a file that only you may read; without it those of robots are shown once, at the end,
@@ -80,8 +82,8 @@ def add_import(commands: Commands[argparse.ArgumentParser]) -> None:
         "--snapshot",
         default=LATEST,
         metavar="WHICH",
-        help="'latest' (the newest night that has settings, the default), a date, or a name that "
-        "`snapshots` shows",
+        help="'latest' (the newest night that has all settings, the default), a date, or a name "
+        "that `snapshots` shows",
     )
     parser.add_argument(
         "--project",

@@ -236,6 +236,7 @@ class _Import:
             surplus=dict(self._planner.surplus),
             unused=tuple(self._wanted.given.unused),
             is_read_only=self._is_read_only,
+            warnings=tuple(self._wanted.night.lines()),
         )
 
     # -- what is done

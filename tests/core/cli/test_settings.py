@@ -243,3 +243,20 @@ def test_what_cannot_be_meant_is_said_before_anything_is_done(
     secrets.write_text('{"robots/nobody": "Nobody-1234"}')
     done = command(*where, "--secrets", secrets, "--dry-run")
     assert "the secret robots/nobody is given, and is of nothing" in done.out
+
+
+def test_settings_of_some_projects_are_said_to_be_limited_wherever_they_are_named(
+    command: Command, harbor: HarborDouble, other_harbor: HarborDouble, kept: Path
+) -> None:
+    for name in ("one", "two"):
+        Api(harbor).post("/projects", project_name=name)
+    whole = command("settings", "export", harbor.url, kept).out.split()[-1]
+    limited = command("settings", "export", harbor.url, kept, "--project", "one").out.split()[-1]
+    shown = command("snapshots", kept).out
+    assert f"{limited} (limited), {whole}" in shown
+
+    plan = command("settings", "import", kept, other_harbor.url, "--dry-run", "--snapshot", limited)
+    assert plan.out.startswith(f"{limited} is LIMITED: of the projects it has only one\n")
+    done = command("settings", "import", kept, other_harbor.url)
+    assert f"{whole} is taken for the latest, since newer ones have less: {limited}" in done.out
+    assert other_harbor.state.project("two")
