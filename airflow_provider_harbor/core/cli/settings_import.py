@@ -51,6 +51,8 @@ secrets:
     {"robots/ci": "...", "team/robots/ci": "...", "users/ann": "...", "registries/upstream": "...",
      "scanners/clair": "...", "preheat-instances/p2p": {"username": "...", "password": "..."},
      "configurations/oidc_client_secret": "...", "team/webhooks/chat": "Bearer ..."}
+  A webhook with several targets has one for each, by its address: team/webhooks/chat/https://...
+  What is given, and nobody can compare, is written each time. Users keep their own passwords.
   The plan names each that is needed. Sealed secrets are opened with --passphrase-file.
   New robots get new secrets, and new users passwords, where none is given: --new-secrets writes
   them to a file that only you may read; without it those of robots are shown once, at the end,
@@ -80,8 +82,8 @@ def add_import(commands: Commands[argparse.ArgumentParser]) -> None:
         "--snapshot",
         default=LATEST,
         metavar="WHICH",
-        help="'latest' (the newest night that has settings, the default), a date, or a name that "
-        "`snapshots` shows",
+        help="'latest' (the newest night that has all settings, the default), a date, or a name "
+        "that `snapshots` shows",
     )
     parser.add_argument(
         "--project",
@@ -145,6 +147,7 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
     with ExitStack() as opened:
         # Also where it is stopped on the way: nobody could be told them later.
         opened.callback(lambda: made.show(console) if arguments.json or not made.is_done else None)
+        opened.callback(made.leave_no_empty_file)
         login = connection(arguments, arguments.url, "DESTINATION")
         client = opened.enter_context(HarborClient(**login))
         console.begin(f"checking {client.url}")
@@ -202,8 +205,18 @@ class _NewSecrets:
         try:
             with open(str(self.path), "w", encoding="utf-8", opener=opener) as file:
                 json.dump(self._made, file, indent=2, ensure_ascii=False)
+        except FileExistsError:
+            raise HarborConfigurationError(
+                f"--new-secrets: {self.path} is there already, and may have secrets of an earlier "
+                "import. Name a file that is not there yet"
+            ) from None
         except OSError as err:
             raise HarborConfigurationError(f"--new-secrets: {self.path}: {err.strerror}") from None
+
+    def leave_no_empty_file(self) -> None:
+        """Delete the file where nothing was begun, such as by a wrong login."""
+        if self.path and not self._made and not self.is_done:
+            self.path.unlink(missing_ok=True)
 
     def show(self, console: Console) -> None:
         """Show them on stderr."""

@@ -8,6 +8,7 @@ from airflow_provider_harbor.core.cli.arguments import Commands, add_command, ad
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import is_of_settings
@@ -60,8 +61,10 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><<"))
     else:
         lines.append("No run has come to its end yet.")
+    states = {key: _state_of_settings(store, key) for key in alone}
     if alone:
-        lines.append(f"Settings alone: {', '.join(reversed(alone))}")
+        shown = [f"{key} ({states[key]})" if states[key] else key for key in reversed(alone)]
+        lines.append(f"Settings alone: {', '.join(shown)}")
     if cut_short:
         lines.append(
             f"{human_count(len(cut_short), 'run')} cut short, or still going on: "
@@ -84,10 +87,20 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
                 for snapshot in found
             ],
             "settings_alone": alone,
+            "settings_not_whole": {key: state for key, state in states.items() if state},
             "cut_short": cut_short,
             "damaged": damaged,
         },
     )
+
+
+def _state_of_settings(store: BackupStore, key: str) -> str:
+    """Return what is wrong with settings that were exported alone; empty where they are whole."""
+    try:
+        night = store.settings.read_night(key)
+    except HarborBackupError:
+        return "unreadable"
+    return night.state if night else ""
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:
@@ -102,5 +115,5 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         f"{snapshot.digests:,}",
         human_size(snapshot.size_bytes),
         "in the store" if snapshot.has_contents else f"at {snapshot.destination}",
-        "yes" if snapshot.settings else "-",
+        (snapshot.settings.state or "yes") if snapshot.settings else "-",
     )

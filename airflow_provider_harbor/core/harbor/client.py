@@ -410,10 +410,25 @@ class HarborClient(Client):
         """Return all items of a list, and how many of them Harbor counts."""
         return self._lists.list_counted(path, params, read_object)
 
-    def get_setting(self, path: str) -> Mapping[str, Any]:
-        """Return one object; an empty one where the answer has no body, which says "none"."""
+    def get_setting(
+        self, path: str, *, field: str = "", may_be_none: bool = True
+    ) -> Mapping[str, Any]:
+        """Return one object; an empty one where the answer has no body, which says "none".
+
+        Args:
+            path: Where it is.
+            field: One that each such object has, so that no other answer passes for an empty one.
+            may_be_none: Whether there may be none.
+
+        Raises:
+            HarborProtocolError: It is another answer.
+        """
         answer = self._ask(path, headers=_BY_NAME)
-        return answer.read(read_object) if answer.content.strip() else {}
+        is_none = not answer.content.strip()
+        found: Mapping[str, Any] = {} if is_none else answer.read(read_object)
+        if field and field not in found and not (is_none and may_be_none):
+            raise HarborProtocolError(f"the answer has no field {field!r}, which each Harbor gives")
+        return found
 
     def write_setting(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
         """Send an object, once: what Harbor refuses with 500 it refuses each time."""

@@ -6,12 +6,16 @@ such as the configurations, or there are several items with a key, such as webho
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.paths import project_path
 
+# A text that is one word in the key of a rule: no space, comma, semicolon, or quote.
+_ONE_WORD = re.compile(r"[^\s,;\"\\]+")
 # The scope of what belongs to no project.
 SYSTEM = ""
 # A setting as plain JSON, see `settings_form`.
@@ -29,6 +33,8 @@ class Kind:
         path: Where it is read; `{project}` stands for the path of its project.
         params: The query, in which `{id}` is the project's id.
         key: Fields that tell its items apart; none where there is one value.
+        field: Where it is one object: a field that each Harbor gives. Without it the answer is of
+            something else, such as a proxy, and says nothing of the setting.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Kind:
     path: str = ""
     params: Mapping[str, str] | None = None
     key: tuple[str, ...] = ()
+    field: str = ""
 
     def path_in(self, project: str) -> str:
         """Return where it is read in a project."""
@@ -63,17 +70,28 @@ def _member_key(kind: Kind, item: Mapping[str, Any]) -> str:
 
 
 def _selectors(rules: Any) -> str:
-    return ", ".join(f"{one.get('decoration', '')} {one.get('pattern', '')}" for one in rules or ())
+    return ", ".join(
+        f"{_quoted(one.get('decoration', ''))} {_quoted(one.get('pattern', ''))}"
+        for one in rules or ()
+    )
+
+
+def _quoted(value: Any) -> str:
+    """Return a text as it is, or in quotes where it could be taken for more than one."""
+    text = str(value)
+    return text if _ONE_WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _rule_key(kind: Kind, item: Mapping[str, Any]) -> str:
     """Return the selectors of a rule of immutability, which has no name."""
     where = "; ".join(
-        f"{name} {_selectors(rules)}"
+        f"{_quoted(name)} {_selectors(rules)}"
         for name, rules in sorted((item.get("scope_selectors") or {}).items())
     )
-    extras = [str(one["extras"]) for one in item.get("tag_selectors") or () if one.get("extras")]
-    return " ".join([f"tags {_selectors(item.get('tag_selectors'))} in {where}", *extras])
+    tags = item.get("tag_selectors") or ()
+    # Of which of them they are, too.
+    extras = [f"{at}:{_quoted(one['extras'])}" for at, one in enumerate(tags) if one.get("extras")]
+    return " ".join([f"tags {_selectors(tags)} in {where}", *extras])
 
 
 _KEYS: dict[str, Callable[[Kind, Mapping[str, Any]], str]] = {
@@ -89,12 +107,14 @@ SYSTEM_KINDS = (
         noun="configuration",
         permission="",
         path="/configurations",
+        field="auth_mode",
     ),
     Kind(
         name="cve-allowlist",
         noun="allowlist of the system",
         permission="any login",
         path="/system/CVEAllowlist",
+        field="items",
     ),
     Kind(
         name="users",
@@ -165,24 +185,33 @@ SYSTEM_KINDS = (
         noun="schedule of garbage collection",
         permission="garbage-collection:read",
         path="/system/gc/schedule",
+        field="schedule",
     ),
     Kind(
         name="purge-audit",
         noun="schedule of purging audit logs",
         permission="purge-audit:read",
         path="/system/purgeaudit/schedule",
+        field="schedule",
     ),
     Kind(
         name="scan-all",
         noun="schedule of scanning all",
         permission="scan-all:read",
         path="/system/scanAll/schedule",
+        field="schedule",
     ),
 )
 SCHEDULES = ("garbage-collection", "purge-audit", "scan-all")
 PROJECT_KINDS = (
     # Read from the list of all projects, and the raw metadata of each.
-    Kind(name="project", noun="project", permission="metadata:list", path="{project}/metadatas/"),
+    Kind(
+        name="project",
+        noun="project",
+        permission="metadata:list",
+        path="{project}/metadatas/",
+        field="public",
+    ),
     Kind(name="quota", noun="quota", permission="quota:list", path="/quotas"),
     Kind(
         name="labels",
@@ -213,6 +242,7 @@ PROJECT_KINDS = (
         noun="retention policy",
         permission="tag-retention:read",
         path="/retentions/",
+        field="algorithm",
     ),
     Kind(
         name="immutability",

@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.harbor.settings_assembly import assemble, name
 from airflow_provider_harbor.core.harbor.settings_form import UnknownNameError
 from airflow_provider_harbor.core.harbor.settings_kinds import (
     PROJECT_KINDS,
+    SCHEDULES,
     SYSTEM,
     SYSTEM_KINDS,
     Kind,
@@ -150,7 +151,7 @@ class _Reader:
 
         def ask() -> None:
             if params is None:
-                self.lists[scope, kind.name] = [self._get(path)]
+                self.lists[scope, kind.name] = [self._get(kind, path)]
                 return
             items, counted = self.client.list_settings(path, params)
             self.lists[scope, kind.name] = items
@@ -162,9 +163,10 @@ class _Reader:
 
         self._attempt(scope, kind.name, kind.permission, ask)
 
-    def _get(self, path: str) -> Raw:
+    def _get(self, kind: Kind, path: str) -> Raw:
+        may_be_none = kind.name in SCHEDULES
         try:
-            return self.client.get_setting(path)
+            return self.client.get_setting(path, field=kind.field, may_be_none=may_be_none)
         except HarborStatusError as err:
             if err.status == 500 and path.startswith(_RETENTIONS):
                 raise UnknownNameError(_GONE) from err
@@ -176,7 +178,10 @@ class _Reader:
     def _configurations(self) -> None:
         def ask() -> None:
             try:
-                answer = self.administrator.get_setting("/configurations")
+                kind = kind_of(SYSTEM, "configurations")
+                answer = self.administrator.get_setting(
+                    kind.path, field=kind.field, may_be_none=False
+                )
             except HarborAuthError as err:
                 if self.administrator is self.client or err.status != 401:
                     raise

@@ -42,6 +42,10 @@ class RobotWriter(Requests):
             self._on_secret(key, made)
             raise
 
+    def put_robot_secret(self, scope: str, item: Item, secret: str) -> None:
+        """Give a robot that is there a secret; once more is harmless."""
+        self._send("PATCH", self._path_of(scope, "robots", item), {"secret": secret})
+
     def _update_robots(self, scope: str, item: Item, before: Item, written: Written) -> None:
         path = self._path_of(scope, "robots", before)
         # Its name of this moment: a new prefix renames all robots at once.

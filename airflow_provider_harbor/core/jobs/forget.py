@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from airflow_provider_harbor.core.exceptions import IntegrityError
+from airflow_provider_harbor.core.exceptions import HarborBackupError, IntegrityError
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.rights import deleting
 from airflow_provider_harbor.core.store import layout
@@ -93,7 +93,7 @@ def forget(
     alone = {k: v for k, v in cut_short.items() if is_of_settings(k)}
     others = [
         *_others("cut short", {k: v for k, v in cut_short.items() if k not in alone}),
-        *_others("settings", alone, is_ruled=True),
+        *(run for key, entries in alone.items() for run in _settings_alone(store, key, entries)),
         *_others("restore", restores),
     ]
     decisions = decide(policy, snapshots, others, now)
@@ -142,6 +142,22 @@ def _others(kind: str, runs: dict[str, list[Entry]], *, is_ruled: bool = False) 
         )
         for key, entries in runs.items()
     ]
+
+
+def _settings_alone(store: BackupStore, key: str, entries: list[Entry]) -> list[OtherRun]:
+    """Return settings that were exported alone: whole ones count apart from those with less."""
+    state = series = ""
+    try:
+        night = store.settings.read_night(key)
+    except HarborBackupError:
+        state = "unreadable"
+    else:
+        state = night.state if night else "cut short"
+        if night and night.limited:
+            series = ", ".join(sorted(night.projects))
+    kind = f"settings, {state}" if state else "settings"
+    runs = _others(kind, {key: entries}, is_ruled=True)
+    return [replace(run, series=series) for run in runs]
 
 
 def _delete(store: BackupStore, paths: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
+from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
@@ -46,9 +47,10 @@ ARTIFACT_LABELS = "artifact-labels"
 # No name of a project is this.
 _NO_PROJECT = ("/",)
 _UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
-# Nobody can read which one it has, so another import leaves it as it is.
+# Nobody can read which one it has, so another import leaves it as it is, unless one is given.
 _MAYBE_A_ROBOT = (
-    ". If it is there by now, its secret may not be the old one: delete it, and run again"
+    ". If it is there by now, its secret may not be the old one: run again with its secret given, "
+    "or delete it first"
 )
 _MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
 _NOT_MADE = "left, since this import has not made the project"
@@ -178,8 +180,9 @@ class _Import:
         self._new_password = new_password
         self._tell = progress
         self._on_secret = on_secret
-        self._secrets = list(wanted.given.texts)
+        self._hidden = HiddenSecrets(wanted.given.texts)
         self._values = wanted.wanted()
+        self._hidden.add_all_of(self._values)
         info = client.check_login()
         self._is_read_only = info.read_only
         self._made = MadeProjects(wanted.store, client.url)
@@ -190,6 +193,8 @@ class _Import:
     def _read(self) -> SettingsTarget:
         names = [scope for scope in self._values if scope != SYSTEM]
         found = read_settings(self._client, include=names or _NO_PROJECT, progress=self._tell)
+        for value in found.values.values():
+            self._hidden.add_all_of(value)
         return SettingsTarget(self._client, found)
 
     def _plan_on(self, target: SettingsTarget) -> Planner:
@@ -243,6 +248,7 @@ class _Import:
             surplus=dict(self._planner.surplus),
             unused=tuple(self._wanted.given.unused),
             is_read_only=self._is_read_only,
+            warnings=tuple(self._wanted.night.lines()),
         )
 
     # -- what is done
@@ -288,14 +294,14 @@ class _Import:
 
     def _keep_secret(self, key: str, text: str) -> None:
         if text:
-            self._secrets.append(text)
+            self._hidden.add(text)
             self._on_secret(key, text)
 
     def _do(self, writer: SettingsWriter, step: Step) -> StepResult:
         try:
             return StepResult(step=step, state=State.DONE, message=self._written(writer, step))
         except HarborBackupError as err:
-            message = self._hidden(describe(err))
+            message = self._hidden.hide(describe(err))
             if step.kind == "robots" and step.action is Action.CREATE:
                 message += _MAYBE_A_ROBOT
             return StepResult(
@@ -310,21 +316,13 @@ class _Import:
             message = f"it has another form than it should ({type(err).__name__})"
             return StepResult(step=step, state=State.FAILED, message=message)
 
-    def _hidden(self, message: str) -> str:
-        """Return a message without any secret, which Harbor may repeat."""
-        for text in sorted(self._secrets, key=len, reverse=True):
-            message = message.replace(text, "***")
-        return message
-
     def _written(self, writer: SettingsWriter, step: Step) -> str:
         """Do a step; returns what was done otherwise than it was planned."""
         if step.action is Action.DELETE:
             return self._deleted(writer, step)
         item = step.item or {}
         if step.action is Action.UPDATE:
-            late = step.stage is Stage.AFTER
-            done = writer.update(step.scope, step.kind, item, step.before or {}, late=late)
-            return self._hidden("; ".join(done.notes))
+            return self._updated(writer, step)
         if step.kind == "project":
             return self._make_project(writer, step.scope, item)
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
@@ -332,12 +330,23 @@ class _Import:
             secret = self._new_password()
             if not secret:
                 raise HarborConfigurationError(_UNKNOWN_LOGIN.format(step.key))
-            self._secrets.append(secret)
+            # First: later the answer may be lost, and with it what the password is.
+            self._keep_secret(f"users/{step.key}", secret)
             done = writer.create(step.scope, step.kind, item, secret)
-            self._on_secret(f"users/{step.key}", secret)
         else:
             done = writer.create(step.scope, step.kind, item, secret)
-        return self._hidden("; ".join(done.notes))
+        return self._hidden.hide("; ".join(done.notes))
+
+    def _updated(self, writer: SettingsWriter, step: Step) -> str:
+        before, late = step.before or {}, step.stage is Stage.AFTER
+        is_robot = step.kind == "robots"
+        notes: list[str] = []
+        if step.fields or not is_robot:
+            notes = writer.update(step.scope, step.kind, step.item or {}, before, late=late).notes
+        if step.rewrites and is_robot:
+            secret = self._wanted.given.of(step.scope, step.kind, step.key)
+            writer.put_robot_secret(step.scope, before, secret)
+        return self._hidden.hide("; ".join(notes))
 
     def _make_project(self, writer: SettingsWriter, scope: str, item: Item) -> str:
         self._made.begin(scope)
@@ -350,7 +359,7 @@ class _Import:
             self._made.made(scope, self._target.project_id(scope))
             raise
         self._made.made(scope, self._target.project_id(scope))
-        return self._hidden("; ".join(done.notes))
+        return self._hidden.hide("; ".join(done.notes))
 
     def _deleted(self, writer: SettingsWriter, step: Step) -> str:
         if step.before is not None:
@@ -382,7 +391,7 @@ class _Import:
         for step, missing in self._label_steps():
             failures = self._labels.put(writer, step.scope, missing)
             state = State.FAILED if failures else State.DONE if step.writes else _planned(step)
-            message = self._hidden("; ".join(failures[:3]))
+            message = self._hidden.hide("; ".join(failures[:3]))
             results.append(StepResult(step=step, state=state, message=message))
         return results
 
@@ -403,15 +412,21 @@ class _Import:
             left = self._plan_on(target).steps(self._wanted.stages)
             self._end_made(target)
         except HarborBackupError as err:
-            log.warning("What was written could not be read back: %s", err)
-            note = f"written, but it could not be read back: {describe(err)}"
+            why = self._hidden.hide(describe(err))
+            log.warning("What was written could not be read back: %s", why)
+            note = f"written, but it could not be read back: {why}"
             return [
                 StepResult(step=r.step, state=State.FAILED, message=note)
                 if r.state is State.DONE
                 else r
                 for r in results
             ]
-        differing = {_name(step): step for step in left if step.writes}
+        # A secret that nobody can compare would be written each time.
+        differing = {
+            _name(step): step
+            for step in left
+            if step.writes and not (step.rewrites and not step.fields)
+        }
         checked = []
         for result in results:
             step = differing.get(_name(result.step))

@@ -94,6 +94,12 @@ class Limits:
             kind == "users" and leads and not item.get("sysadmin_flag") and self.is_own(kind, item)
         )
 
+    def is_own_robot(self, scope: str, item: Item) -> bool:
+        """Tell whether a robot is the login itself, which would lose its secret on the way."""
+        place = f"{scope}+" if scope != SYSTEM else ""
+        name = f"{self._target.settings.names.prefix}{place}{item['name']}"
+        return name == self._target.client.user
+
     # -- what is left out of an item
 
     def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
@@ -189,7 +195,7 @@ class Limits:
         return "the deployment sets it (CONFIG_OVERWRITE_JSON)"
 
     def write_only(self, wanted: Item, changed: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """Return secrets that no Harbor shows and that go with what changes, and what lacks.
+        """Return secrets that no Harbor shows, as they are given, and what lacks of what changes.
 
         Args:
             wanted: The configurations.
@@ -200,11 +206,13 @@ class Limits:
         for name in WRITE_ONLY:
             text = self._given.of(SYSTEM, "configurations", name)
             begin = _LOGINS[name]
+            if text:
+                # Whatever else changes: nobody can tell which one is there.
+                found[name] = text
+                continue
             if not any(key.startswith(begin) or key == "auth_mode" for key in changed):
                 continue
-            if text:
-                found[name] = text
-            elif str(wanted.get("auth_mode", "")).startswith(begin):
+            if str(wanted.get("auth_mode", "")).startswith(begin):
                 lacking.append(secret_key(SYSTEM, "configurations", name))
         return found, lacking
 

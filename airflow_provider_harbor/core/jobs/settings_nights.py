@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import (
+    HarborBackupError,
+    HarborConfigurationError,
+    IntegrityError,
+)
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import settle_files
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
+from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
+
+# States of nights, see `NightSettings.state`: the best first.
+_WORSE = ("", "incomplete", "limited")
+# So many nights are looked at for one that has all: older ones are no picture of the present.
+_MOST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +34,25 @@ class SettingsNight:
     Attributes:
         key: Name of the run's directory.
         settings: Which ones.
+        passed_over: Keys of newer ones that have not all settings, with what is wrong with each.
     """
 
     key: str
     settings: NightSettings
+    passed_over: tuple[tuple[str, str], ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return as lines what one should know before these are taken for all."""
+        lines = []
+        if self.settings.state == "limited":
+            names = one_line(", ".join(self.settings.projects), 200) or "none"
+            lines.append(f"{self.key} is LIMITED: of the projects it has only {names}")
+        elif self.settings.state:
+            lines.append(f"{self.key} is INCOMPLETE: Harbor failed to answer for some of them")
+        if self.passed_over:
+            keys = ", ".join(f"{key} ({state})" for key, state in self.passed_over[:5])
+            lines.append(f"{self.key} is taken for the latest, since newer ones have less: {keys}")
+        return lines
 
 
 def read_night(store: BackupStore, key: str) -> NightSettings | None:
@@ -50,8 +76,9 @@ def find_night(store: BackupStore, wanted: str = LATEST, *, before: str = "") ->
     Args:
         store: Of which store.
         wanted: `latest`; or the name or key of a run; or a beginning of it, such as a date: the
-            newest of those.
-        before: Only runs whose keys are less; empty for all.
+            newest of those. One that has all settings rather than a newer one that has not.
+        before: Only runs whose keys are less; empty for all. Then it is the newest, whatever it
+            has.
 
     Raises:
         HarborConfigurationError: There is none.
@@ -61,15 +88,37 @@ def find_night(store: BackupStore, wanted: str = LATEST, *, before: str = "") ->
     key = run_key(wanted)
     named = [k for k in keys if k == key or k.endswith(f".{key}")]
     meant = keys if wanted == LATEST else named or [k for k in keys if k.startswith(key)]
-    for key in reversed(meant):
-        if found := read_night(store, key):
-            return SettingsNight(key=key, settings=found)
+    found = list(islice(_iter_nights(store, meant, is_first_enough=bool(before or named)), _MOST))
+    if found:
+        best = min(found, key=lambda night: _WORSE.index(night.settings.state))
+        newer = found[: found.index(best)]
+        return replace(best, passed_over=tuple((n.key, n.settings.state) for n in newer))
     what = "no settings of Harbor yet" if wanted == LATEST else f"no settings of {wanted!r}"
     if before:
         what = f"no settings of a night before {before}"
     raise HarborConfigurationError(
         f"the store {store.url} has {what}. Make them with: harbor-backup settings export"
     )
+
+
+def _iter_nights(
+    store: BackupStore, keys: Sequence[str], *, is_first_enough: bool
+) -> Iterator[SettingsNight]:
+    """Yield the nights that have settings, the newest first, up to one that has all of them."""
+    is_first = True
+    for key in reversed(keys):
+        try:
+            settings = read_night(store, key)
+        except IntegrityError:
+            if is_first:
+                raise
+            log.warning("The settings of %s cannot be read, and are passed over", key)
+            continue
+        if settings:
+            is_first = False
+            yield SettingsNight(key=key, settings=settings)
+            if is_first_enough or not settings.state:
+                return
 
 
 def read_documents(

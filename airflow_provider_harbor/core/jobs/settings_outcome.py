@@ -72,6 +72,7 @@ class ImportReport:
         surplus: How many items of each kind are there, are not in the export, and were left.
         unused: Keys of secrets that were given, and are of nothing.
         is_read_only: Whether the Harbor is in read-only mode.
+        warnings: What one should know of the night, as lines.
     """
 
     url: str
@@ -82,6 +83,7 @@ class ImportReport:
     surplus: Mapping[str, int]
     unused: tuple[str, ...] = ()
     is_read_only: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def needs(self) -> list[str]:
@@ -125,7 +127,7 @@ class ImportReport:
 
     def lines(self) -> list[str]:
         """Return it as lines, as a plan or as what was done; what is left is only counted."""
-        found: list[str] = []
+        found = list(self.warnings)
         for stage in Stage:
             shown = [r for r in self.results if r.step.stage is stage and r.state is not State.LEFT]
             left = sum(r.step.stage is stage and r.state is State.LEFT for r in self.results)
@@ -142,6 +144,12 @@ class ImportReport:
             yield f"not in the export: {line}"
         for kind, number in sorted(self.surplus.items()):
             yield f"left there, and not in the export: {number:,} of the {kind}"
+        said: dict[str, list[str]] = {}
+        for result in self.results:
+            if result.state is State.LEFT and result.step.why:
+                said.setdefault(result.step.why, []).append(result.step.title)
+        for why, titles in said.items():
+            yield f"{one_line(', '.join(titles), 200)}: {why}"
         for key in self.unused:
             yield f"the secret {one_line(key)} is given, and is of nothing"
         if self.needs:
@@ -156,6 +164,7 @@ class ImportReport:
             "url": self.url,
             "night": self.night,
             "dry_run": self.dry_run,
+            "warnings": list(self.warnings),
             "summary": self.summary_line(),
             "steps": [result.to_json() for result in self.results],
             "not_in_export": problem_lines(self.unread),

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
-from airflow_provider_harbor.core.harbor.settings_form import Secret, iter_secrets
+from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.harbor.settings_kinds import (
     SYSTEM,
     Item,
@@ -20,10 +20,10 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
 )
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import (
-    FieldChange,
     Settings,
     field_changes,
 )
+from airflow_provider_harbor.core.jobs.settings_known import KEEP_SECRETS, Settled, settle
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
 from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
 from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
@@ -31,6 +31,7 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
     HAVE_SECRETS,
     GivenSecrets,
     secret_key,
+    secret_keys,
 )
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 
@@ -68,6 +69,13 @@ _ORDER: Mapping[Stage, Sequence[tuple[bool, str]]] = {
 }
 # Of the configurations what comes last of all: nothing can be written after it.
 _LAST = "read_only"
+_WRITTEN_AGAIN = "secret given: written again, since nobody can tell which one is there"
+# People choose theirs anew, and nobody may take that from them.
+_KEEPS_ITS_OWN = "it is there, and keeps its own password: the one given is not written"
+_ANOTHER_ADDRESS = (
+    "there is no secret for this address and login there: it needs the secret {}, which is not "
+    "given"
+)
 _CREATOR = "whom Harbor makes a member as its creator"
 
 _OWN_LOGIN = (
@@ -219,34 +227,53 @@ class Planner:
     ) -> Step:
         item = self._given.fill(scope, kind.name, key, item)
         item, why = self._limits.fitted(scope, kind.name, item, before)
-        needs = tuple(self._needs(scope, kind, key, item, before))
-        if cannot := self._limits.why_not(scope, kind.name, item, before):
-            if before is not None and not _differences(before, item):
-                return self._step(stage, scope, kind, key, Action.LEAVE)
+        settled = settle(kind.name, item, before)
+        needs = tuple(self._needs(scope, kind, key, item, before, settled))
+        fields = tuple(field_changes(before or {}, settled.item))
+        cannot = self._limits.why_not(scope, kind.name, item, before)
+        if before is not None and settled.lacking and kind.name in KEEP_SECRETS:
+            cannot = cannot or _ANOTHER_ADDRESS.format(needs[0])
+        if cannot:
+            if before is not None and not fields:
+                return self._step(stage, scope, kind, key, Action.LEAVE, needs=needs)
             return self._step(stage, scope, kind, key, Action.CANNOT, why=cannot, needs=needs)
-        fields = _differences(before or {}, item)
+        rewrites = False
         if before is None:
             action = Action.CREATE
         else:
             fields = self._limits.relevant(kind.name, fields)
-            action = Action.UPDATE if fields else Action.LEAVE
-            item = _with_known_secrets(item, before)
+            rewrites = settled.is_unsure or self._is_given_again(scope, kind, key, item)
+            action = Action.UPDATE if fields or rewrites else Action.LEAVE
+            said = _WRITTEN_AGAIN if rewrites else ""
+            if kind.name == "users" and self._given.of(scope, kind.name, key):
+                said = _KEEPS_ITS_OWN
+            why = "; ".join(filter(None, (why, said)))
         return self._step(
-            stage, scope, kind, key, action,
-            item=item, before=before, fields=fields, why=why, needs=needs,
+            stage, scope, kind, key, action, item=settled.item, before=before, fields=fields,
+            why=why, needs=needs, rewrites=rewrites,
         )  # fmt: skip
 
+    def _is_given_again(self, scope: str, kind: Kind, key: str, item: Item) -> bool:
+        """Tell whether the secret of a robot that is there is given, and can be written."""
+        is_given = kind.name == "robots" and self._given.of(scope, kind.name, key)
+        return bool(is_given) and not self._limits.is_own_robot(scope, item)
+
     def _needs(
-        self, scope: str, kind: Kind, key: str, item: Item, before: Item | None
+        self,
+        scope: str,
+        kind: Kind,
+        key: str,
+        item: Item,
+        before: Item | None,
+        settled: Settled,
     ) -> Iterator[str]:
         """Yield the keys of secrets without which it is not what it was."""
         if before is None and kind.name in ("users", "robots"):
             if not self._given.of(scope, kind.name, key):
                 yield secret_key(scope, kind.name, key)
             return
-        there = {path for path, _ in iter_secrets(before or {})}
-        if any(not s.text and path not in there for path, s in iter_secrets(item)):
-            yield secret_key(scope, kind.name, key)
+        keys = secret_keys(scope, kind.name, key, item)
+        yield from dict.fromkeys(keys[path] for path in settled.lacking)
 
     # -- a project
 
@@ -349,23 +376,21 @@ class Planner:
             else:
                 item[key] = value
         before = {key: there[key] for key in item if key in there}
-        fields = _differences(before, item)
-        needs = [
-            secret_key(SYSTEM, kind.name, key)
-            for key, value in item.items()
-            if isinstance(value, Secret)
-            and not value.text
-            and not isinstance(there.get(key), Secret)
-        ]
-        if stage is Stage.BEFORE and fields:
+        settled = settle(kind.name, item, before)
+        item = settled.item
+        fields = tuple(field_changes(before, item))
+        needs = [secret_key(SYSTEM, kind.name, path) for path in settled.lacking]
+        more: Mapping[str, str] = {}
+        if stage is Stage.BEFORE:
             more, lacking = self._limits.write_only(wanted, [each.name for each in fields])
             item |= {key: Secret(text) for key, text in more.items()}
             needs += lacking
         if fields or stage is Stage.BEFORE:
-            action = Action.UPDATE if fields else Action.LEAVE
+            rewrites = bool(more) or settled.is_unsure
+            action = Action.UPDATE if fields or rewrites else Action.LEAVE
             yield self._step(
-                stage, SYSTEM, kind, "", action,
-                item=item, before=before, fields=fields, needs=tuple(needs),
+                stage, SYSTEM, kind, "", action, item=item, before=before, fields=fields,
+                why=_WRITTEN_AGAIN if rewrites else "", needs=tuple(needs), rewrites=rewrites,
             )  # fmt: skip
 
     def _step(
@@ -384,42 +409,3 @@ class Planner:
 
 def _is_late(field: str) -> bool:
     return field == "scanner" or field.removeprefix("metadata.") in LATE_METADATA
-
-
-def _differences(before: Item, item: Item) -> tuple[FieldChange, ...]:
-    """Return what differs, but for secrets that nobody knows: those would be needed for it."""
-    return tuple(field_changes(before, _without_unknown(item, before)))
-
-
-def _without_unknown(item: Any, before: Any) -> Any:
-    """Return a value without the secrets that have no text, where there is none now."""
-    if isinstance(item, dict):
-        there = before if isinstance(before, dict) else {}
-        return {
-            key: _without_unknown(each, there.get(key))
-            for key, each in item.items()
-            if not (
-                isinstance(each, Secret)
-                and not each.text
-                and not isinstance(there.get(key), Secret)
-            )
-        }
-    if isinstance(item, list):
-        same = isinstance(before, list) and len(before) == len(item)
-        others = before if same else [None] * len(item)
-        return [_without_unknown(*pair) for pair in zip(item, others, strict=True)]
-    return item
-
-
-def _with_known_secrets(item: Any, before: Any) -> Any:
-    """Return an item in which a secret that is not known is that which is there, if that is known.
-
-    A webhook that is written without its header would lose it.
-    """
-    if isinstance(item, Secret) and isinstance(before, Secret):
-        return before if before.text and not item.text else item
-    if isinstance(item, dict) and isinstance(before, dict):
-        return {key: _with_known_secrets(each, before.get(key)) for key, each in item.items()}
-    if isinstance(item, list) and isinstance(before, list) and len(item) == len(before):
-        return [_with_known_secrets(*pair) for pair in zip(item, before, strict=True)]
-    return item

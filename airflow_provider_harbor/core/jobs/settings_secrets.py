@@ -5,6 +5,9 @@ A JSON object, by what they are of, as the plan of an import names it:
     {"users/ann": "...", "robots/ci": "...", "team/robots/ci": "...", "registries/upstream": "...",
      "scanners/second": "...", "preheat-instances/swarm": {"username": "...", "password": "..."},
      "configurations/oidc_client_secret": "...", "team/webhooks/all events": "Bearer ..."}
+
+A webhook with several targets that have a header has a secret for each, by its address:
+`team/webhooks/all events/https://hooks.example.com/harbor`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_form import MASK, Secret
+from airflow_provider_harbor.core.harbor.settings_form import (
+    MASK,
+    Secret,
+    iter_secrets,
+    map_secrets,
+)
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 
 # Never shown by a Harbor, so that no export knows whether there is one.
@@ -26,9 +34,29 @@ HAVE_SECRETS = frozenset({
 })  # fmt: skip
 
 
+# Names of the fields whose secret is given by the key of the item.
+_PLACES = ("access_secret", "auth_header", "access_credential", "auth_info")
+
+
 def secret_key(scope: str, kind: str, key: str) -> str:
     """Return what a secret is called in a file of secrets."""
     return "/".join(part for part in (scope, kind, key) if part != SYSTEM)
+
+
+def secret_keys(scope: str, kind: str, key: str, item: Item) -> dict[str, str]:
+    """Return what the secrets of an item are called in a file of secrets, by the way to each."""
+    paths = [path for path, _ in iter_secrets(item)]
+    if kind == "configurations":
+        return {path: secret_key(scope, kind, path) for path in paths}
+    if kind == "webhooks" and len(paths) > 1:
+        # One of them for all would be told to whom it is not meant for.
+        return {path: secret_key(scope, kind, f"{key}/{_address_of(item, path)}") for path in paths}
+    return dict.fromkeys(paths, secret_key(scope, kind, key))
+
+
+def _address_of(item: Item, path: str) -> str:
+    begin, number, *_ = (*path.split("/"), "")
+    return str(item[begin][int(number)].get("address", "")) if begin == "targets" else path
 
 
 class GivenSecrets:
@@ -61,8 +89,10 @@ class GivenSecrets:
 
     def expect(self, scope: str, kind: str, key: str, item: Item) -> None:
         """Note that a secret may be given of an item, whether it is needed or not."""
-        names = (*item, *WRITE_ONLY) if kind == "configurations" else (key,)
-        self._taken.update(secret_key(scope, kind, name) for name in names)
+        keys = set(secret_keys(scope, kind, key, item).values())
+        if kind == "configurations":
+            keys = {secret_key(scope, kind, name) for name in (*item, *WRITE_ONLY)}
+        self._taken.update(keys or {secret_key(scope, kind, key)})
 
     @property
     def unused(self) -> list[str]:
@@ -76,29 +106,15 @@ class GivenSecrets:
 
     def fill(self, scope: str, kind: str, key: str, item: Item) -> Item:
         """Return an item with the secrets that are given in their places."""
-        if kind == "registries" and item.get("credential"):
-            credential = dict(item["credential"])
-            self._put(credential, "access_secret", scope, kind, key)
-            return {**item, "credential": credential}
-        if kind == "webhooks":
-            targets = [dict(target) for target in item.get("targets") or ()]
-            for target in targets:
-                self._put(target, "auth_header", scope, kind, key)
-            return {**item, "targets": targets}
-        if kind == "configurations":
-            filled = dict(item)
-            for name, value in item.items():
-                if isinstance(value, Secret):
-                    self._put(filled, name, scope, kind, name)
-            return filled
-        filled = dict(item)
-        for name in ("access_credential", "auth_info"):
-            self._put(filled, name, scope, kind, key)
-        return filled
+        keys = secret_keys(scope, kind, key, item)
 
-    def _put(self, item: Item, name: str, scope: str, kind: str, key: str) -> None:
-        if isinstance(item.get(name), Secret) and (text := self.of(scope, kind, key)):
-            item[name] = Secret(text)
+        def filled(path: str, secret: Secret) -> Secret:
+            text = self._texts.get(keys[path], "")
+            is_place = kind == "configurations" or path.rpartition("/")[2] in _PLACES
+            return Secret(text) if text and is_place else secret
+
+        found: Item = map_secrets(item, filled)
+        return found
 
     def renamed(self, scopes: Mapping[str, str]) -> GivenSecrets:
         """Return the secrets of projects by the names that those are to have.

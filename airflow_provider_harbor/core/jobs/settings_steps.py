@@ -54,6 +54,7 @@ class Step:
         fields: What differs; of a new one all.
         why: Why it cannot be done; or what is done otherwise than it was.
         needs: Keys of secrets that are not given, see `settings_secrets`.
+        rewrites: Whether a secret is written that nobody can compare, beside what differs.
     """
 
     stage: Stage
@@ -67,6 +68,7 @@ class Step:
     fields: tuple[FieldChange, ...] = ()
     why: str = ""
     needs: tuple[str, ...] = ()
+    rewrites: bool = False
 
     @property
     def title(self) -> str:

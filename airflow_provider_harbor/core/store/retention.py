@@ -10,6 +10,9 @@ limited is one of its own. A series of limited runs counts only as long as no co
 projects is newer. The newest complete snapshot of all projects always stays, and without one the
 newest of each limited series.
 
+Settings that were exported alone are counted apart, and so are limited and incomplete ones of
+them: those that have all settings are one series, and one that has less takes the place of none.
+
 All other runs (partial ones, limited ones that do not count, those that were cut short, dry runs,
 restores) are kept while they are younger than `RECENT`; partial ones also as long as no complete
 one is newer: nothing else has what they have.
@@ -111,13 +114,15 @@ class OtherRun:
         key: Name of its directory.
         kind: What it is, in words.
         written_at: When the newest of its files was written.
-        is_ruled: Whether the rules count it, among others of its kind; else only its age does.
+        is_ruled: Whether the rules count it, among others of its series; else only its age does.
+        series: Which others it stands in for, among those of its kind.
     """
 
     key: str
     kind: str
     written_at: datetime
     is_ruled: bool = False
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +179,15 @@ def decide(
         decisions.append(
             Decision(key=snapshot.key, state=_state(snapshot), begun=begun, reasons=tuple(kept_by))
         )
-    ruled = [(run.written_at.astimezone(policy.zone), run.key) for run in others if run.is_ruled]
-    kept = _reasons_of(policy, sorted(ruled, reverse=True))
+    others = list(others)
+    ruled: dict[tuple[str, str], list[tuple[datetime, str]]] = defaultdict(list)
+    for run in others:
+        if run.is_ruled:
+            at = run.written_at.astimezone(policy.zone)
+            ruled[run.kind, run.series].append((at, run.key))
+    kept: dict[str, list[str]] = {}
+    for dates in ruled.values():
+        kept |= _reasons_of(policy, sorted(dates, reverse=True))
     for run in others:
         at = run.written_at.astimezone(policy.zone)
         why = kept.get(run.key) or _by_age(at, now)

@@ -55,6 +55,13 @@ class NightSettings:
     run: str = ""
 
     @property
+    def state(self) -> str:
+        """What is wrong with it, in a word; empty where it has all that the login may read."""
+        if self.limited:
+            return "limited"
+        return "incomplete" if any(unread.failed for unread in self.unread) else ""
+
+    @property
     def paths(self) -> list[str]:
         """Where its documents are."""
         return [

@@ -76,7 +76,8 @@ def test_a_harbor_comes_back_with_its_settings_and_artifacts(
     assert done.code == 0, done.err
     after = command(*where, "--stage", "after", "--json")
     assert after.code == 0, after.err
-    again = command(*where)
+    # Secrets that nobody can compare are written each time that they are given.
+    again = command("settings", "import", kept, other_harbor.url, "--snapshot", night, *opening)
     assert "60 as they are" in again.out
     diff = command("settings", "diff", kept, night, other_harbor.url, *opening)
     assert "no difference" in diff.out
@@ -106,7 +107,25 @@ def test_what_is_made_anew_goes_into_a_file_that_only_its_owner_may_read(
     # A file that is there is not written over.
     done = command(*where, "--new-secrets", made)
     assert done.code == 2
-    assert "exists" in done.error
+    assert "is there already, and may have secrets" in done.error
+
+
+def test_a_wrong_login_leaves_no_file_for_new_secrets_behind(
+    command: Command,
+    harbor: HarborDouble,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command("settings", "export", harbor.url, kept)
+    made = tmp_path / "made.json"
+    where = ("settings", "import", kept, harbor.url, "--new-secrets", made)
+    with monkeypatch.context() as wrong:
+        wrong.setenv("HARBOR_BACKUP_DESTINATION_PASSWORD", "wrong")
+        assert command(*where).code != 0
+    assert not made.exists()
+    done = command(*where)
+    assert done.code == 0, done.err
 
 
 def test_new_secrets_are_shown_once_where_no_file_is_named(
@@ -224,3 +243,20 @@ def test_what_cannot_be_meant_is_said_before_anything_is_done(
     secrets.write_text('{"robots/nobody": "Nobody-1234"}')
     done = command(*where, "--secrets", secrets, "--dry-run")
     assert "the secret robots/nobody is given, and is of nothing" in done.out
+
+
+def test_settings_of_some_projects_are_said_to_be_limited_wherever_they_are_named(
+    command: Command, harbor: HarborDouble, other_harbor: HarborDouble, kept: Path
+) -> None:
+    for name in ("one", "two"):
+        Api(harbor).post("/projects", project_name=name)
+    whole = command("settings", "export", harbor.url, kept).out.split()[-1]
+    limited = command("settings", "export", harbor.url, kept, "--project", "one").out.split()[-1]
+    shown = command("snapshots", kept).out
+    assert f"{limited} (limited), {whole}" in shown
+
+    plan = command("settings", "import", kept, other_harbor.url, "--dry-run", "--snapshot", limited)
+    assert plan.out.startswith(f"{limited} is LIMITED: of the projects it has only one\n")
+    done = command("settings", "import", kept, other_harbor.url)
+    assert f"{whole} is taken for the latest, since newer ones have less: {limited}" in done.out
+    assert other_harbor.state.project("two")

@@ -232,7 +232,9 @@ def test_exports_alone_are_kept_by_the_rules_among_themselves(
         keep(name, include=["bare"])
     later = datetime.now(timezone.utc) + timedelta(days=60)
     forgotten = forget(store, Policy(keep_last=2), now=later)
-    assert {d.key: d.state for d in forgotten.decisions if not d.is_kept} == {names[0]: "settings"}
+    assert {d.key: d.state for d in forgotten.decisions if not d.is_kept} == {
+        names[0]: "settings, limited"
+    }
     assert find_night(store).key == names[2]
     with pytest.raises(HarborConfigurationError, match="no settings of"):
         find_night(store, names[0])
