@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
 from airflow_provider_harbor.core.http.pace import Pace, default_pace
 from airflow_provider_harbor.core.http.rate import spend
+from airflow_provider_harbor.core.http.refusals import kind_of_path
 from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.http.statuses import error_for
 from airflow_provider_harbor.core.http.tries import Tries, tell
@@ -245,6 +246,7 @@ class HttpSession:
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
             slot = self._pace.host(origin).enter(self._sleep)
+            slot.kind = kind_of_path(request.method, url)
             try:
                 response = self._connections.send(
                     request, url, origin, authorization, slot.progress
@@ -258,7 +260,7 @@ class HttpSession:
                 slot.taken()
                 self._discard(response)
             except BaseException as err:
-                tell(slot, err)
+                tell(slot, err, url)
                 tries.spent(slot)
                 slot.release()
                 raise
