@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERROR
 from airflow_provider_harbor.core.http.connections import Request
 from airflow_provider_harbor.core.http.echoes import Secrets, secrets_of
 from airflow_provider_harbor.core.http.patience import BLOCK_BYTES, at_most
+from airflow_provider_harbor.core.http.rate import StreamRoom, stream_block_bytes
 from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.texts import one_line, shown
@@ -162,12 +163,15 @@ class Stream(_Reply):
     Until then it has its slot of the server's pace. Any thread may read and close it.
     """
 
-    __slots__ = ("_response", "_slot")
+    __slots__ = ("_response", "_room", "_slot")
 
-    def __init__(self, request: Request, response: requests.Response, slot: Slot) -> None:
+    def __init__(
+        self, request: Request, response: requests.Response, slot: Slot, room: StreamRoom
+    ) -> None:
         super().__init__(request, response)
         self._response = response
         self._slot = slot
+        self._room = room
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +185,7 @@ class Stream(_Reply):
             self._response.close()
         finally:
             self._slot.release()
+            self._room.release()
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Yield the body as it was sent, never decoded.
@@ -191,6 +196,7 @@ class Stream(_Reply):
         """
         announced = self.number("Content-Length")
         received = 0
+        block_bytes = stream_block_bytes(block_bytes)
         try:
             while block := self._response.raw.read(block_bytes, decode_content=False):
                 received += len(block)

@@ -35,6 +35,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from airflow_provider_harbor.core.http.rate import receive_bytes
 from airflow_provider_harbor.core.http.waiting import can_be_stopped, check_stopped
 
 # Small enough for steady progress, large enough that a byte costs little work in Python.
@@ -244,6 +245,16 @@ class _Sending:
 
     longest_seconds: float | None = None
     sock: Any
+    socket_options: Any
+
+    def _new_conn(self) -> socket.socket:
+        """Connect; what is received ahead of a limit is set before that, or it has no effect."""
+        most = receive_bytes()
+        if most is not None:
+            option = (socket.SOL_SOCKET, socket.SO_RCVBUF, most)
+            self.socket_options = [*(self.socket_options or ()), option]
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return made
 
     def send(self, data: Any) -> None:
         """Send some bytes; raises `TimeoutError` when none of them goes for too long."""

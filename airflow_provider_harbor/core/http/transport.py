@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERROR
 from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
 from airflow_provider_harbor.core.http.pace import Pace, default_pace
-from airflow_provider_harbor.core.http.rate import spend
+from airflow_provider_harbor.core.http.rate import enter_stream, spend
 from airflow_provider_harbor.core.http.refusals import kind_of_path
 from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.http.statuses import error_for
@@ -201,10 +201,16 @@ class HttpSession:
         context manager.
         """
         request = self._made("GET", path, authorization, headers)
-        return self._repeated(
-            lambda tries: Stream(request, *self._exchange(request, tries)),
-            Tries(self._max_attempts),
-        )
+
+        def once(tries: Tries) -> Stream:
+            room = enter_stream()
+            try:
+                return Stream(request, *self._exchange(request, tries), room)
+            except BaseException:
+                room.release()
+                raise
+
+        return self._repeated(once, Tries(self._max_attempts))
 
     def _made(
         self,
