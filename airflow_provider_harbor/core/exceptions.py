@@ -86,9 +86,13 @@ class HarborStatusError(HarborBackupError):
         request_id: What finds the request in the server's own log; empty where it is unknown.
         hint: What the reader can do, in one sentence; may be empty.
         retry_after_seconds: How long the server asked to wait; None where it did not say.
+        pauses_all: Whether all requests to the server wait for that, and not this one only.
+        waited_seconds: How long it was already tried again because the server wanted it later.
     """
 
     retry_after_seconds: float | None = None
+    pauses_all = True
+    waited_seconds = 0.0
 
     def __init__(
         self,
@@ -205,9 +209,12 @@ class HarborRateLimitError(HarborStatusError):
     Attributes:
         is_pace: Whether the server took other requests meanwhile: this one came too early, and
             will be taken later.
+        is_for_good: Whether it has refused all such requests for long, so that no further try
+            makes sense now.
     """
 
     is_pace = False
+    is_for_good = False
 
 
 class HarborServerError(HarborStatusError):

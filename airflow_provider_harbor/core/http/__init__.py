@@ -7,6 +7,7 @@ The only room that knows `requests`. It knows nothing of registries, of Harbor, 
     connections, patience  sending one request; how long to wait for what
     tries                  whether a request is sent again
     pace, slots            one pace for each server, shared by all threads: who may send, and when
+    refusals               what is refused for ever, and is no matter of the pace
     pace_notes             what reports say of it
     window, allowance      how much at once; how fast, where a server answers 429
     rate                   how many bytes a second a process moves at most

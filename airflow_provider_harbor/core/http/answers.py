@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERROR
 from airflow_provider_harbor.core.http.connections import Request
 from airflow_provider_harbor.core.http.echoes import Secrets, secrets_of
 from airflow_provider_harbor.core.http.patience import BLOCK_BYTES, at_most
+from airflow_provider_harbor.core.http.rate import StreamRoom, stream_block_bytes
 from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.human import human_size
 from airflow_provider_harbor.core.texts import one_line, shown
@@ -165,13 +166,16 @@ class Stream(_Reply):
         slot: That of the server that answered.
     """
 
-    __slots__ = ("_early", "_response", "slot")
+    __slots__ = ("_early", "_response", "_room", "slot")
 
-    def __init__(self, request: Request, response: requests.Response, slot: Slot) -> None:
+    def __init__(
+        self, request: Request, response: requests.Response, slot: Slot, room: StreamRoom
+    ) -> None:
         super().__init__(request, response)
         self._response = response
         self.slot = slot
         self._early: tuple[bytes, HarborConnectionError | None] | None = None
+        self._room = room
 
     def __enter__(self) -> Self:
         return self
@@ -185,6 +189,12 @@ class Stream(_Reply):
             self._response.close()
         finally:
             self.slot.release()
+            self._room.release()
+
+    def hand_on_room(self) -> StreamRoom:
+        """Return the right to have a stream open, for another that goes on with this one."""
+        room, self._room = self._room, StreamRoom(None)
+        return room
 
     def disconnect(self) -> None:
         """Close the connection, and keep the slot for another stream that goes on with this one."""
@@ -198,7 +208,7 @@ class Stream(_Reply):
         with the body is raised by `blocks`.
         """
         announced = self.number("Content-Length")
-        if announced is None or announced > BLOCK_BYTES:
+        if announced is None or announced > stream_block_bytes(BLOCK_BYTES):
             return
         content, error = bytearray(), None
         try:
@@ -229,6 +239,7 @@ class Stream(_Reply):
     def _read(self, block_bytes: int) -> Iterator[bytes]:
         announced = self.number("Content-Length")
         received = 0
+        block_bytes = stream_block_bytes(block_bytes)
         try:
             while block := self._response.raw.read(block_bytes, decode_content=False):
                 received += len(block)

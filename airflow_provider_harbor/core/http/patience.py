@@ -8,6 +8,9 @@ read no faster than its destination takes it.
 What is sent is watched likewise: a block may take as long as it takes, as long as some of it goes.
 Python's `sendall` would give the time-out to each block as a whole, and `urllib3` that of making a
 connection, so that a slow line which many uploads share would end them all.
+
+All waiting ends where a thread is told to stop (see `waiting`), also for a server that says
+nothing. What is asked for after that, to clear up, is waited for a moment.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from airflow_provider_harbor.core.http.rate import receive_bytes
+from airflow_provider_harbor.core.http.waiting import can_be_stopped, check_stopped
+
 # Small enough for steady progress, large enough that a byte costs little work in Python.
 BLOCK_BYTES = 256 * 1024
 # What comes more slowly than this on average over a time-out is as good as nothing.
@@ -41,6 +47,8 @@ _MOST_HEAD_BYTES = 8 * 1024 * 1024
 # What TLS sends at once at most (RFC 8446, section 5.1).
 _RECORD_BYTES = 16 * 1024
 _LOOK_MILLISECONDS = 50
+# Who may be told to stop looks up so often while a server says, or takes, nothing.
+_STOP_MILLISECONDS = 250
 
 
 class _Limits(threading.local):
@@ -91,6 +99,29 @@ def at_most(seconds: float) -> Iterator[None]:
         _limits.ends = None
 
 
+def _wait_for(sock: Any, event: int, timeout_seconds: float | None) -> None:
+    """Wait until a socket can be read or written, in a thread that may be told to stop.
+
+    Others wait in the call itself. TLS may have read more than it was asked for; and with TLS
+    within TLS, to a proxy, there is no telling.
+
+    Raises:
+        TimeoutError: It could not for too long.
+        BaseException: What `waiting.obeying` was given, as soon as the thread is to stop.
+    """
+    if not can_be_stopped() or not isinstance(sock, socket.socket):
+        return
+    if isinstance(sock, ssl.SSLSocket) and event == select.POLLIN and sock.pending():
+        return
+    poll = select.poll()
+    poll.register(sock, event)
+    began = time.monotonic()
+    while not poll.poll(_STOP_MILLISECONDS):
+        check_stopped()
+        if timeout_seconds is not None and time.monotonic() - began >= timeout_seconds:
+            raise TimeoutError("timed out")
+
+
 def _wait_until_gone(sock: Any, timeout_seconds: float | None) -> None:
     """Wait until the other end has all that was sent, as long as it gets some of it.
 
@@ -103,6 +134,7 @@ def _wait_until_gone(sock: Any, timeout_seconds: float | None) -> None:
     poll.register(sock, select.POLLIN)
     queued, since = _queued(sock), time.monotonic()
     while queued and not poll.poll(_LOOK_MILLISECONDS):
+        check_stopped()
         left, now = _queued(sock), time.monotonic()
         if left < queued:
             queued, since = left, now
@@ -154,6 +186,7 @@ class _PatientStream(io.RawIOBase):
             _limits.sent_by = 0
             _wait_until_gone(self._sock, self._timeout_seconds)
         began = time.monotonic()
+        _wait_for(self._sock, select.POLLIN, self._sock.gettimeout())
         number = self._raw.readinto(buffer)
         now = time.monotonic()
         self._waited_seconds += now - began
@@ -212,6 +245,16 @@ class _Sending:
 
     longest_seconds: float | None = None
     sock: Any
+    socket_options: Any
+
+    def _new_conn(self) -> socket.socket:
+        """Connect; what is received ahead of a limit is set before that, or it has no effect."""
+        most = receive_bytes()
+        if most is not None:
+            option = (socket.SOL_SOCKET, socket.SO_RCVBUF, most)
+            self.socket_options = [*(self.socket_options or ()), option]
+        made: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return made
 
     def send(self, data: Any) -> None:
         """Send some bytes; raises `TimeoutError` when none of them goes for too long."""
@@ -229,6 +272,7 @@ class _Sending:
         rest = memoryview(data)
         began, went = time.monotonic(), 0
         while rest:
+            _wait_for(self.sock, select.POLLOUT, self.longest_seconds)
             number = self.sock.send(rest[:most])
             rest = rest[number:]
             went += number

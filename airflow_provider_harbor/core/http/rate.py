@@ -4,6 +4,10 @@ A byte that is read at the source and written at the destination is one byte. So
 content is read: blobs as they pass (`oci.blob_reader`), whatever place they come from, and the
 answers of servers. Each block waits for its turn, in the order in which threads ask, and blocks are
 so small that a second never sees much more than its share.
+
+What the system has received for a stream was moved, though nobody has read it yet. So with a limit
+only so many streams are open at once, and each with so little room in the system, that all of it is
+worth a part of a second; but a line with 150 ms there and back can still be filled.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.http.waiting import sleep as wait_or_stop
 
 # More slowly than that a server takes a connection for a dead one; see also `patience`.
@@ -24,6 +29,13 @@ _BLOCK_SECONDS = 0.1
 _LEAST_BLOCK_BYTES = 1024
 # Threads wake late: what they missed in so long they may catch up with.
 _CREDIT_SECONDS = 0.1
+# What all streams together may have received ahead is worth so long.
+_AHEAD_SECONDS = 0.25
+_MOST_STREAMS = 64
+_STREAM_BYTES = 64 * 1024
+_LEAST_AHEAD_BYTES = 8 * 1024
+_LEAST_STREAM_BLOCK_BYTES = 1024
+_LOOK_SECONDS = 0.5
 
 
 def parse_rate(text: str) -> float:
@@ -41,6 +53,25 @@ def parse_rate(text: str) -> float:
             f"{text!r} is no rate: write bytes a second, 1K at least, such as 500K, 50M or 1G"
         )
     return value
+
+
+class StreamRoom:
+    """The right to have a stream open; `release` gives it back, a second time it does nothing."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, room: threading.Semaphore | None) -> None:
+        self._room = room
+
+    def release(self) -> None:
+        """Give it back."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.release()
+
+    def __del__(self) -> None:
+        # Of a stream that nobody closed.
+        self.release()
 
 
 class ByteRate:
@@ -66,6 +97,35 @@ class ByteRate:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._free_at = float("-inf")
+        ahead_bytes = int((bytes_per_second or 0.0) * _AHEAD_SECONDS)
+        self._streams = max(1, min(_MOST_STREAMS, ahead_bytes // _STREAM_BYTES))
+        self._ahead_bytes = max(ahead_bytes // self._streams, _LEAST_AHEAD_BYTES)
+        self._room = threading.Semaphore(self._streams)
+
+    @property
+    def receive_bytes(self) -> int | None:
+        """How much the system may receive ahead for one connection; None is as much as it likes."""
+        # It takes twice what it is told, for its own work.
+        return None if self.bytes_per_second is None else self._ahead_bytes // 2
+
+    def stream_block_bytes(self, wanted: int) -> int:
+        """Return how much of a stream is read at once, of what is wanted."""
+        if self.bytes_per_second is None:
+            return wanted
+        share = int(self.bytes_per_second * _BLOCK_SECONDS) // self._streams
+        return min(wanted, max(share, _LEAST_STREAM_BLOCK_BYTES))
+
+    def enter_stream(self) -> StreamRoom:
+        """Wait until one more stream may be open.
+
+        Raises:
+            NotTriedError: This thread was told to stop.
+        """
+        if self.bytes_per_second is None:
+            return StreamRoom(None)
+        while not self._room.acquire(timeout=_LOOK_SECONDS):
+            check_stopped()
+        return StreamRoom(self._room)
 
     def block_bytes(self, wanted: int) -> int:
         """Return how much of what is wanted is taken at once; -1 is all there is."""
@@ -104,3 +164,18 @@ def block_bytes(wanted: int) -> int:
 def spend(number: int) -> None:
     """Wait until this process may have moved so many more bytes."""
     _limit.spend(number)
+
+
+def receive_bytes() -> int | None:
+    """Return what a connection may receive ahead, see `ByteRate.receive_bytes`."""
+    return _limit.receive_bytes
+
+
+def stream_block_bytes(wanted: int) -> int:
+    """Return how much of a stream is read at once, see `ByteRate.stream_block_bytes`."""
+    return _limit.stream_block_bytes(wanted)
+
+
+def enter_stream() -> StreamRoom:
+    """Wait until this process may have one more stream open, see `ByteRate.enter_stream`."""
+    return _limit.enter_stream()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.http.allowance import Allowance
+from airflow_provider_harbor.core.http.refusals import LONG_SECONDS, Refusals
 from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.http.waiting import sleep as wait_or_stop
 from airflow_provider_harbor.core.http.window import Window
@@ -70,7 +71,7 @@ class Slot:
 
     __slots__ = (
         "__weakref__", "_came_bytes", "_has_parts", "_host", "_is_open", "_mark", "_owner",
-        "_token", "away", "began",
+        "_token", "away", "began", "kind",
     )  # fmt: skip
 
     def __init__(self, host: Host, owner: int) -> None:
@@ -82,6 +83,8 @@ class Slot:
         self._has_parts = False
         self.began = self._mark = 0.0
         self.away = 0.0
+        # Which others are refused with it, see `refusals`.
+        self.kind = ""
 
     @property
     def is_open(self) -> bool:
@@ -90,22 +93,28 @@ class Slot:
 
     def taken(self) -> None:
         """Note that the server answered, and not with a refusal."""
-        self._host._taken()
+        self._host._taken(self.kind)
 
-    def refused(self, asked_seconds: float | None) -> bool:
+    def refused(self, asked_seconds: float | None) -> tuple[bool, bool]:
         """Note that it refused (429): this host is left alone for a while.
 
         Args:
             asked_seconds: How long it asked to wait; None where it did not say.
 
         Returns:
-            Whether that is a matter of the pace: it takes others, and will take this one.
+            Whether that is a matter of the pace: it takes others, and will take this one; and
+            whether it has refused all such for so long that there is no sense in waiting.
         """
         return self._host._refused(self, asked_seconds)
 
-    def paused(self, seconds: float) -> None:
-        """Note that it asked to be left alone for so long."""
-        self._host._pause(seconds)
+    def paused(self, seconds: float, path: str) -> bool:
+        """Note that it asked to be left alone for so long; tells whether everybody waits.
+
+        Args:
+            seconds: How long.
+            path: What was asked for.
+        """
+        return self._host._pause(seconds, path)
 
     def troubled(self) -> None:
         """Note that it is overloaded."""
@@ -165,6 +174,7 @@ class Host:
         self._lock = threading.RLock()
         self._window = Window(ceiling, fixed=is_fixed)
         self._allowance = Allowance()
+        self._refused_kinds = Refusals()
         self._queue: deque[Any] = deque()
         self._holders: dict[int, int] = {}
         self._in_flight = 0
@@ -332,23 +342,31 @@ class Host:
                 slot._is_open = False
                 self._give_back(slot._owner)
 
-    def _taken(self) -> None:
+    def _taken(self, kind: str) -> None:
         with self._lock:
             now = self._clock()
+            self._refused_kinds.taken(kind)
             self._taken_at = now
             self._in_a_row = 0
             self._allowance.accepted(now)
 
-    def _refused(self, slot: Slot, asked_seconds: float | None) -> bool:
+    def _refused(self, slot: Slot, asked_seconds: float | None) -> tuple[bool, bool]:
         with self._lock:
             now = self._clock()
             self._refusals += 1
             is_pace = self._taken_at > slot.began - _LATELY_SECONDS
-            if slot.began < self._noted_at:
+            is_new = slot.began >= self._noted_at
+            is_for_good, is_news = self._refused_kinds.refused(slot.kind, now, is_new=is_new)
+            if is_for_good:
+                if is_news and now - self._taken_at < LONG_SECONDS:
+                    # What it takes of others is not to go at the speed of these.
+                    self._allowance = Allowance()
+                return False, True
+            if not is_new:
                 # It was in flight with one that was noted.
                 if asked_seconds and self._in_a_row < _MOST_REFUSALS:
                     self._resumes_at = max(self._resumes_at, now + asked_seconds)
-                return is_pace
+                return is_pace, False
             self._noted_at = now
             self._in_a_row += 1
             self._pauses += 1
@@ -364,12 +382,16 @@ class Host:
             # requests that take longer than most, or the rate would not be reached.
             most = _SPARE_SLOTS + int(4 * rate * self._mean_seconds) if rate else None
             self._window.trouble(slot.began, now, most)
-            return is_pace
+            return is_pace, False
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, path: str) -> bool:
         with self._lock:
+            now = self._clock()
+            if not self._refused_kinds.asks_everybody(path, now):
+                return False
             self._pauses += 1
-            self._resumes_at = max(self._resumes_at, self._clock() + seconds)
+            self._resumes_at = max(self._resumes_at, now + seconds)
+            return True
 
     def _troubled(self, slot: Slot, *, is_break: bool = False) -> None:
         with self._lock:

@@ -27,7 +27,8 @@ from airflow_provider_harbor.core.http.connection_errors import CONNECTION_ERROR
 from airflow_provider_harbor.core.http.connections import Connections, Request
 from airflow_provider_harbor.core.http.echoes import secrets_of
 from airflow_provider_harbor.core.http.pace import Pace, default_pace
-from airflow_provider_harbor.core.http.rate import spend
+from airflow_provider_harbor.core.http.rate import enter_stream, spend
+from airflow_provider_harbor.core.http.refusals import kind_of_path
 from airflow_provider_harbor.core.http.slots import Slot, kind_of
 from airflow_provider_harbor.core.http.statuses import error_for
 from airflow_provider_harbor.core.http.tries import Tries, tell
@@ -202,12 +203,17 @@ class HttpSession:
         not begun.
         """
         request = self._made("GET", path, authorization, headers)
-        stream = self._repeated(
-            lambda tries: Stream(
-                request, *self._exchange(request, tries, after.slot if after else None)
-            ),
-            Tries(self._max_attempts),
-        )
+
+        def once(tries: Tries) -> Stream:
+            room = after.hand_on_room() if after else enter_stream()
+            try:
+                slot = after.slot if after else None
+                return Stream(request, *self._exchange(request, tries, slot), room)
+            except BaseException:
+                room.release()
+                raise
+
+        stream = self._repeated(once, Tries(self._max_attempts))
         stream.read_if_small()
         return stream
 
@@ -253,6 +259,7 @@ class HttpSession:
         url, origin, authorization = request.url, request.origin, request.authorization
         for _ in range(_MOST_REDIRECTS + 1):
             slot = self._pace.host(origin).enter(self._sleep, after)
+            slot.kind = kind_of_path(request.method, url)
             try:
                 response = self._connections.send(
                     request, url, origin, authorization, slot.progress
@@ -266,7 +273,7 @@ class HttpSession:
                 slot.taken()
                 self._discard(response)
             except BaseException as err:
-                tell(slot, err)
+                tell(slot, err, url)
                 tries.spent(slot)
                 slot.release()
                 raise

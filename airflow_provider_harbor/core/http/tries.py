@@ -19,18 +19,22 @@ _OVERLOADED = frozenset({502, 503, 504})
 _FIRST_WAIT_SECONDS = 0.5
 # So often a request is refused because of the pace before that counts as attempts.
 _MOST_REFUSALS = 20
+# A request that the server wants later, again and again, is sent no more after so long in all,
+# and so many times at least.
+_LATER_SECONDS = 60.0
+_LEAST_REFUSALS = 3
 
 
-def tell(slot: Slot, err: BaseException) -> None:
-    """Tell the pace of a host why a request failed."""
+def tell(slot: Slot, err: BaseException, url: str) -> None:
+    """Tell the pace of a host why a request failed, and note in the error what follows."""
     if isinstance(err, HarborRateLimitError):
-        err.is_pace = slot.refused(_asked_seconds(err))
+        err.is_pace, err.is_for_good = slot.refused(_asked_seconds(err))
     elif isinstance(err, HarborStatusError):
         slot.taken()
         if err.status in _OVERLOADED:
             slot.troubled()
         if err.status in _RETRIED_STATUSES and (asked_seconds := _asked_seconds(err)):
-            slot.paused(asked_seconds)
+            err.pauses_all = slot.paused(asked_seconds, url.partition("?")[0])
     elif isinstance(err, HarborConnectionError) and not isinstance(err, HarborTlsError):
         slot.broke()
 
@@ -57,6 +61,8 @@ class Tries:
         self._is_stream = is_stream
         self._failed = self._refused = 0
         self._spent_seconds = 0.0
+        self._later = 0
+        self._later_since = 0.0
 
     def spent(self, slot: Slot) -> None:
         """Note how long it took, without the time in which it was not sent yet."""
@@ -71,6 +77,8 @@ class Tries:
         """
         if not _may_pass(err) or self._spent_seconds >= most_seconds or self._is_stream:
             return None
+        if self._is_for_good(err):
+            return None
         if isinstance(err, HarborRateLimitError) and err.is_pace:
             self._refused += 1
             if self._refused < _MOST_REFUSALS:
@@ -79,8 +87,26 @@ class Tries:
         if self._failed >= self._attempts:
             return None
         if isinstance(err, HarborStatusError) and err.retry_after_seconds is not None:
-            return 0.0  # the host has a pause, which is waited for before it is sent
+            if err.pauses_all:
+                return 0.0  # the host has a pause, which is waited for before it is sent
+            return _asked_seconds(err)
         return _wait_seconds(self._failed)
+
+    def _is_for_good(self, err: HarborBackupError) -> bool:
+        """Note that the server wants it later, if so; tells whether that has gone on for long."""
+        is_refusal = isinstance(err, HarborRateLimitError)
+        if not isinstance(err, HarborStatusError):
+            return False
+        if not is_refusal and err.retry_after_seconds is None:
+            return False
+        now = time.monotonic()
+        self._later += 1
+        if self._later == 1:
+            self._later_since = now
+        err.waited_seconds = now - self._later_since
+        return (isinstance(err, HarborRateLimitError) and err.is_for_good) or (
+            self._later >= _LEAST_REFUSALS and err.waited_seconds >= _LATER_SECONDS
+        )
 
 
 def _wait_seconds(failed: int) -> float:

@@ -44,6 +44,11 @@ def check_stopped() -> None:
         raise found[1]("the run was stopped")
 
 
+def can_be_stopped() -> bool:
+    """Whether this thread may be told to stop."""
+    return _stop.get() is not None
+
+
 def sleep(seconds: float) -> None:
     """Wait; raises as `check_stopped` does, as soon as this thread is to stop."""
     found = _stop.get()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -881,15 +882,43 @@ def test_stopped_before_anything_was_begun(filled, output):
     assert not output.exists()
 
 
+@pytest.mark.parametrize("path", ["/blobs/", "/manifests/", "/artifacts"])
+def test_stopped_it_waits_for_no_server_that_says_nothing(filled, tmp_path, path):
+    silent = filled.faults.add(Fault(method="GET", path=path, times=None, delay_seconds=40))
+    process = start("backup", filled.url, tmp_path / "store", "--json")
+    wait_until(lambda: silent.hits)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=35)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    document = json.loads(out)
+    assert document["interrupted"] is True
+    assert document["failed"] == 0
+    filled.faults.clear()
+
+
 def test_a_second_signal_ends_it_at_once(filled, other_harbor, tmp_path):
-    fault = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=8))
-    process = start("backup", filled.url, tmp_path / "state", "--to", other_harbor.url)
-    wait_until(lambda: fault.hits)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=5)
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        host, port = full.getsockname()
+        for _ in range(4):  # so many that no other is answered at all
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        moved = {"Location": f"http://{host}:{port}/blob"}
+        fault = filled.faults.add(
+            Fault(method="GET", path="/blobs/", times=None, status=307, headers=moved)
+        )
+        process = start("backup", filled.url, tmp_path / "state", "--to", other_harbor.url)
+        wait_until(lambda: fault.hits)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=5)
     assert process.returncode == 130
     assert err.endswith("harbor-backup: stopped at once\n")
     filled.faults.clear()
