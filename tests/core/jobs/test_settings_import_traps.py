@@ -410,3 +410,16 @@ def test_what_cannot_be_read_back_is_told(
     new.faults.add(Fault(method="GET", path=path, skip=1, times=None, status=403))
     (failure,) = bring(store, new).failures()
     assert "written, but it could not be read back" in failure
+
+
+def test_rights_on_two_projects_that_become_one_are_those_of_both(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    api = Api(old)
+    for name in ("team", "crew"):
+        api.post("/projects", project_name=name)
+    add_robot(api, team="repository:pull", crew="repository:push repository:pull")
+    store = keep(old, include=["team"])
+    assert bring(store, new, renames=["team=crew"]).failures() == []
+    assert grants_of(new, "ci") == {"crew": ["pull", "push"]}
+    assert bring(store, new, renames=["team=crew"]).writes == 0
