@@ -275,8 +275,11 @@ def test_what_looks_as_if_it_came_with_a_project_is_told_and_left(
     assert members(new, "cache") == [("u", "admin", 1)]
     assert policy_of(new)
     member, policy = report.failures()
-    assert "project cache: member user admin: the login of this import" in member
+    assert "project cache: member user admin: it is an administrator" in member
     assert "project cache: retention policy: it is what Harbor gives" in policy
+    add_user(new, "chief", leads=True)  # who did not make it, and can tell nothing of admin
+    (only,) = bring(cache, new, "chief", PASSWORD).failures()
+    assert "retention policy" in only
     assert bring(cache, new, delete_surplus=True).failures() == []
     assert (members(new, "cache"), policy_of(new)) == ([], "")
 
@@ -423,3 +426,20 @@ def test_rights_on_two_projects_that_become_one_are_those_of_both(
     assert bring(store, new, renames=["team=crew"]).failures() == []
     assert grants_of(new, "ci") == {"crew": ["pull", "push"]}
     assert bring(store, new, renames=["team=crew"]).writes == 0
+
+
+def test_what_a_robot_made_is_finished_by_the_next_import(
+    new: HarborDouble, cache: BackupStore
+) -> None:
+    everything = {
+        kind: " ".join(f"{one['resource']}:{one['action']}" for one in rows)
+        for kind, rows in Api(new).get("/permissions").items()
+    }
+    who = robot(new, everything["system"], everything["project"])
+    for path in ("/retentions/", "/members/"):
+        new.faults.add(Fault(method="DELETE", path=path, times=None, status=500))
+    bring(cache, new, *who)
+    assert members(new, "cache") == [("u", "admin", 1)]
+    new.faults.clear()
+    bring(cache, new, *who)
+    assert (members(new, "cache"), policy_of(new)) == ([], "")
