@@ -31,8 +31,8 @@ KINDS = ("members", "retention")
 OF_THIS = "it came with the project, which an import of this store made, and the export has it not"
 OF_WHOM = {
     "members": (
-        "the login of this import is its administrator there, as whoever makes a project is, and "
-        "the export has it not. Remove it there if nobody wants it, or run with --delete-surplus"
+        "it is an administrator of the project, as whoever makes one is, and the export lacks it. "
+        "Remove it there if nobody wants it, or run with --delete-surplus"
     ),
     "retention": (
         "it is what Harbor gives each project that caches a registry, is in force there, and the "
@@ -95,8 +95,17 @@ class MadeProjects:
             log.warning("That %s was made cannot be taken from the store: %s", project, err)
 
 
-def left_by_making(wanted: Settings, target: SettingsTarget, scope: str) -> dict[str, str]:
+def left_by_making(
+    wanted: Settings, target: SettingsTarget, scope: str, *, is_known: bool = True
+) -> dict[str, str]:
     """Return what a project has as one that was just made, and the export has not.
+
+    Args:
+        wanted: The settings.
+        target: The Harbor.
+        scope: The project.
+        is_known: Whether it is known that an import made it. Else its owner may be anybody, and is
+            the creator only where this login would make him that.
 
     Returns:
         Keys of items, by their kind.
@@ -109,25 +118,29 @@ def left_by_making(wanted: Settings, target: SettingsTarget, scope: str) -> dict
         kind = kind_of(scope, name)
         known = items_of(kind, wanted[scope][name])
         for key, item in items_of(kind, there).items():
-            if key not in known and _comes_with_it(target, scope, name, item):
+            if key not in known and _comes_with_it(target, scope, name, item, is_known):
                 found[name] = key
     return found
 
 
-def _comes_with_it(target: SettingsTarget, scope: str, kind: str, item: Item) -> bool:
+def _comes_with_it(
+    target: SettingsTarget, scope: str, kind: str, item: Item, is_known: bool
+) -> bool:
     if kind == "members":
         lead = (item["type"], item["role"]) == ("user", "projectAdmin")
-        return lead and item["name"] in creators_of(target, scope)
+        return lead and item["name"] in _creators(target, scope, is_known)
     project: Mapping[str, Any] = target.settings.values.get((scope, "project")) or {}
     is_proxy = bool(project.get("registry") or project.get("registry_unknown"))
     rules = item.get("rules") or [{}]
     cron = ((item.get("trigger") or {}).get("settings") or {}).get("cron")
-    # Source: Harbor, "a retention policy (7 days since last pull, daily at 0:00) is made with it".
+    # So Harbor 2.15 makes it: what was pulled in 7 days stays, daily at 0:00.
     days = (rules[0].get("params") or {}).get("nDaysSinceLastPull")
     return is_proxy and (len(rules), days, cron) == (1, 7, "0 0 0 * * *")
 
 
-def creators_of(target: SettingsTarget, scope: str) -> set[str]:
-    """Return who may have made a project, if this login did: itself, or for a robot its owner."""
+def _creators(target: SettingsTarget, scope: str, is_known: bool) -> set[str]:
+    user = target.client.user
     raw = target.settings.raws.get((scope, "project"), {}).get("", {})
-    return {target.client.user, str(raw.get("owner_name") or "")} - {""}
+    # What a robot makes is owned by the first administrator.
+    is_robot = user.startswith(target.settings.names.prefix or "robot$")
+    return {user, str(raw.get("owner_name") or user)} if is_known or is_robot else {user}

@@ -195,7 +195,10 @@ class Planner:
         self, stage: Stage, scope: str, kind: Kind, pairs: Pairs, why: str
     ) -> Iterator[Step]:
         """Yield what becomes of what is there, and not wanted; `why` it may be none."""
-        own = left_by_making(self._wanted, self._target, scope) if scope != SYSTEM else {}
+        own: Mapping[str, str] = {}
+        if scope != SYSTEM:
+            is_known = scope in self._made
+            own = left_by_making(self._wanted, self._target, scope, is_known=is_known)
         gone = []
         for key, before in sorted(pairs.surplus.items()):
             comes_with_it = own.get(kind.name) == key

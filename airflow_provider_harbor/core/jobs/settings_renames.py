@@ -32,14 +32,18 @@ def renamed(values: Mapping[str, Any], scopes: Mapping[str, str]) -> dict[str, A
 
 
 def _robot(robot: Item, scopes: Mapping[str, str]) -> Item:
-    rows = [
-        {**row, "namespace": scopes.get(row["namespace"], row["namespace"])}
-        if row["kind"] == "project"
-        else row
-        for row in robot.get("permissions") or ()
-    ]
+    rows: dict[tuple[str, str], Item] = {}
+    for row in robot.get("permissions") or ():
+        name = row["namespace"]
+        if row["kind"] == "project":
+            name = scopes.get(name, name)
+        # It may have rights on a project of the new name, too.
+        known = rows.get((row["kind"], name), {"access": []})["access"]
+        access = [*known, *(each for each in row["access"] if each not in known)]
+        access.sort(key=dump_item)
+        rows[row["kind"], name] = {**row, "namespace": name, "access": access}
     # Their order is by what they are.
-    return {**robot, "permissions": sorted(rows, key=dump_item)}
+    return {**robot, "permissions": sorted(rows.values(), key=dump_item)}
 
 
 def with_new_names(policy: Item, scopes: Mapping[str, str]) -> Item:

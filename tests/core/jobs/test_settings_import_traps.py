@@ -275,8 +275,11 @@ def test_what_looks_as_if_it_came_with_a_project_is_told_and_left(
     assert members(new, "cache") == [("u", "admin", 1)]
     assert policy_of(new)
     member, policy = report.failures()
-    assert "project cache: member user admin: the login of this import" in member
+    assert "project cache: member user admin: it is an administrator" in member
     assert "project cache: retention policy: it is what Harbor gives" in policy
+    add_user(new, "chief", leads=True)  # who did not make it, and can tell nothing of admin
+    (only,) = bring(cache, new, "chief", PASSWORD).failures()
+    assert "retention policy" in only
     assert bring(cache, new, delete_surplus=True).failures() == []
     assert (members(new, "cache"), policy_of(new)) == ([], "")
 
@@ -410,3 +413,33 @@ def test_what_cannot_be_read_back_is_told(
     new.faults.add(Fault(method="GET", path=path, skip=1, times=None, status=403))
     (failure,) = bring(store, new).failures()
     assert "written, but it could not be read back" in failure
+
+
+def test_rights_on_two_projects_that_become_one_are_those_of_both(
+    old: HarborDouble, new: HarborDouble, keep: Keep
+) -> None:
+    api = Api(old)
+    for name in ("team", "crew"):
+        api.post("/projects", project_name=name)
+    add_robot(api, team="repository:pull", crew="repository:push repository:pull")
+    store = keep(old, include=["team"])
+    assert bring(store, new, renames=["team=crew"]).failures() == []
+    assert grants_of(new, "ci") == {"crew": ["pull", "push"]}
+    assert bring(store, new, renames=["team=crew"]).writes == 0
+
+
+def test_what_a_robot_made_is_finished_by_the_next_import(
+    new: HarborDouble, cache: BackupStore
+) -> None:
+    everything = {
+        kind: " ".join(f"{one['resource']}:{one['action']}" for one in rows)
+        for kind, rows in Api(new).get("/permissions").items()
+    }
+    who = robot(new, everything["system"], everything["project"])
+    for path in ("/retentions/", "/members/"):
+        new.faults.add(Fault(method="DELETE", path=path, times=None, status=500))
+    bring(cache, new, *who)
+    assert members(new, "cache") == [("u", "admin", 1)]
+    new.faults.clear()
+    bring(cache, new, *who)
+    assert (members(new, "cache"), policy_of(new)) == ([], "")
