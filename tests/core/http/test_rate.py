@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -9,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import HarborNotFoundError, NotTriedError
 from airflow_provider_harbor.core.http import rate as rate_module
 from airflow_provider_harbor.core.http.rate import ByteRate, limit_rate, parse_rate
 from airflow_provider_harbor.core.http.transport import HttpSession
+from airflow_provider_harbor.core.http.waiting import obeying
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -145,3 +150,86 @@ def test_the_limit_of_the_process_can_be_set_and_taken_back() -> None:
     assert rate_module.block_bytes(10**9) == 500_000
     limit_rate(None)
     assert rate_module.block_bytes(10**9) == 10**9
+
+
+# -- what is received ahead
+
+
+def test_little_is_received_of_a_stream_that_nobody_reads(limited: Clock) -> None:
+    """A limit is kept on the line: what the system receives was moved, whoever reads it."""
+    sent = [0]
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+                connection.settimeout(0.3)
+                with contextlib.suppress(TimeoutError):
+                    while not is_over.is_set():
+                        sent[0] += connection.send(bytes(2048))
+                is_over.wait(20)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stream = HttpSession(f"http://127.0.0.1:{listener.getsockname()[1]}").open("/x")
+        came = len(next(stream.blocks()))
+        # Until it takes no more.
+        before = -1
+        while sent[0] != before:
+            before = sent[0]
+            is_over.wait(0.4)
+        is_over.set()
+        thread.join()
+        stream.close()
+    assert 0 < came <= 0.05 * RATE
+    assert 0 < sent[0] <= 0.25 * RATE
+
+
+def test_so_few_streams_are_open_that_all_they_received_is_worth_a_part_of_a_second() -> None:
+    for rate in (1e6, 5e6, 50e6, 1e9):
+        limit = ByteRate(rate)
+        rooms = []
+        while limit._room.acquire(blocking=False):
+            rooms.append(limit._room)
+        assert limit.receive_bytes is not None
+        assert 0.2 * rate <= len(rooms) * 2 * limit.receive_bytes <= 0.25 * rate
+        assert len(rooms) * limit.stream_block_bytes(10**9) <= 0.1 * rate
+
+
+def test_a_further_stream_waits_until_one_is_closed(limited: Clock) -> None:
+    is_open = threading.Event()
+    with HostileServer(lambda asked: (200, {}, b"x" * 1000)) as server:
+        session = HttpSession(server.url)
+        streams = [session.open("/") for _ in range(3)]
+
+        def open_one() -> None:
+            with session.open("/") as stream:
+                is_open.set()
+                assert b"".join(stream.blocks()) == b"x" * 1000
+
+        thread = threading.Thread(target=open_one)
+        thread.start()
+        assert not is_open.wait(0.3)
+        streams[0].close()
+        streams[0].close()
+        thread.join(20)
+        assert is_open.is_set()
+        # Who is told to stop waits for none; nor does a stream that nobody closes keep its place.
+        with session.open("/"), obeying(is_open), pytest.raises(NotTriedError):
+            session.open("/")
+        streams.clear()
+        gc.collect()
+        for _ in range(5):
+            session.open("/").close()
+
+
+def test_a_stream_that_is_refused_gives_its_place_back(limited: Clock) -> None:
+    with HostileServer(lambda asked: (404, {}, {})) as server:
+        session = HttpSession(server.url)
+        for _ in range(5):
+            with pytest.raises(HarborNotFoundError):
+                session.open("/")
