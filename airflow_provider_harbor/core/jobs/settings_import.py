@@ -54,6 +54,10 @@ _MAYBE_A_ROBOT = (
 )
 _MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
 _NOT_MADE = "left, since this import has not made the project"
+_NOT_YET = (
+    "not done yet, since something else failed, which could not be done in read-only mode. Mend "
+    "that, and run it again"
+)
 _UNSEEN = "written, but it could not be read back"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
@@ -254,16 +258,45 @@ class _Import:
     # -- what is done
 
     def run(self) -> ImportReport:
+        steps = list(self._planner.steps(self._wanted.stages))
         if self._is_read_only:
+            return self._run_on_read_only(steps)
+        writer = SettingsWriter(self._target, self._keep_secret)
+        last = [step for step in steps if _makes_read_only(step)]
+        results, is_there = self._do_all(writer, [step for step in steps if step not in last])
+        if is_there:
+            results += self._put_labels(writer)
+            results = self._compared(results)
+        for step in last:
+            if any(result.state is State.FAILED for result in results):
+                results.append(StepResult(step=step, state=State.FAILED, message=_NOT_YET))
+            else:
+                results += self._compared([self._do(writer, step)])
+        return self._report(results, dry_run=False)
+
+    def _run_on_read_only(self, steps: Sequence[Step]) -> ImportReport:
+        """Return a report where nothing is to be done.
+
+        Raises:
+            HarborConfigurationError: Something is.
+        """
+        labels = [step for step, _ in self._label_steps(is_plan=True)]
+        if any(step.writes for step in (*steps, *labels)):
             raise HarborConfigurationError(
                 f"{self._client.url} is in read-only mode, in which it takes no settings. Switch "
                 "that off there (Configuration, System Settings), and run it again"
             )
-        writer = SettingsWriter(self._target, self._keep_secret)
+        results = [StepResult(step=step, state=_planned(step)) for step in (*steps, *labels)]
+        return self._report(results, dry_run=False)
+
+    def _do_all(
+        self, writer: SettingsWriter, steps: Sequence[Step]
+    ) -> tuple[list[StepResult], bool]:
+        """Do steps; returns what came of each, and whether Harbor still answers."""
         results: list[StepResult] = []
         stopped = ""
         not_made: set[tuple[str, str]] = set()
-        for step in self._planner.steps(self._wanted.stages):
+        for step in steps:
             self._tell(f"{step.scope or 'system'}: {step.title}")
             result = StepResult(step=step, state=_planned(step))
             if stopped and step.writes:
@@ -279,10 +312,7 @@ class _Import:
             if result.state is State.FAILED and step.action is Action.CREATE:
                 not_made.add((step.scope, step.kind))
             results.append(result)
-        if not stopped:
-            results += self._put_labels(writer)
-            results = self._compared(results)
-        return self._report(results, dry_run=False)
+        return results, not stopped
 
     def _answers(self) -> bool:
         """Tell whether Harbor is there: one connection may break without it."""
@@ -458,6 +488,10 @@ def _is_of_making(step: Step) -> bool:
 
 def _is_surplus(step: Step) -> bool:
     return step.action is Action.DELETE and step.before is not None
+
+
+def _makes_read_only(step: Step) -> bool:
+    return step.writes and step.kind == "configurations" and step.stage is Stage.AFTER
 
 
 def _planned(step: Step) -> State:

@@ -347,6 +347,26 @@ def test_read_only_comes_last(new: HarborDouble, bring: Bring, tmp_path: Path) -
     assert last == ("PUT", "/api/v2.0/configurations", 200)
     assert new.state.configuration["read_only"] is True
     assert new.state.configuration["token_expiration"] == 33
+    # There is nothing left to do that this mode would refuse.
+    again = bring(**made)
+    assert again.failures() == []
+    assert written(new) == []
+
+
+def test_a_harbor_is_not_made_read_only_before_all_else_is_there(
+    new: HarborDouble, bring: Bring, tmp_path: Path
+) -> None:
+    made = kept_settings(
+        tmp_path, system={"configurations": {"read_only": True}, "labels": [{"name": "a"}]}
+    )
+    refused = new.faults.add(Fault(method="POST", path="/labels", status=500))
+    failed = bring(**made).failures()
+    assert refused.hits == 1
+    assert len(failed) == 2
+    assert "not done yet, since something else failed" in failed[1]
+    assert new.state.configuration.get("read_only") is not True
+    assert bring(**made).failures() == []
+    assert new.state.configuration["read_only"] is True
 
 
 def test_users_do_not_come_back_where_others_log_people_in(new: HarborDouble, bring: Bring) -> None:
