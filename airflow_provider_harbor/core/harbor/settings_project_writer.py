@@ -33,7 +33,9 @@ class ProjectWriter(Requests):
     def _create_project(self, scope: str, item: Item, secret: str, written: Written) -> None:
         """Create a project without what has to wait for the artifacts, a quota among it."""
         metadata = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
-        body: Body = {"project_name": scope, "metadata": metadata, "storage_limit": -1}
+        body: Body = {"project_name": scope, "metadata": metadata}
+        if scope in self.with_room:
+            body["storage_limit"] = -1
         if item.get("registry"):
             body["registry_id"] = self._target.number_of(SYSTEM, "registries", item["registry"])
         try:

@@ -41,6 +41,8 @@ class Requests:
     def __init__(self, target: SettingsTarget, on_secret: OnSecret) -> None:
         self._target = target
         self._on_secret = on_secret
+        # Projects that are made with room for all, since their quota comes after the artifacts.
+        self.with_room: set[str] = set()
 
     def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
         return self._target.client.write_setting(method, path, body)

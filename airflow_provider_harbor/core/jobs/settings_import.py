@@ -380,6 +380,9 @@ class _Import:
 
     def _make_project(self, writer: SettingsWriter, scope: str, item: Item) -> str:
         self._made.begin(scope)
+        kinds = self._wanted.kinds
+        if self._values[scope].get("quota") and (not kinds or "quota" in kinds):
+            writer.with_room.add(scope)
         try:
             done = writer.create(scope, "project", item)
         except HarborBackupError as err:

@@ -623,3 +623,19 @@ def test_an_error_that_repeats_a_secret_does_not_show_it(new: HarborDouble, brin
     shown = json.dumps(report.to_json()) + "\n".join([*report.lines(), *report.failures()])
     assert "bad ***" in shown
     assert not [name for name, secret in SECRETS.items() if secret in shown]
+
+
+def test_a_project_whose_quota_is_not_brought_back_gets_that_of_all_others(
+    new: HarborDouble, bring: Bring, tmp_path: Path
+) -> None:
+    Api(new).put("/configurations", storage_per_project=5_000_000)
+    project = {"project": {"metadata": {"public": "true"}}, "quota": {"storage": 7_000_000}}
+    made = kept_settings(tmp_path, system={}, few=project, own=project)
+    assert bring(**made, projects=["few"], kinds=["project"]).failures() == []
+    assert bring(**made, projects=["own"]).failures() == []
+    limits = {
+        quota["ref"]["name"]: quota["hard"]["storage"]
+        for quota in Api(new).get("/quotas?reference=project")
+    }
+    assert limits["few"] == 5_000_000
+    assert limits["own"] == 7_000_000
