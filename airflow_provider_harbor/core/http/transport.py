@@ -213,9 +213,7 @@ class HttpSession:
                 room.release()
                 raise
 
-        stream = self._repeated(once, Tries(self._max_attempts))
-        stream.read_if_small()
-        return stream
+        return self._repeated(once, Tries(self._max_attempts))
 
     def _made(
         self,

@@ -281,6 +281,7 @@ class RegistryClient(Client):
                 raise WrongSizeError(
                     digest, expected_bytes=size_bytes, actual_bytes=announced, where=where
                 )
+            stream.read_if_small()
             yield BlobReader(download.blocks(), digest, size_bytes, where, download.blocks)
 
     def read_first_byte(self, repository: str, digest: str, size_bytes: int) -> None:

@@ -140,7 +140,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def remount(path: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(path)], check=True)
+    command = ["mount", "-o", f"remount,{options}", str(path)]
+    for _ in range(1_000):  # it is busy while a file is open for writing
+        if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+    raise AssertionError(command)
 
 
 @pytest.fixture
