@@ -94,11 +94,14 @@ def ends_of(files: Files) -> list[str]:
 
 
 def assert_told_once(lines: list[str], message: str) -> None:
-    """One line for the project at hand, at most, and one for the run: not one for each artifact."""
+    """One line for a project at hand, at most, and one for the run: not one for each artifact.
+
+    Another project at hand may meet it in its own way: a list that it has just written is gone.
+    """
     assert any(message in line for line in lines), lines
     assert len(lines) <= 4, lines
     told = [project for project in PROJECTS if any(project in line for line in lines)]
-    assert len(told) <= 1, lines
+    assert len(told) <= 2, lines
 
 
 def assert_not_begun_anew(store: Path) -> None:
