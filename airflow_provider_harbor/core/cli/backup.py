@@ -36,12 +36,12 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.check import HarborStatus, check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.http.urls import normalise_url
+from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult, keeping_first_error
 from airflow_provider_harbor.core.oci.registry import RegistryClient
-from airflow_provider_harbor.core.stopping import Stop
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
@@ -102,17 +102,14 @@ class _Backup:
 
     def all(self, projects: Sequence[str]) -> bool:
         """Take all projects, some at once; False when it was told to stop."""
-        stop = Stop()
         with Shared(self.source, self.place, self.workers, PROJECTS_AT_ONCE) as shared:
 
             def back_up(project: str, progress: Progress) -> ProjectResult:
                 def tell(text: str) -> None:
-                    stop.check()
+                    check_stopped()
                     progress(text)
 
-                ref = inventory_project(
-                    self.client, self.store, self.run, project, go_on=stop.check, progress=tell
-                )
+                ref = inventory_project(self.client, self.store, self.run, project, progress=tell)
                 return copy_project(
                     self.client,
                     self.source,
@@ -124,11 +121,10 @@ class _Backup:
                     workers=self.workers,
                     shared=shared,
                     dry_run=self.dry_run,
-                    go_on=stop.check,
                     progress=progress,
                 )
 
-            return SideBySide(projects, self.console, stop).run(back_up)
+            return SideBySide(projects, self.console).run(back_up)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from airflow_provider_harbor.core.cli.outcome import tell_result
 from airflow_provider_harbor.core.cli.progress import Console
@@ -13,7 +12,8 @@ from airflow_provider_harbor.core.exceptions import StoreError, describe
 from airflow_provider_harbor.core.http.waiting import obeying
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.results import ProjectResult
-from airflow_provider_harbor.core.stopping import Stop, StoppedError
+from airflow_provider_harbor.core.side_by_side import do_all
+from airflow_provider_harbor.core.stopping import StoppedError
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,12 @@ class SideBySide:
     Args:
         projects: Their names.
         console: What shows how they go and end.
-        stop: Set when no more is to be done.
     """
 
-    def __init__(self, projects: Sequence[str], console: Console, stop: Stop) -> None:
+    def __init__(self, projects: Sequence[str], console: Console) -> None:
         self._projects = projects
         self._console = console
-        self._stop = stop
+        self._stopping = threading.Event()
         self._words = _Words(console, len(projects))
         self._lock = threading.Lock()
         self._is_store_lost = False
@@ -48,29 +47,20 @@ class SideBySide:
         What fails is shown, and raises nothing. Where the store fails, which it would for the
         others, too, no further project begins.
         """
-        with ThreadPoolExecutor(PROJECTS_AT_ONCE, thread_name_prefix="project") as pool:
-            try:
-                futures = [
-                    pool.submit(self._one, number, name, back_up)
-                    for number, name in enumerate(self._projects, start=1)
-                ]
-                done, _ = wait(futures, None, FIRST_EXCEPTION)
-            except KeyboardInterrupt:
-                self._stop.set()
-                return False
-            except BaseException:
-                self._stop.set()
-                raise
-            if any(future.exception() for future in done):
-                self._stop.set()
-        return _raise_first(done)
 
-    def _one(self, number: int, name: str, back_up: BackUp) -> None:
-        with obeying(self._stop.event, StoppedError):
-            self._back_up(number, name, back_up)
+        def one(numbered: tuple[int, str]) -> None:
+            with obeying(self._stopping, StoppedError):
+                self._back_up(*numbered, back_up)
+
+        projects = list(enumerate(self._projects, start=1))
+        try:
+            do_all(projects, one, PROJECTS_AT_ONCE, "project", stopping=self._stopping)
+        except KeyboardInterrupt:
+            return False
+        return True
 
     def _back_up(self, number: int, name: str, back_up: BackUp) -> None:
-        if self._is_store_lost or self._stop.is_set:
+        if self._is_store_lost or self._stopping.is_set():
             return
         place = f"[{number}/{len(self._projects)}]"
         self._words.begin(place, name)
@@ -94,12 +84,6 @@ class SideBySide:
             self._is_store_lost = self._is_store_lost or is_store
         if is_shown:
             self._console.error(text)
-
-
-def _raise_first(done: set[Future[None]]) -> bool:
-    for future in done:
-        future.result()
-    return True
 
 
 class _Words:

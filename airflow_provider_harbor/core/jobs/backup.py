@@ -58,7 +58,6 @@ def inventory_project(
     run: str,
     project: str,
     *,
-    go_on: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
 ) -> InventoryRef:
     """List a project into the store.
@@ -68,7 +67,6 @@ def inventory_project(
         store: Where the inventory goes, and the project's result.
         run: The run's name.
         project: Name of the project.
-        go_on: Called for each repository; raises where the work is to stop.
         progress: Called with a line of text now and then.
 
     Returns:
@@ -103,7 +101,7 @@ def inventory_project(
         _ = client.version
         for _ in range(_TRIES):
             claim = Claim(store)
-            ref, gaps = list_project(client, store, project, go_on=go_on, progress=progress)
+            ref, gaps = list_project(client, store, project, progress=progress)
             leave(ref=ref, gaps=gaps, sweep=claim.sweep)
             if not claim.settle(project, ref.sha256, ""):
                 break
@@ -147,7 +145,6 @@ def copy_project(
     workers: int = DEFAULT_CEILING,
     shared: Shared | None = None,
     dry_run: bool = False,
-    go_on: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
 ) -> ProjectResult:
     """Copy what an inventory holds and the destination does not.
@@ -163,7 +160,6 @@ def copy_project(
         workers: At most so many manifests, and so many blobs, are on their way at once.
         shared: What it shares with copies of other projects between the same two places.
         dry_run: Write the plan only; nothing changes at the destination.
-        go_on: Called before each step; raises where the work is to stop.
         progress: Called with a line of text, often and from many threads.
 
     Returns:
@@ -197,7 +193,7 @@ def copy_project(
         with ExitStack() as opened:
             lease = lease or opened.enter_context(store.lease(place.url, run))
             lease.check()
-            made = _copy_claimed(store, ref, keeper, lambda: copy().run(lease, go_on, progress))
+            made = _copy_claimed(store, ref, keeper, lambda: copy().run(lease, progress))
     except Exception as err:
         with keeping_first_error(ref.project):
             keeper.keep(error=describe(err))

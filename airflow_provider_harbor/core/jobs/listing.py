@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.earlier import fingerprint_of
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from airflow_provider_harbor.core.harbor.records import Gap, Record
+from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -39,7 +40,6 @@ def list_project(
     store: BackupStore,
     project: str,
     *,
-    go_on: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
     now: Callable[[], datetime] = _utc_now,
 ) -> tuple[InventoryRef, tuple[Gap, ...]]:
@@ -49,7 +49,6 @@ def list_project(
         client: The login.
         store: Where the inventory goes.
         project: Name of the project.
-        go_on: Called for each repository; raises where the work is to stop.
         progress: Called with a line of text now and then.
         now: What tells the time; tests give another.
 
@@ -58,10 +57,10 @@ def list_project(
     """
     earlier = store.read_listed(client.url, project)
     try:
-        return _list(client, store, project, earlier, go_on, progress, now)
+        return _list(client, store, project, earlier, progress, now)
     except _UnlikeEarlierError as err:
         log.info("%s. All of %s is listed", err, project)
-    return _list(client, store, project, None, go_on, progress, now)
+    return _list(client, store, project, None, progress, now)
 
 
 def _list(
@@ -69,7 +68,6 @@ def _list(
     store: BackupStore,
     project: str,
     earlier: Listed | None,
-    go_on: Callable[[], None],
     progress: Progress | None,
     now: Callable[[], datetime],
 ) -> tuple[InventoryRef, tuple[Gap, ...]]:
@@ -80,7 +78,7 @@ def _list(
         unchanged = _iter_believed(walk, store, project, earlier) if earlier else ()
         # It begins with the walk, which knows by then what it believes.
         for _, records in heapq.merge(changed, unchanged, key=itemgetter(0)):
-            go_on()
+            check_stopped()
             writer.add(records)
         ref = InventoryRef(
             project=project,

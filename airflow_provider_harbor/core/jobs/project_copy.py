@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Tally
 from airflow_provider_harbor.core.copy.places import Place, Source
@@ -11,6 +11,7 @@ from airflow_provider_harbor.core.copy.shared import Shared
 from airflow_provider_harbor.core.copy.transfer import Transfer
 from airflow_provider_harbor.core.exceptions import HarborBackupError, LeaseError, StoreError
 from airflow_provider_harbor.core.harbor.records import Record, line_of
+from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.memory import Memory
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -68,13 +69,12 @@ class ProjectCopy:
         return counts, f"{number} cannot be copied, {name} for one: {error}"
 
     def run(
-        self, lease: Lease, go_on: Callable[[], None], progress: Progress | None
+        self, lease: Lease, progress: Progress | None
     ) -> tuple[CopyReport, str, HarborBackupError | None]:
         """Copy.
 
         Args:
             lease: Of the run.
-            go_on: Called before each step; raises where the work is to stop.
             progress: Called with a line of text now and then.
 
         Returns:
@@ -83,11 +83,6 @@ class ProjectCopy:
         """
         tally, sha256 = Tally(), ""
         self._place.keep_uploads_in(self._store)
-
-        def may_write() -> None:
-            go_on()
-            lease.check()
-
         with (
             self._store.inventories.write_contents(self._ref.project) as contents,
             Transfer(
@@ -96,11 +91,11 @@ class ProjectCopy:
                 total=self._ref.counts.records,
                 workers=self._workers,
                 shared=self._shared,
-                may_write=may_write,
+                may_write=lease.check,
                 progress=progress,
             ) as transfer,
         ):
-            for outcome in transfer.run(self._begin_plans(go_on)):
+            for outcome in transfer.run(self._begin_plans()):
                 tally.add(outcome)
                 self._memory.add(outcome)
                 contents.add(outcome.repository, outcome.held.contents.values())
@@ -118,10 +113,10 @@ class ProjectCopy:
         given_up = transfer.given_up
         return report, sha256, given_up if isinstance(given_up, StoreError) else None
 
-    def _begin_plans(self, go_on: Callable[[], None]) -> Iterator[RepositoryPlan]:
+    def _begin_plans(self) -> Iterator[RepositoryPlan]:
         """Yield the plans, each after what has to be done before it may be carried out."""
         for plans in self._iter_plans():
-            go_on()
+            check_stopped()
             self._memory.before(plans)
             if not self._is_prepared and any(plan.steps for plan in plans):
                 self._place.prepare(self._ref.project)

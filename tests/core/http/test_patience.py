@@ -14,7 +14,7 @@ from airflow_provider_harbor.core.exceptions import HarborConnectionError, is_pa
 from airflow_provider_harbor.core.http.patience import FLOOR_BYTES_PER_SECOND, answering_later
 from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.http.waiting import obeying
-from airflow_provider_harbor.core.stopping import Stop, StoppedError
+from airflow_provider_harbor.core.stopping import StoppedError
 from tests.hostile_server import Asked, HostileServer, Said
 
 TIMEOUT = 0.3
@@ -218,7 +218,7 @@ def test_an_answer_that_may_come_later_is_waited_for() -> None:
 
 @pytest.mark.parametrize("said", [b"", HEAD], ids=["head", "body"])
 def test_who_is_told_to_stop_waits_no_longer_for_a_server_that_says_nothing(said: bytes) -> None:
-    stop, came = Stop(), threading.Event()
+    stop, came = threading.Event(), threading.Event()
 
     def say(asked: Asked) -> Said:
         came.set()
@@ -227,16 +227,16 @@ def test_who_is_told_to_stop_waits_no_longer_for_a_server_that_says_nothing(said
     with HostileServer(say) as server:
         threading.Thread(target=lambda: (came.wait(20), stop.set())).start()
         began = time.monotonic()
-        with obeying(stop.event, StoppedError), pytest.raises(StoppedError):
+        with obeying(stop, StoppedError), pytest.raises(StoppedError):
             session(server, 60).request("GET", "/x")
         assert came.is_set()
-        with obeying(stop.event, StoppedError), pytest.raises(StoppedError):
+        with obeying(stop, StoppedError), pytest.raises(StoppedError):
             session(server, 60).request("GET", "/x")  # what begins after it neither
         assert time.monotonic() - began < 30
 
 
 def test_who_is_told_to_stop_waits_no_longer_for_a_server_that_takes_nothing() -> None:
-    stop = Stop()
+    stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -251,7 +251,7 @@ def test_who_is_told_to_stop_waits_no_longer_for_a_server_that_takes_nothing() -
         thread = threading.Thread(target=say_nothing)
         thread.start()
         began = time.monotonic()
-        with obeying(stop.event, StoppedError), pytest.raises(StoppedError):
+        with obeying(stop, StoppedError), pytest.raises(StoppedError):
             HttpSession(url, timeout_seconds=60).request("PUT", "/x", data=bytes(1 << 26))
         assert time.monotonic() - began < 20
         ended.set()
@@ -259,10 +259,10 @@ def test_who_is_told_to_stop_waits_no_longer_for_a_server_that_takes_nothing() -
 
 
 def test_what_a_stopped_run_clears_up_is_still_answered() -> None:
-    stop = Stop()
+    stop = threading.Event()
     stop.set()
     with (
         HostileServer(lambda asked: (200, {}, "gone")) as server,
-        obeying(stop.event, StoppedError),
+        obeying(stop, StoppedError),
     ):
         assert session(server, 60).request("DELETE", "/x").text == "gone"
