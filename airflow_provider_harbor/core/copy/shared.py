@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from airflow_provider_harbor.core.copy.places import Place, Source
-from airflow_provider_harbor.core.copy.threads import Share, Throttled
+from airflow_provider_harbor.core.copy.threads import Share, Throttled, end_all
 from airflow_provider_harbor.core.locks import KeyedLocks
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import pack_digest
@@ -66,10 +66,7 @@ class Shared:
 
     def close(self) -> None:
         """Wait for all threads; what has not begun never does."""
-        for pool in reversed(self._pools):
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.shutdown()
+        end_all(self._pools)
 
     def shares(self) -> tuple[Share, Share, Share]:
         """Return a copy's own access to the threads: for steps, for blobs, and for ends."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.http import waiting
 
 T = TypeVar("T")
+
+
+def end_all(pools: Sequence[Executor]) -> None:
+    """Wait for the threads of pools, of which the later work for the earlier; begin nothing."""
+    for pool in reversed(pools):
+        pool.shutdown(wait=False, cancel_futures=True)
+    for pool in pools:
+        pool.shutdown()
 
 
 class Share(Executor):

@@ -24,6 +24,7 @@ from airflow_provider_harbor.core.copy.places import Place, Source
 from airflow_provider_harbor.core.copy.plan import RepositoryPlan
 from airflow_provider_harbor.core.copy.repository_copy import RepositoryCopy, Tools
 from airflow_provider_harbor.core.copy.shared import Shared
+from airflow_provider_harbor.core.copy.threads import end_all
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
@@ -103,10 +104,7 @@ class Transfer:
     def __exit__(self, *exc_info: object) -> None:
         # After Ctrl-C nothing new begins, and what is on its way ends with its block.
         self._blobs.stop()
-        for share in reversed(self._shares):
-            share.shutdown(wait=False, cancel_futures=True)
-        for share in self._shares:
-            share.shutdown()
+        end_all(self._shares)
         self._own.close()
 
     @property

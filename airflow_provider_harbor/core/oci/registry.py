@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.http.answers import LIST_BYTES, MANIFEST_BYTES
 from airflow_provider_harbor.core.http.transport import Body, Client, HttpSession
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.downloads import Download
+from airflow_provider_harbor.core.oci.endpoint import Endpoint
 from airflow_provider_harbor.core.oci.manifest import (
     MANIFEST_MEDIA_TYPES,
     OCI_INDEX,
@@ -107,7 +108,9 @@ class RegistryClient(Client):
             user,
         )
         self._authenticator = Authenticator(self._session, user, password)
-        self.uploads = Uploads(self.url, self._request, self.has_blob, self._session.pause)
+        self.uploads = Uploads(
+            Endpoint(self.url, self._request, self.has_blob, self._session.pause)
+        )
 
     def ping(self) -> None:
         """Make sure that a registry is there and takes the login.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from airflow_provider_harbor.core.http.transport import Body
 from airflow_provider_harbor.core.oci.blob_reader import is_rereadable
 from airflow_provider_harbor.core.oci.chunks import ChunkedUpload, KeptUploads
-from airflow_provider_harbor.core.oci.endpoint import Endpoint, Requests
+from airflow_provider_harbor.core.oci.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +18,15 @@ class Uploads:
     """Sends blobs to one registry. May be shared by threads.
 
     Args:
-        url: Of the registry.
-        request: Sends a request to it.
-        has_blob: Tells whether a repository has a blob of a digest and size.
-        pause: What waits, in seconds.
+        endpoint: Takes them.
 
     Attributes:
         chunk_bytes: What is larger goes in chunks of this size; 0 is never.
         kept: Where uploads are remembered; None is nowhere.
     """
 
-    def __init__(
-        self,
-        url: str,
-        request: Requests,
-        has_blob: Callable[[str, str, int], bool],
-        pause: Callable[[float], None],
-    ) -> None:
-        self._endpoint = Endpoint(url, request, has_blob, pause)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self.chunk_bytes = CHUNK_BYTES
         self.kept: KeptUploads | None = None
         # None is not known yet. That it takes none is believed for as long as this process runs.
