@@ -87,6 +87,8 @@ class Throttled(Executor):
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None]] = deque()
         self._working = 0
+        # Of those who work so many have not taken anything yet.
+        self._starting = 0
         self._is_shut = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -110,17 +112,27 @@ class Throttled(Executor):
         return future
 
     def _begin_more(self) -> None:
-        with self._lock:
-            if not self._waiting or self._working >= max(self._at_once(), 1):
+        """Have as many work as may: what is of use may have doubled since the last one began."""
+        while self._may_begin():
+            try:
+                self._pool.submit(self._work)
+            except RuntimeError:  # it was shut meanwhile
+                with self._lock:
+                    self._working -= 1
+                    self._starting -= 1
                 return
+
+    def _may_begin(self) -> bool:
+        with self._lock:
+            if len(self._waiting) <= self._starting or self._working >= max(self._at_once(), 1):
+                return False
             self._working += 1
-        try:
-            self._pool.submit(self._work)
-        except RuntimeError:  # it was shut meanwhile
-            with self._lock:
-                self._working -= 1
+            self._starting += 1
+            return True
 
     def _work(self) -> None:
+        with self._lock:
+            self._starting -= 1
         while work := self._next():
             work()
             del work

@@ -4,11 +4,11 @@ No thread and no clock is in here, so that it can be tried out in simulated time
 what happens.
 
 A size is tried over an epoch: until twice as many requests as it has slots have begun and ended in
-it. Then the sizes before and after a change are compared by how long a request of the same kind
-took: twice the slots bring twice as much where requests take as long as before, and nothing where
-they take twice as long. Kinds are compared with their like only (a HEAD is no upload), so that it
-does not look like a slow server when the work changes. What is taken out of a slot's time, and
-why, `pace.Slot` says.
+it (as many, while it climbs). Then the sizes before and after a change are compared by how long a
+request of the same kind took: twice the slots bring twice as much where requests take as long as
+before, and nothing where they take twice as long. Kinds are compared with their like only (a HEAD
+is no upload), so that it does not look like a slow server when the work changes. What is taken out
+of a slot's time, and why, `slots.Slot` says.
 
     climbing   double it, as long as that brings at least so much more
     settled    try a bit more, later a bit less; keep more if it brings more, less if it costs
@@ -21,14 +21,21 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-# It begins with so many, and goes below only in trouble.
+# It begins with so many, and goes below only in trouble; or, where the server is so far away that
+# these would be few, with so many requests a second. Nobody is hurt by as many.
 _FIRST = 8
+_FIRST_PER_SECOND = 200
+_MOST_FIRST = 32
+# The fastest of so many answers tells how far it is.
+_ANSWERS_TO_START = 3
 _LEAST_PROBED = 4
 _LEAST = 1
 # An epoch takes so many seconds and so many requests for each slot, both at least.
 _EPOCH_SECONDS = 0.2
 _ROUNDS = 2
 _LEAST_ENDED = 8
+# While it climbs these are enough, and each round of a server far away is long.
+_CLIMBING_ENDED = 16
 # One that has not come to its end by then is begun again: what it measured is of another time.
 _LONGEST_EPOCH_SECONDS = 30.0
 # Of a kind less is chance.
@@ -93,6 +100,8 @@ class Window:
         self.peak = self.size
         self.path: list[tuple[float, int]] = []
         self.is_climbing = not fixed
+        self._answers = 0
+        self._fastest_seconds = float("inf")
         self._epochs = 0
         self._epoch: _Epoch | None = None
         self._before: _Epoch | None = None
@@ -140,11 +149,32 @@ class Window:
         seen = epoch.kinds[kind]
         seen.number += 1
         seen.seconds += seconds
+        if self._answers < _ANSWERS_TO_START and self._starts_at_once(seconds, now):
+            return
         age = now - epoch.began
-        if age >= _EPOCH_SECONDS and epoch.ended >= max(_ROUNDS * epoch.size, _LEAST_ENDED):
+        if age >= _EPOCH_SECONDS and epoch.ended >= self._wanted(epoch):
             self._judge(epoch, now)
         elif age > _LONGEST_EPOCH_SECONDS:
             self._epoch = None
+
+    def _starts_at_once(self, seconds: float, now: float) -> bool:
+        """Begin with more, where the first answers tell that the server is far away."""
+        self._answers += 1
+        self._fastest_seconds = min(self._fastest_seconds, seconds)
+        if self._answers < _ANSWERS_TO_START or not self.is_climbing or self._before:
+            return False
+        wanted = min(int(_FIRST_PER_SECOND * self._fastest_seconds), _MOST_FIRST, self._ceiling)
+        if wanted <= self.size:
+            return False
+        self._home = wanted
+        self._resize(wanted, now)
+        return True
+
+    def _wanted(self, epoch: _Epoch) -> int:
+        """Return how many have to end in an epoch."""
+        if self.is_climbing:
+            return max(epoch.size, min(_ROUNDS * epoch.size, _CLIMBING_ENDED), _LEAST_ENDED)
+        return max(_ROUNDS * epoch.size, _LEAST_ENDED)
 
     def trouble(self, began: float, now: float, most: int | None = None) -> None:
         """Note that the server refused a request, or that its connection broke: shrink at once.

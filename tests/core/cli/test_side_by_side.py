@@ -116,6 +116,24 @@ def test_no_more_threads_work_than_are_of_use_and_all_comes_to_its_end() -> None
     assert sorted(order) == list(range(100))
 
 
+def test_as_soon_as_more_are_of_use_all_of_them_begin() -> None:
+    """One more at a time would take as many rounds, and each round of a far server is long."""
+    at_once, all_here, all_given = 1, threading.Barrier(8), threading.Event()
+
+    def first() -> None:
+        nonlocal at_once
+        all_given.wait(20)
+        at_once = 8
+
+    with ThreadPoolExecutor(16) as pool:
+        throttled = Throttled(pool, lambda: at_once)
+        futures = [throttled.submit(first)]
+        futures += [throttled.submit(all_here.wait, 2) for _ in range(8)]
+        all_given.set()
+        for future in futures:
+            future.result(20)
+
+
 def test_of_no_use_at_all_is_one_thread() -> None:
     with ThreadPoolExecutor(4) as pool:
         throttled = Throttled(pool, lambda: 0)

@@ -46,9 +46,31 @@ def test_it_grows_again_when_the_line_becomes_long() -> None:
 def test_what_nobody_uses_does_not_grow() -> None:
     window = Window(64)
     for number in range(1_000):  # one after the other
-        token = window.begun(number * 0.1, 1)
-        window.ended(token, "GET 0", 0.1, (number + 1) * 0.1)
+        token = window.begun(number * 0.01, 1)
+        window.ended(token, "GET 0", 0.01, (number + 1) * 0.01)
     assert (window.size, window.peak) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ceiling", "size"),
+    [(0.001, 64, 8), (0.05, 64, 10), (0.15, 64, 30), (2.0, 64, 32), (0.15, 12, 12)],
+)
+def test_it_begins_with_more_where_the_server_is_far_away(
+    seconds: float, ceiling: int, size: int
+) -> None:
+    window = Window(ceiling)
+    for slower in (1.5, 1.0, 4.0):
+        token = window.begun(0.0, 1)
+        window.ended(token, "GET 0", slower * seconds, slower * seconds)
+    assert window.size == size
+
+
+def test_it_does_not_begin_with_more_after_trouble() -> None:
+    window = Window(64)
+    window.trouble(began=0.0, now=0.1)
+    for _ in range(3):
+        window.ended(window.begun(0.2, 1), "GET 0", 0.15, 0.35)
+    assert window.size == 4
 
 
 def test_other_work_is_no_slower_server() -> None:
