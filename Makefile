@@ -26,8 +26,8 @@ demo: $(READY) ## a night, an accident and a restore of a sample Harbor, in a re
 ui: $(READY) ## the same, then leave Airflow's UI and the sample Harbor running until Ctrl-C
 	@$(BIN)/python -m tests.demo --stay
 
-test: $(READY) ## run the test suite (PYTEST_ARGS="-k name" for a part of it)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(READY) ## run the test suite on all cores (PYTEST_ARGS="-k name" for a part of it)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 bench: $(READY) ## measure beside other tools (BENCH=quick for minutes; BENCH_ARGS="w1 --rtt 0")
 	@$(BIN)/python -m tests.bench $(if $(filter quick,$(BENCH)),--quick) $(BENCH_ARGS)
