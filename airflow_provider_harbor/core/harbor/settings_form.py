@@ -53,12 +53,18 @@ _JSON_IN_TEXT = ("filters", "trigger", "extra_attrs")
 class Secret:
     """A secret that is there, with its text where that is known, or sealed.
 
-    As a text, and in errors, it shows nothing. Two of which one has no text count as equal, since
-    nobody can tell.
+    As a text, and in errors, it shows nothing. Two of which one is only known to be there count as
+    equal, since nobody can tell; see `is_same` for others that cannot be compared.
+
+    Attributes:
+        text: It; empty where it is not known.
+        sealed: It, sealed; empty where only its presence was kept.
+        key: What tells the key with which it is sealed from other ones, and nothing of it.
     """
 
     text: str = field(default="", repr=False)
     sealed: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return "a secret"
@@ -117,17 +123,38 @@ def dump_item(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same, as far as anybody can tell; see `Secret`."""
+def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
+    """Tell whether two values are the same.
+
+    Args:
+        one: A value.
+        other: Another one.
+        if_unknown: What is said of two secrets that are both kept, and cannot be compared: sealed
+            with two keys, or one of them sealed and the other one not.
+    """
     if isinstance(one, Secret) and isinstance(other, Secret):
-        if one.text and other.text:
-            return one.text == other.text
-        return not (one.sealed and other.sealed) or one.sealed == other.sealed
+        same = _is_same_secret(one, other)
+        return if_unknown if same is None else same
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(
+            is_same(one[key], other[key], if_unknown=if_unknown) for key in one
+        )
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
+        return len(one) == len(other) and all(
+            is_same(*pair, if_unknown=if_unknown) for pair in zip(one, other, strict=True)
+        )
     return type(one) is type(other) and bool(one == other)
+
+
+def _is_same_secret(one: Secret, other: Secret) -> bool | None:
+    """Tell whether two secrets are the same; None where that cannot be told of what is kept."""
+    if one.text and other.text:
+        return one.text == other.text
+    if one.sealed and other.sealed and one.key == other.key:
+        return one.sealed == other.sealed
+    if (one.text or one.sealed) and (other.text or other.sealed):
+        return None
+    return True
 
 
 def iter_secrets(value: Any, path: str = "") -> Iterable[tuple[str, Secret]]:

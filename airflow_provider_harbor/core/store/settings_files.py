@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
@@ -127,7 +127,7 @@ class SettingsDocument:
         def opened(place: str, secret: Secret) -> Secret:
             if not secret.sealed:
                 return secret
-            return Secret(vault.open(secret.sealed, place), secret.sealed)
+            return replace(secret, text=vault.open(secret.sealed, place))
 
         return SettingsDocument(scope=self.scope, values=self.map_secrets(opened))
 
@@ -282,11 +282,11 @@ def decode(content: bytes) -> SettingsDocument:
     scope, values = str(data["project"] or SYSTEM), dict(data["settings"])
     for name, value in values.items():
         _require_form(_kind(scope, name), name, value)
-    return SettingsDocument(
-        scope=scope,
-        values=values,
-        encryption=dict(data.get("encryption") or {}),
-    )
+    encryption = dict(data.get("encryption") or {})
+    # Of two passphrases the salt differs, and what they seal says nothing of what is in it.
+    key = json.dumps(encryption, sort_keys=True)
+    values = map_secrets(values, lambda _, secret: replace(secret, key=key))
+    return SettingsDocument(scope=scope, values=values, encryption=encryption)
 
 
 def _require_form(kind: Kind | None, name: str, value: Any) -> None:
