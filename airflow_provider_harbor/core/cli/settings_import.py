@@ -157,7 +157,7 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
                 wanted,
                 dry_run=arguments.dry_run,
                 on_secret=made.add,
-                new_password=_password if made.path else lambda: "",
+                new_password=_password if arguments.new_secrets else None,
                 progress=console.status,
             )
         except KeyboardInterrupt:

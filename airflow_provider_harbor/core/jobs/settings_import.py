@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 ARTIFACT_LABELS = "artifact-labels"
 # No name of a project is this.
 _NO_PROJECT = ("/",)
-_UNKNOWN_LOGIN = "no password is given for it. Give the secret users/{}, or a file for new secrets"
 # Nobody can read which one it has, so another import leaves it as it is, unless one is given.
 _MAYBE_A_ROBOT = (
     ". If it is there by now, its secret may not be the old one: run again with its secret given, "
@@ -142,7 +141,7 @@ def import_settings(
     *,
     dry_run: bool = False,
     on_secret: Callable[[str, str], object] = lambda key, secret: None,
-    new_password: Callable[[], str] = lambda: "",
+    new_password: Callable[[], str] | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Bring settings back.
@@ -153,8 +152,7 @@ def import_settings(
         dry_run: Only find out what would be done.
         on_secret: Called with the key and the text of each secret that is made on the way: those of
             new robots, which Harbor shows once, and passwords of new users.
-        new_password: Makes one for a new user of whom none is given; where it returns an empty
-            text, such a user is not made.
+        new_password: Makes one for a new user of whom none is given; None not to make such users.
         progress: Called with a line of text now and then.
 
     Returns:
@@ -175,7 +173,7 @@ class _Import:
         client: HarborClient,
         wanted: SettingsImport,
         on_secret: Callable[[str, str], object],
-        new_password: Callable[[], str],
+        new_password: Callable[[], str] | None,
         progress: Progress,
     ) -> None:
         self._client = client
@@ -211,6 +209,7 @@ class _Import:
             incomplete=self._wanted.incomplete(),
             made=self._made_there(target),
             left_names=left_names(self._wanted.scopes()),
+            makes_passwords=self._new_password is not None,
         )
 
     def _made_there(self, target: SettingsTarget) -> list[str]:
@@ -356,15 +355,11 @@ class _Import:
         if step.kind == "project":
             return self._make_project(writer, step.scope, item)
         secret = self._wanted.given.of(step.scope, step.kind, step.key)
-        if step.kind == "users" and not secret:
+        if step.kind == "users" and not secret and self._new_password:
             secret = self._new_password()
-            if not secret:
-                raise HarborConfigurationError(_UNKNOWN_LOGIN.format(step.key))
             # First: later the answer may be lost, and with it what the password is.
             self._keep_secret(f"users/{step.key}", secret)
-            done = writer.create(step.scope, step.kind, item, secret)
-        else:
-            done = writer.create(step.scope, step.kind, item, secret)
+        done = writer.create(step.scope, step.kind, item, secret)
         return self._hidden.hide("; ".join(done.notes))
 
     def _updated(self, writer: SettingsWriter, step: Step) -> str:

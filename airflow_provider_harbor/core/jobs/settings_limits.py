@@ -23,6 +23,11 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
 _NEVER_EMPTY = ("ldap_base_dn", "ldap_uid", "ldap_url")
 _BUILT_IN_SCANNERS = ("Trivy",)
 _DATABASE = "db_auth"
+_LOCKED_OUT = (
+    "it needs a password, and none is given. Give the secret {}, or name a file for new secrets"
+)
+# The first administrator, whom no list of users has; Harbor lets it take the other name once.
+_FIRST_USERS = ("admin", "admin@harbor.local")
 _LOGINS = {"ldap_search_password": "ldap_", "oidc_client_secret": "oidc_"}
 
 
@@ -34,6 +39,8 @@ class Limits:
         target: The Harbor that is to have them.
         given: Secrets.
         left_names: Names of projects that come back under another one, by that.
+        kinds: Names of the kinds that are meant; none for all.
+        makes_passwords: Whether a new user of whom no password is given gets a new one.
     """
 
     def __init__(
@@ -42,8 +49,13 @@ class Limits:
         target: SettingsTarget,
         given: GivenSecrets,
         left_names: Mapping[str, str] | None = None,
+        *,
+        kinds: Sequence[str] = (),
+        makes_passwords: bool = False,
     ) -> None:
         self._left_names = left_names or {}
+        self._kinds = kinds
+        self._makes_passwords = makes_passwords
         self._wanted = wanted
         self._target = target
         self._given = given
@@ -53,8 +65,12 @@ class Limits:
 
     def _is_known(self, kind: str, key: str) -> bool:
         """Tell whether something of the system is there, or is to be."""
-        wanted = self._wanted.get(SYSTEM, {}).get(kind) or ()
-        return any(item.get("name") == key for item in (*self._there(kind), *wanted))
+        return any(i.get("name") == key for i in (*self._there(kind), *self._to_be(kind)))
+
+    def _to_be(self, kind: str) -> Sequence[Item]:
+        """Return what of a kind of the system is meant to be brought back."""
+        is_meant = not self._kinds or kind in self._kinds
+        return self._wanted.get(SYSTEM, {}).get(kind) or () if is_meant else ()
 
     def _is_project(self, name: str) -> bool:
         return name in self._wanted or self._target.is_there(name)
@@ -232,6 +248,9 @@ class Limits:
         ]
         if email and others:
             return f"its e-mail address {email} is that of {others[0]} there"
+        is_given = self._given.of(SYSTEM, "users", item["username"])
+        if before is None and not is_given and not self._makes_passwords:
+            return _LOCKED_OUT.format(secret_key(SYSTEM, "users", item["username"]))
         return ""
 
     def _group(self, scope: str, item: Item, before: Item | None) -> str:
@@ -271,7 +290,7 @@ class Limits:
     def _hangs_on(self, name: str) -> str:
         if not self._is_known("registries", name):
             return f"the registry {name} is not there"
-        for item in self._wanted.get(SYSTEM, {}).get("registries") or ():
+        for item in self._to_be("registries"):
             there = any(other.get("name") == name for other in self._there("registries"))
             if item.get("name") == name and not there:
                 filled = self._given.fill(SYSTEM, "registries", name, item)
@@ -283,9 +302,44 @@ class Limits:
         return f"it hangs on the registry {name}, which cannot be made" if why else ""
 
     def _member(self, scope: str, item: Item, before: Item | None) -> str:
-        if isinstance(item.get("role"), str):
+        if not isinstance(item.get("role"), str):
+            return f"its role {item.get('role')} is none that Harbor has"
+        if before is not None:
             return ""
-        return f"its role {item.get('role')} is none that Harbor has"
+        if item["type"] == "user":
+            return self._no_user(item["name"])
+        return self._no_group(item)
+
+    def _no_user(self, name: str) -> str:
+        """Return that there is no such user, and will be none; elsewhere a login makes one."""
+        if self._auth_mode != _DATABASE or not self._lists("users"):
+            return ""
+        there = {user["username"] for user in self._there("users")}
+        if name in {*there, *_FIRST_USERS, self._target.client.user}:
+            return ""
+        for user in self._to_be("users"):
+            if user["username"] == name:
+                why = self._user(SYSTEM, user, None)
+                return f"the user {name} is not there, and cannot be made" if why else ""
+        return f"the user {name} is not there. Make it first"
+
+    def _no_group(self, item: Item) -> str:
+        """Return that there is no such group, and will be none, where a directory has none."""
+        mode, kind, name = self._auth_mode, item.get("group_type"), item["name"]
+        if kind == "ldap" or mode != _DATABASE or not self._lists("groups"):
+            return ""
+        known = {(group["name"], group["type"]) for group in self._there("groups")}
+        named = {group for group, _ in known}
+        if (name, kind) in known or (not kind and name in named):
+            return ""
+        for group in self._to_be("groups"):
+            if group["name"] == name and kind in (None, group["type"]):
+                why = self._group(SYSTEM, group, None)
+                return f"the group {name} is not there, and cannot be made" if why else ""
+        return f"the group {name} is not there. Make it first"
+
+    def _lists(self, kind: str) -> bool:
+        return (SYSTEM, kind) in self._target.settings.values
 
     def _robot(self, scope: str, item: Item, before: Item | None) -> str:
         if item.get("editable") == "no":

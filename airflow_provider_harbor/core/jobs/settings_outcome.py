@@ -21,6 +21,11 @@ _VERBS = {
 }
 
 
+_IN_PART = (
+    "in part only, without the secret {}, which is not given. Give it, or set it there by hand"
+)
+
+
 class State(str, enum.Enum):
     """What became of a step."""
 
@@ -53,6 +58,11 @@ class StepResult:
         if self.message:
             lines.insert(1, f"    {one_line(self.message, 500)}")
         return lines
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether it is there, or would be, without a secret that nobody gave."""
+        return self.state is not State.FAILED and bool(self.step.lacks)
 
     def to_json(self) -> dict[str, Any]:
         """Return it by names, without any secret."""
@@ -99,6 +109,9 @@ class ImportReport:
                 lines.append(f"{where}{result.step.title}: {result.message}")
             elif result.state is State.CANNOT:
                 lines.append(f"{where}{result.step.title}: {result.step.why}")
+            elif result.is_in_part:
+                keys = ", ".join(result.step.lacks)
+                lines.append(f"{where}{result.step.title}: {_IN_PART.format(keys)}")
         return [one_line(line, 500) for line in lines]
 
     @property
@@ -118,6 +131,8 @@ class ImportReport:
         ]
         states = Counter(result.state for result in self.results)
         parts.append(f"{states[State.LEFT]:,} as they are")
+        if in_part := sum(result.is_in_part for result in self.results):
+            parts.append(f"{in_part:,} of them in part only")
         if states[State.CANNOT]:
             parts.append(f"{states[State.CANNOT]:,} cannot be done")
         if states[State.FAILED]:
@@ -129,8 +144,9 @@ class ImportReport:
         """Return it as lines, as a plan or as what was done; what is left is only counted."""
         found = list(self.warnings)
         for stage in Stage:
-            shown = [r for r in self.results if r.step.stage is stage and r.state is not State.LEFT]
-            left = sum(r.step.stage is stage and r.state is State.LEFT for r in self.results)
+            own = [r for r in self.results if r.step.stage is stage]
+            shown = [r for r in own if r.state is not State.LEFT or r.is_in_part]
+            left = sum(r.state is State.LEFT and not r.is_in_part for r in own)
             if shown or left:
                 found.append(stage.heading)
                 found += _by_scope(shown)

@@ -97,6 +97,7 @@ class Planner:
         incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
         made: Projects that an import like this one made, and has not ended.
         left_names: Old names of projects that come back under another one, with that.
+        makes_passwords: Whether a new user of whom no password is given gets a new one.
     """
 
     def __init__(
@@ -110,13 +111,16 @@ class Planner:
         incomplete: Collection[tuple[str, str]] = (),
         made: Collection[str] = (),
         left_names: Mapping[str, str] | None = None,
+        makes_passwords: bool = False,
     ) -> None:
         self._wanted = wanted
         self._target = target
         self._given = given
         self._kinds = kinds
         self._delete_surplus = delete_surplus
-        self._limits = Limits(wanted, target, given, left_names)
+        self._limits = Limits(
+            wanted, target, given, left_names, kinds=kinds, makes_passwords=makes_passwords
+        )
         self._made = made
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
@@ -378,9 +382,10 @@ class Planner:
                 yield self._step(stage, SYSTEM, kind, key, Action.CANNOT, why=why)
             else:
                 item[key] = value
-        before = {key: there[key] for key in item if key in there}
-        settled = settle(kind.name, item, before)
+        settled = settle(kind.name, item, there)
         item = settled.item
+        # Not what lacks its secret: that is left as it is there.
+        before = {key: there[key] for key in item if key in there}
         fields = tuple(field_changes(before, item))
         needs = [secret_key(SYSTEM, kind.name, path) for path in settled.lacking]
         more: Mapping[str, str] = {}

@@ -76,6 +76,15 @@ class Step:
         return one_line(f"{self.noun} {self.key}".strip(), 200)
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        """Keys of the secrets without which it is there in part only, whatever else is written.
+
+        A new robot or user has a secret of its own, made for it, and is whole.
+        """
+        made_whole = self.action is Action.CANNOT or self.kind in ("robots", "users")
+        return () if made_whole else self.needs
+
+    @property
     def writes(self) -> bool:
         """Whether anything is sent for it."""
         return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE)
@@ -88,7 +97,8 @@ class Step:
         if self.action is Action.CREATE:
             own = kind_of(self.scope, self.kind).key
             lines += [f"    {field_line(each)}" for each in self.fields if each.name not in own]
-        return lines + [f"    needs the secret {one_line(each)}" for each in self.needs]
+        begin = "in part only: it needs" if self.lacks else "needs"
+        return lines + [f"    {begin} the secret {one_line(each)}" for each in self.needs]
 
     def to_json(self) -> dict[str, Any]:
         """Return it by names, without any secret."""
@@ -101,6 +111,7 @@ class Step:
             "fields": [str(each) for each in self.fields],
             "why": self.why,
             "needs": list(self.needs),
+            "in_part": bool(self.lacks),
         }
 
 

@@ -14,16 +14,26 @@ import pytest
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
-from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, find_night
+from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.settings_files import SettingsDocument
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
 from tests.contract.settings_replay import Service
 from tests.core.rig import Backup, login, registry_login
-from tests.core.settings_rig import SECRETS, Api, given, grants, robot, seed, services
+from tests.core.settings_rig import (
+    SECRETS,
+    Api,
+    given,
+    grants,
+    kept_settings,
+    robot,
+    seed,
+    services,
+    titles,
+    written,
+)
 from tests.double import HarborDouble, Image
 from tests.double.faults import Fault
 
@@ -88,40 +98,12 @@ def bring(kept: BackupStore, new: HarborDouble) -> Bring:
     return bring
 
 
-def kept_settings(tmp_path: Path, **values: Any) -> dict[str, Any]:
-    """Make a night of one's own; returns what `bring` needs of it. `team` etc. are projects."""
-    store = BackupStore(tmp_path / "made")
-    store.begin_for("http://127.0.0.1:1")
-    system = store.settings.write(SettingsDocument(scope="", values=values.pop("system", {})))
-    from airflow_provider_harbor.core.store.settings_files import NightSettings
-
-    projects = {
-        name: store.settings.write(SettingsDocument(scope=name, values=each))
-        for name, each in values.items()
-    }
-    night = NightSettings(system=system, projects=projects, read_at="2026-11-26T00:00:00+00:00")
-    return {"store": store, "night": SettingsNight(key="made", settings=night)}
-
-
-def written(harbor: HarborDouble) -> list[tuple[str, str, int]]:
-    return [entry for entry in harbor.requests.log if entry[0] not in ("GET", "HEAD")]
-
-
 def documents_of(harbor: HarborDouble, directory: Path) -> tuple[str, dict[str, str]]:
     store = BackupStore(directory)
     store.begin_for(harbor.url)
     with login(harbor) as client:
         night = export_settings(client, store, "again", passphrase="").night
     return night.system, dict(night.projects)
-
-
-def titles(report: ImportReport, *states: State) -> dict[str, str]:
-    """Return what became of the settings in some states, by scope and title."""
-    return {
-        f"{r.step.scope} {r.step.title}".strip(): r.message or r.step.why
-        for r in report.results
-        if r.state in states
-    }
 
 
 def failures(report: ImportReport) -> list[str]:
@@ -215,7 +197,9 @@ def test_without_secrets_it_goes_as_far_as_it_can_and_says_what_it_needs(
     assert "scanners/second" in cannot["scanner second"]
     for hanging in ("cache project cache", "replication policy pull nightly"):
         assert "hangs on the registry upstream" in cannot[hanging]
-    assert set(titles(report, State.FAILED)) >= {"user ann", "user bob", "user chief"}
+    assert "Give the secret users/ann, or name a file" in cannot["user ann"]
+    assert cannot["team member user ann"] == "the user ann is not there, and cannot be made"
+    assert titles(report, State.FAILED) == {}
     # New robots have a secret of their own, which is handed out once.
     assert set(made) == {
         "robots/all",
@@ -230,7 +214,7 @@ def test_without_secrets_it_goes_as_far_as_it_can_and_says_what_it_needs(
     assert not [text for text in made.values() if text in json.dumps(report.to_json())]
     # And again: what needs a secret is not written over and over.
     again = bring(secrets={})
-    assert {status for _, _, status in written(new)} == {404}  # members that are no users yet
+    assert written(new) == []
     assert "team/webhooks/all events" in again.needs
 
 
@@ -312,7 +296,9 @@ def test_a_project_comes_back_under_another_name(new: HarborDouble, bring: Bring
     assert new.state.project("team") is None
     (ci,) = new.state.robots.values()
     assert ci.permissions[0]["namespace"] == "crew"
-    assert "crew member user ann" in titles(report, State.FAILED)  # users are of the system
+    # Users are of the system.
+    why = titles(report, State.CANNOT)["crew member user ann"]
+    assert why == "the user ann is not there. Make it first"
     assert [row["name"] for row in new.state.webhooks] == ["all events", "chat"]
 
 
