@@ -46,6 +46,14 @@ _WORKERS = 8
 _RETENTIONS = "/retentions/"
 # So Harbor answers for a policy that is gone, and it will every night.
 _GONE = "Harbor fails to show the policy that the project names: it is probably gone. Set one anew"
+# What the list of schedules calls it.
+_SCAN_ALL = "SCAN_ALL"
+_HIDDEN = "Harbor does not show it, since no scanner is the default"
+_SCHEDULED = f"there is one, and {_HIDDEN}. Choose one, and export again"
+_MAYBE_SCHEDULED = (
+    f"{_HIDDEN}, and nobody can tell whether there is one, since the list of schedules cannot be "
+    "read. Choose a default scanner; or give the robot jobservice-monitor:list (since Harbor 2.7)"
+)
 _ONLY_AN_ADMINISTRATOR = "only an administrator may. Give another connection for the configurations"
 # What is done side by side: the name of the kind, and what reads it.
 _Task = tuple[str, Callable[[], Any]]
@@ -170,10 +178,29 @@ class _Reader:
         except HarborStatusError as err:
             if err.status == 500 and path.startswith(_RETENTIONS):
                 raise UnknownNameError(_GONE) from err
-            # So it says that nothing can scan, and thus nothing is scheduled.
             if err.status == 412 and path == kind_of(SYSTEM, "scan-all").path:
-                return {}
+                return self._no_scan_all()
             raise
+
+    def _no_scan_all(self) -> Raw:
+        """Return that nothing is scheduled, where the list of all schedules says so.
+
+        Without a default scanner Harbor answers 412 whatever is scheduled, and shows it again when
+        there is one.
+
+        Raises:
+            UnknownNameError: There is a schedule that it does not show, or the login may not know.
+        """
+        try:
+            schedules, _ = self.client.list_settings("/schedules", {})
+        except HarborConnectionError:
+            raise
+        except HarborBackupError as err:
+            log.debug("The list of schedules: %s", describe(err))
+            raise UnknownNameError(_MAYBE_SCHEDULED) from err
+        if any(each.get("vendor_type") == _SCAN_ALL for each in schedules):
+            raise UnknownNameError(_SCHEDULED)
+        return {}
 
     def _configurations(self) -> None:
         def ask() -> None:

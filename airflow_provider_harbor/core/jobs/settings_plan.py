@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
 from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.harbor.settings_kinds import (
+    SCHEDULES,
     SYSTEM,
     Item,
     Kind,
@@ -175,13 +176,13 @@ class Planner:
 
     def _items(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         there = self._target.settings.values
-        if (scope, kind.name) not in there:
+        wanted = items_of(kind, self._wanted[scope][kind.name])
+        if (scope, kind.name) not in there and not self._is_hidden(scope, kind):
             yield self._step(
                 stage, scope, kind, "", Action.CANNOT, why="the login may not read it there"
             )
             return
-        wanted = items_of(kind, self._wanted[scope][kind.name])
-        pairs = pair(kind, wanted, items_of(kind, there[scope, kind.name]))
+        pairs = pair(kind, wanted, items_of(kind, there.get((scope, kind.name))))
         steps = [
             self._one(stage, scope, kind, key, *pairs.wanted[key])
             for key in self._in_order(kind, wanted)
@@ -194,6 +195,17 @@ class Planner:
         if any(s.action is Action.CANNOT and pairs.wanted[s.key][1] is None for s in steps):
             why = why or "one that cannot be created may be among them"
         yield from self._of_surplus(stage, scope, kind, pairs, why)
+
+    def _is_hidden(self, scope: str, kind: Kind) -> bool:
+        """Tell whether Harbor does not show what is there, and takes another one in its place.
+
+        So it is with the schedule of scanning all, until there is a scanner.
+        """
+        notes = self._target.settings.unread
+        return kind.name in SCHEDULES and any(
+            (each.scope, each.kind) == (scope, kind.name) and not (each.denied or each.failed)
+            for each in notes
+        )
 
     def _of_surplus(
         self, stage: Stage, scope: str, kind: Kind, pairs: Pairs, why: str

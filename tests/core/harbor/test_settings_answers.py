@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_harbor.core.harbor.settings_kinds import kind_of
 from airflow_provider_harbor.core.harbor.settings_reader import read_settings
 from tests.core.rig import login
-from tests.core.settings_rig import ANY, Api, seed, services, tags
+from tests.core.settings_rig import ANY, READER, Api, robot, seed, services, tags
 from tests.double import HarborDouble
 from tests.double.faults import Fault
 
@@ -92,3 +92,38 @@ def test_rules_that_look_alike_are_all_read() -> None:
                 template="immutable_template", tag_selectors=selectors, scope_selectors=ANY,
             )  # fmt: skip
         assert len(read_settings(client).values["team", "immutability"]) == 2
+
+
+# -- a schedule that Harbor does not show, for want of a scanner
+
+
+def schedule_and_lose_the_scanner(harbor: HarborDouble, url: str) -> None:
+    api = Api(harbor)
+    number = api.post("/scanners", name="s", url=url)
+    api.put("/system/scanAll/schedule", schedule={"type": "Daily", "cron": "0 0 3 * * *"})
+    api.delete(f"/scanners/{number}")
+
+
+def test_a_schedule_that_harbor_does_not_show_is_not_said_to_be_none() -> None:
+    with services() as service, HarborDouble() as harbor, login(harbor) as client:
+        schedule_and_lose_the_scanner(harbor, service.url)
+        found = read_settings(client)
+        assert ("", "scan-all") not in found.values
+        (note,) = found.unread
+        assert note.reason.startswith("there is one, and Harbor does not show it")
+        assert (note.kind, note.failed, note.denied) == ("scan-all", False, False)
+
+
+def test_who_may_not_list_the_schedules_does_not_know_whether_there_is_one() -> None:
+    with HarborDouble() as harbor:
+        who = robot(harbor, READER["system"], READER["project"])
+        more = robot(harbor, f"{READER['system']} jobservice-monitor:list", "", name="more")
+        for name, kinds in ((who, {"configurations", "scan-all"}), (more, {"configurations"})):
+            with login(harbor, *name) as client:
+                found = read_settings(client, include=["nobody"])
+            assert {note.kind for note in found.unread} == kinds
+            assert (("", "scan-all") in found.values) == ("scan-all" not in kinds)
+        harbor.faults.add(Fault(path="/schedules", status=200, body="{}", times=None))
+        with login(harbor, *more) as client:
+            found = read_settings(client, include=["nobody"])
+        assert "nobody can tell whether there is one" in found.unread[-1].reason

@@ -191,9 +191,11 @@ def test_an_older_harbor_that_shows_credentials_gives_the_same(harbor: HarborDou
 def test_what_an_older_harbor_has_not_is_told_and_fails_nothing() -> None:
     with HarborDouble(version="v2.5.0") as old:
         found = read(old)
-    (unread,) = found.unread
+    unread, hidden = found.unread
     assert (unread.kind, unread.denied, unread.failed) == ("purge-audit", True, False)
     assert "too old" in unread.reason
+    # It has no scanner, nor a list of schedules.
+    assert (hidden.kind, hidden.denied, hidden.failed) == ("scan-all", False, False)
     assert ("library", "members") in found.values
 
 
@@ -271,4 +273,5 @@ def test_a_project_of_many_images_costs_no_more(harbor: HarborDouble) -> None:
         harbor.push(f"library/app{number}", Image(f"app{number}"), "1")
     harbor.requests.reset()
     read(harbor)
-    assert harbor.requests.total() == 15 + 7
+    # The last one since it has no scanner: is there a schedule for one?
+    assert harbor.requests.total() == 15 + 7 + 1

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.jobs.settings_outcome import State
-from tests.core.settings_rig import Api, bring_back, kept_settings, titles, written
+from tests.core.settings_rig import Api, bring_back, kept_settings, services, titles, written
 from tests.double import HarborDouble
 
 USERS: dict[str, Any] = {
@@ -145,3 +145,28 @@ def test_a_secret_of_the_configurations_that_is_not_given_is_needed_and_not_fail
     assert not bring_back(made, new, {"configurations/uaa_client_secret": "s-1"}).failures()
     assert not bring_back(made, new).failures()
     assert written(new) == []
+
+
+# -- a schedule that Harbor does not show, for want of a scanner
+
+
+def test_a_schedule_that_harbor_does_not_show_is_taken_for_none_by_no_import(
+    new: HarborDouble, tmp_path: Path
+) -> None:
+    daily = {"type": "Daily", "cron": "0 0 3 * * *"}
+    with services() as service:
+        api = Api(new)
+        number = api.post("/scanners", name="old", url=service.url)
+        api.put("/system/scanAll/schedule", schedule={"type": "Weekly", "cron": "0 0 4 * * 0"})
+        api.delete(f"/scanners/{number}")
+        none = kept_settings(tmp_path, system={"scan-all": None})
+        assert bring_back(none, new).writes == 0
+        report = bring_back(none, new, delete_surplus=True)
+        assert report.writes == 0
+
+        scanners = [{"name": "s", "url": service.url, "is_default": True}]
+        made = kept_settings(tmp_path, system={"scan-all": daily, "scanners": scanners})
+        assert bring_back(made, new, dry_run=True).writes == 2
+        assert not bring_back(made, new).failures()
+        assert new.state.schedules.first(vendor_type="SCAN_ALL")["cron"] == daily["cron"]
+        assert bring_back(made, new).writes == 0
