@@ -23,4 +23,5 @@ It knows nothing of where a backup goes.
     settings_system_writer, settings_project_writer, settings_robot_writer  of it: what takes more
     settings_requests    what these share
     settings_values      settings that were read, and what could not be
+    settings_versions    which Harbor knows which field
 """

@@ -19,6 +19,7 @@ from airflow_provider_harbor.core.harbor.settings_form import (
 )
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.harbor.settings_versions import newer_fields
 
 Body = dict[str, Any]
 # Of a project what would act on the artifacts while they are brought back, so it comes after them.
@@ -38,7 +39,7 @@ def body_of(target: SettingsTarget, scope: str, kind: str, item: Item) -> Body:
         HarborConfigurationError: What it needs is not there.
     """
     make = _BODIES.get(kind)
-    body = make(target, scope, item) if make else dict(item)
+    body = newer_fields(kind, item) | make(target, scope, item) if make else dict(item)
     sent: Body = _with_texts(body)
     return sent
 
@@ -169,6 +170,8 @@ def _preheat_policy(target: SettingsTarget, scope: str, item: Item) -> Body:
         "provider_id": target.number_of(SYSTEM, "preheat-instances", provider),
         "provider_name": provider,
     }
+    if item.get("scope"):
+        body["scope"] = item["scope"]
     for name in ("filters", "trigger", "extra_attrs"):
         value = item.get(name)
         if isinstance(value, (dict, list)):

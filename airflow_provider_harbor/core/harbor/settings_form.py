@@ -36,6 +36,8 @@ _DROPPED_OF: Mapping[str, frozenset[str]] = {
     "replications": frozenset({"src_registry", "dest_registry", "replicate_deletion", "creator"}),
     "preheat-policies": frozenset({"provider_id", "provider_name"}),
     "webhooks": frozenset({"creator"}),
+    # What it said of itself when it was asked.
+    "scanners": frozenset({"adapter", "vendor", "version"}),
 }  # fmt: skip
 # Zero means something there, other than what Harbor takes where nothing is said.
 _KEPT_ZEROS = frozenset({"dest_namespace_replace_count"})
@@ -229,7 +231,12 @@ def _secret(value: Any) -> Secret | None:
         return None
     if value == MASK:
         return Secret()
-    return Secret(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+    return Secret(value if isinstance(value, str) else as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """Return a secret that is an object as one text, the same whatever its order."""
+    return json.dumps(value, sort_keys=True)
 
 
 # -- the kinds
@@ -328,7 +335,7 @@ def _scanners(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 
 def _instances(raw: Mapping[str, Any], names: Names, project: str) -> Item:
     if raw.get("auth_mode") in (None, "", "NONE"):
-        return {"auth_info": None}
+        return {"auth_info": None, "auth_mode": "NONE"}
     return {"auth_info": _secret(raw.get("auth_info")) or Secret()}
 
 

@@ -14,6 +14,7 @@ from airflow_provider_harbor.core.harbor.settings_requests import (
     location_id,
     without,
 )
+from airflow_provider_harbor.core.harbor.settings_versions import newer_fields
 
 _AUDIT = "audit_log_forward_endpoint"
 
@@ -66,6 +67,7 @@ class SystemWriter(Requests):
     def _update_users(self, scope: str, item: Item, before: Item, written: Written) -> None:
         path = self._path_of(SYSTEM, "users", before)
         profile = {key: item.get(key, "") for key in ("email", "realname", "comment")}
+        profile |= newer_fields("users", item)
         if any(before.get(key, "") != value for key, value in profile.items()):
             self._send("PUT", path, profile)
         leads = bool(item.get("sysadmin_flag"))
@@ -75,7 +77,8 @@ class SystemWriter(Requests):
     def _update_registries(self, scope: str, item: Item, before: Item, written: Written) -> None:
         body = {key: item.get(key, "") for key in ("name", "url", "description", "ca_certificate")}
         credential = item.get("credential") or {}
-        changes: Body = {**body, "insecure": bool(item.get("insecure"))}
+        changes: Body = {**newer_fields("registries", item), **body}
+        changes["insecure"] = bool(item.get("insecure"))
         changes["access_key"] = credential.get("access_key", "")
         changes["credential_type"] = credential.get("type", "")
         secret = credential.get("access_secret")

@@ -11,6 +11,13 @@ from typing import Any
 from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.harbor.settings_versions import (
+    newer_fields,
+    unknown_metadata,
+    with_defaults,
+    without_unknown_fields,
+    without_unknown_metadata,
+)
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
 from airflow_provider_harbor.core.jobs.settings_renames import names_by_pattern, with_new_names
 from airflow_provider_harbor.core.jobs.settings_secrets import (
@@ -120,6 +127,24 @@ class Limits:
 
     def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
         """Return an item without what this Harbor does not know, and what that is."""
+        item = with_defaults(kind, item)
+        item, unknown = without_unknown_fields(kind, item, self._target.client.version)
+        # What only a newer Harbor has is there as it is: an older export says nothing of it.
+        item = newer_fields(kind, before or {}) | item
+        item, why = self._fitted(scope, kind, item, before)
+        lost = f"without {', '.join(unknown)}, which this Harbor has not" if unknown else ""
+        return item, "; ".join(filter(None, (lost, why)))
+
+    def fitted_project(self, item: Item, before: Item | None) -> tuple[Item, list[str]]:
+        """Return a project without metadata that this Harbor does not know, and their names."""
+        item, unknown = without_unknown_metadata(item, self._target.client.version)
+        there = (before or {}).get("metadata") or {}
+        kept = {name: there[name] for name in unknown_metadata(before or {})}
+        if kept:
+            item = {**item, "metadata": {**kept, **(item.get("metadata") or {})}}
+        return item, unknown
+
+    def _fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
         if kind == "robots":
             return self._fitted_robot(item, before)
         if kind == "webhooks":
@@ -191,11 +216,16 @@ class Limits:
 
     # -- the configurations
 
+    def is_no_matter(self, key: str, value: Any) -> bool:
+        """Tell whether this Harbor has no such configuration, and none of that value is missed."""
+        there = self._target.settings.values[SYSTEM, "configurations"]
+        return key not in there and _is_nothing(value)
+
     def why_no_configuration(self, key: str, value: Any) -> str:
         """Return why a configuration cannot be set; empty where nothing is known against it."""
         there = self._target.settings.values[SYSTEM, "configurations"]
         if key not in there:
-            return "" if _is_nothing(value) else "this Harbor has no such configuration"
+            return "this Harbor has no such configuration"
         if there[key] == value or isinstance(value, Secret):
             return ""
         if key in _NEVER_EMPTY and not value:

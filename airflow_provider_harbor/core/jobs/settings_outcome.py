@@ -21,9 +21,7 @@ _VERBS = {
 }
 
 
-_IN_PART = (
-    "in part only, without the secret {}, which is not given. Give it, or set it there by hand"
-)
+_LACKING = "without the secret {}, which is not given. Give it, or set it there by hand"
 
 
 class State(str, enum.Enum):
@@ -61,8 +59,16 @@ class StepResult:
 
     @property
     def is_in_part(self) -> bool:
-        """Whether it is there, or would be, without a secret that nobody gave."""
-        return self.state is not State.FAILED and bool(self.step.lacks)
+        """Whether it is there, or would be, without some of what it had."""
+        is_there = self.state not in (State.FAILED, State.CANNOT)
+        return is_there and bool(self.step.lacks or self.step.lost)
+
+    @property
+    def missing(self) -> str:
+        """What it is there without, and what to do."""
+        keys = ", ".join(self.step.lacks)
+        lacking = _LACKING.format(keys) if keys else ""
+        return f"in part only, {'; '.join(filter(None, (self.step.lost, lacking)))}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it by names, without any secret."""
@@ -110,8 +116,7 @@ class ImportReport:
             elif result.state is State.CANNOT:
                 lines.append(f"{where}{result.step.title}: {result.step.why}")
             elif result.is_in_part:
-                keys = ", ".join(result.step.lacks)
-                lines.append(f"{where}{result.step.title}: {_IN_PART.format(keys)}")
+                lines.append(f"{where}{result.step.title}: {result.missing}")
         return [one_line(line, 500) for line in lines]
 
     @property
@@ -162,7 +167,7 @@ class ImportReport:
             yield f"left there, and not in the export: {number:,} of the {kind}"
         said: dict[str, list[str]] = {}
         for result in self.results:
-            if result.state is State.LEFT and result.step.why:
+            if result.state is State.LEFT and result.step.why and not result.is_in_part:
                 said.setdefault(result.step.why, []).append(result.step.title)
         for why, titles in said.items():
             yield f"{one_line(', '.join(titles), 200)}: {why}"

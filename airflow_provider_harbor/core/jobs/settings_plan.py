@@ -246,6 +246,7 @@ class Planner:
     ) -> Step:
         item = self._given.fill(scope, kind.name, key, item)
         item, why = self._limits.fitted(scope, kind.name, item, before)
+        lost = why
         settled = settle(kind.name, item, before)
         needs = tuple(self._needs(scope, kind, key, item, before, settled))
         fields = tuple(field_changes(before or {}, settled.item))
@@ -269,7 +270,7 @@ class Planner:
             why = "; ".join(filter(None, (why, said)))
         return self._step(
             stage, scope, kind, key, action, item=settled.item, before=before, fields=fields,
-            why=why, needs=needs, rewrites=rewrites,
+            why=why, needs=needs, lost=lost, rewrites=rewrites,
         )  # fmt: skip
 
     def _is_given_again(self, scope: str, kind: Kind, key: str, item: Item) -> bool:
@@ -297,7 +298,8 @@ class Planner:
     # -- a project
 
     def _project(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
-        item = dict(self._wanted[scope][kind.name])
+        there = self._target.settings.values.get((scope, kind.name))
+        item, unknown = self._limits.fitted_project(self._wanted[scope][kind.name], there)
         early = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
         if not self._target.has_project(scope):
             cannot = self._limits.why_not(scope, kind.name, item, None)
@@ -309,6 +311,7 @@ class Planner:
                     stage, scope, kind, scope, action, item=item, fields=fields, why=cannot
                 )
                 if not cannot:
+                    yield from self._without_metadata(scope, kind, unknown)
                     yield from self._made_retention(stage, scope, item)
                 return
             if cannot:
@@ -321,8 +324,15 @@ class Planner:
                 yield self._step(stage, scope, kind, scope, Action.CANNOT, why=why)
             return
         else:
-            before = self._target.settings.values[scope, kind.name]
+            before = there
+            if stage is Stage.BEFORE:
+                yield from self._without_metadata(scope, kind, unknown)
         yield from self._project_update(stage, scope, kind, item, before or {})
+
+    def _without_metadata(self, scope: str, kind: Kind, unknown: Sequence[str]) -> Iterator[Step]:
+        if unknown:
+            why = f"this Harbor has no {', '.join(unknown)}, which the project was set to"
+            yield self._step(Stage.BEFORE, scope, kind, scope, Action.CANNOT, why=why)
 
     def _made_retention(self, stage: Stage, scope: str, item: Item) -> Iterator[Step]:
         """Yield that the policy goes which Harbor makes with a project, where the export has none.
@@ -388,7 +398,8 @@ class Planner:
         wanted = self._given.fill(SYSTEM, kind.name, "", self._wanted[SYSTEM][kind.name])
         item: Item = {}
         for key, value in sorted(wanted.items()):
-            if (key == _LAST) != (stage is Stage.AFTER):
+            is_early = key != _LAST
+            if is_early != (stage is Stage.BEFORE) or self._limits.is_no_matter(key, value):
                 continue
             if why := self._limits.why_no_configuration(key, value):
                 yield self._step(stage, SYSTEM, kind, key, Action.CANNOT, why=why)

@@ -21,6 +21,7 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.settings_form import (
     MASK,
     Secret,
+    as_text,
     iter_secrets,
     map_secrets,
 )
@@ -36,6 +37,15 @@ HAVE_SECRETS = frozenset({
 
 # Names of the fields whose secret is given by the key of the item.
 _PLACES = ("access_secret", "auth_header", "access_credential", "auth_info")
+
+
+def _in_order(text: str) -> str:
+    """Return an object, given as a text, as Harbor's own is read: in the order of its keys."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return as_text(data) if isinstance(data, dict) else text
 
 
 def secret_key(scope: str, kind: str, key: str) -> str:
@@ -73,7 +83,7 @@ class GivenSecrets:
         self._texts: dict[str, str] = {}
         self._taken: set[str] = set()
         for key, value in (secrets or {}).items():
-            text = json.dumps(value) if isinstance(value, dict) and value else value
+            text = as_text(value) if isinstance(value, dict) and value else value
             if not isinstance(text, str) or not text or text == MASK:
                 raise HarborConfigurationError(
                     f"the secret {key!r} is no text, is empty, or a mask"
@@ -110,6 +120,8 @@ class GivenSecrets:
 
         def filled(path: str, secret: Secret) -> Secret:
             text = self._texts.get(keys[path], "")
+            if text and path == "auth_info":
+                text = _in_order(text)
             is_place = kind == "configurations" or path.rpartition("/")[2] in _PLACES
             return Secret(text) if text and is_place else secret
 

@@ -54,6 +54,7 @@ class Step:
         fields: What differs; of a new one all.
         why: Why it cannot be done; or what is done otherwise than it was.
         needs: Keys of secrets that are not given, see `settings_secrets`.
+        lost: What of it this Harbor cannot have, in words.
         rewrites: Whether a secret is written that nobody can compare, beside what differs.
     """
 
@@ -68,6 +69,7 @@ class Step:
     fields: tuple[FieldChange, ...] = ()
     why: str = ""
     needs: tuple[str, ...] = ()
+    lost: str = ""
     rewrites: bool = False
 
     @property
@@ -111,7 +113,7 @@ class Step:
             "fields": [str(each) for each in self.fields],
             "why": self.why,
             "needs": list(self.needs),
-            "in_part": bool(self.lacks),
+            "in_part": bool(self.lacks or self.lost),
         }
 
 

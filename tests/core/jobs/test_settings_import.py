@@ -475,10 +475,13 @@ def test_an_older_harbor_takes_what_it_knows_and_the_rest_is_told(bring: Bring) 
     with HarborDouble(version="v2.10.0") as old:
         report = bring(harbor=old)
         failed, cannot = titles(report, State.FAILED), titles(report, State.CANNOT)
-    # It ignores metadata that it does not know, and says 200.
-    assert "still otherwise" in failed["team project team"]
-    assert "auto_sbom_generation" in failed["team project team"]
-    assert "still otherwise" in failed["cache project cache"]
+        again = bring(harbor=old, secrets={})
+        assert written(old) == []
+    # It would ignore metadata that it does not know, and say 200.
+    for name, key in (("team", "auto_sbom_generation"), ("cache", "proxy_speed_kb")):
+        why = f"this Harbor has no {key}, which the project was set to"
+        assert cannot[f"{name} project {name}"] == why
+    assert not titles(again, State.FAILED)
     shown = "\n".join(report.lines())
     assert "robot all: without" in shown
     assert "user:list, which this Harbor has not" in shown
