@@ -40,20 +40,20 @@ def body_of(target: SettingsTarget, scope: str, kind: str, item: Item) -> Body:
     """
     make = _BODIES.get(kind)
     body = newer_fields(kind, item) | make(target, scope, item) if make else dict(item)
-    sent: Body = _with_texts(body)
+    sent: Body = with_texts(body)
     return sent
 
 
-def _with_texts(value: Any) -> Any:
+def with_texts(value: Any) -> Any:
     """Return a value with the texts of secrets; those without one are left out."""
     if isinstance(value, Mapping):
         return {
-            key: _with_texts(each)
+            key: with_texts(each)
             for key, each in value.items()
             if not (isinstance(each, Secret) and not each.text)
         }
     if isinstance(value, list):
-        return [_with_texts(each) for each in value]
+        return [with_texts(each) for each in value]
     if isinstance(value, Secret):
         if value.text == MASK:
             raise ValueError("a mask is no secret")

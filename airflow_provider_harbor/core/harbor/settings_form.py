@@ -45,8 +45,14 @@ _KEPT_ZEROS = frozenset({"dest_namespace_replace_count"})
 _FREE = frozenset({"params", "extra_attrs", "value"})
 # Names of what may be a secret, where a newer Harbor has a field that is not known here.
 _SECRETIVE = re.compile(
-    r"secret|passw|token$|credential$|auth_info$|auth_header$|private_key|api_?key", re.IGNORECASE
+    r"secret|passw|pass_?phrase|pwd|token|credential|auth_info|auth_header|key",
+    re.IGNORECASE,
 )
+# Names that sound so, and are known to be of nothing secret.
+_HARMLESS = frozenset({
+    "access_key",  # the name of a login at a registry
+    "http_authproxy_tokenreview_endpoint", "robot_token_duration", "token_expiration",
+})  # fmt: skip
 _METADATA_OF_HARBOR = frozenset({"retention_id", "projectScanner"})
 _JSON_IN_TEXT = ("filters", "trigger", "extra_attrs")
 
@@ -217,12 +223,14 @@ def _guarded(key: str, value: Any) -> Any:
     """Return a value with the secrets in it as such, by the names of the fields."""
     if value is None or isinstance(value, (bool, Secret)):
         return value
-    if _SECRETIVE.search(key) and key != "credential":
+    # The one of a registry has fields, of which some are secret.
+    has_fields = key == "credential" and isinstance(value, Mapping)
+    if _SECRETIVE.search(key) and key not in _HARMLESS and not has_fields:
         return _secret(value)
     if isinstance(value, Mapping):
-        return {name: _guarded(name, each) for name, each in value.items()}
+        return {name: _guarded(str(name), each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_guarded("", each) if isinstance(each, Mapping) else each for each in value]
+        return [_guarded("", each) for each in value]
     return value
 
 
@@ -249,7 +257,8 @@ def _configurations(raw: Mapping[str, Any]) -> Item:
         if isinstance(each, Mapping) and "value" in each:
             value = each["value"]
             # A number of minutes is no secret, whatever its key says.
-            guarded = _guarded(key, value) if isinstance(value, str) else value
+            is_number = isinstance(value, (int, float))
+            guarded = value if is_number else _guarded(key, value)
             found[key] = "" if guarded is None else guarded
     return found
 
@@ -261,7 +270,7 @@ def _schedule(raw: Mapping[str, Any]) -> Item | None:
     return _pruned({
         "type": schedule["type"],
         "cron": schedule.get("cron"),
-        "parameters": _parsed(raw.get("job_parameters")),
+        "parameters": _guarded("", _parsed(raw.get("job_parameters"))),
     })  # fmt: skip
 
 
@@ -400,7 +409,7 @@ def canonical_project(
         del own["severity"]
     registry_id = raw.get("registry_id") or 0
     return _pruned({
-        "metadata": {k: str(v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
+        "metadata": {k: _guarded(k, v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
         "registry": names.registries.get(registry_id),
         # Where registries cannot be read: that it caches one is known, and not which.
         "registry_unknown": bool(registry_id) and registry_id not in names.registries,

@@ -17,6 +17,7 @@ from airflow_provider_harbor.core.harbor.settings_bodies import (
     Body,
     allowlist_body,
     body_of,
+    with_texts,
 )
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 from airflow_provider_harbor.core.harbor.settings_requests import (
@@ -33,7 +34,7 @@ class ProjectWriter(Requests):
     def _create_project(self, scope: str, item: Item, secret: str, written: Written) -> None:
         """Create a project without what has to wait for the artifacts, a quota among it."""
         metadata = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
-        body: Body = {"project_name": scope, "metadata": metadata}
+        body: Body = {"project_name": scope, "metadata": with_texts(metadata)}
         if scope in self.with_room:
             body["storage_limit"] = -1
         if item.get("registry"):
@@ -65,7 +66,7 @@ class ProjectWriter(Requests):
             if there.get(key) != value and (key in LATE_METADATA) == late
         }
         if changes:
-            self._send("PUT", project_path(scope), {"metadata": changes})
+            self._send("PUT", project_path(scope), {"metadata": with_texts(changes)})
         for key in sorted(there.keys() - wanted.keys()):
             if (key in LATE_METADATA) == late:
                 self._target.client.delete(f"{project_path(scope)}/metadatas/{quote(key)}")

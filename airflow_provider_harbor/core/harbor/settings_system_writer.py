@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborStatusError
-from airflow_provider_harbor.core.harbor.settings_bodies import Body, allowlist_body, body_of
+from airflow_provider_harbor.core.harbor.settings_bodies import (
+    Body,
+    allowlist_body,
+    body_of,
+    with_texts,
+)
 from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, kind_of
 from airflow_provider_harbor.core.harbor.settings_requests import (
@@ -58,7 +63,7 @@ class SystemWriter(Requests):
         self._send("PUT", kind_of(SYSTEM, "cve-allowlist").path, allowlist_body(item))
 
     def _create_users(self, scope: str, item: Item, secret: str, written: Written) -> None:
-        body = {"password": secret, **{k: v for k, v in item.items() if k != "sysadmin_flag"}}
+        body = {"password": secret, **with_texts(without(item, "sysadmin_flag"))}
         number = location_id(self._send("POST", "/users", body))
         self._target.remember(SYSTEM, "users", item["username"], number)
         if item.get("sysadmin_flag"):
@@ -67,7 +72,7 @@ class SystemWriter(Requests):
     def _update_users(self, scope: str, item: Item, before: Item, written: Written) -> None:
         path = self._path_of(SYSTEM, "users", before)
         profile = {key: item.get(key, "") for key in ("email", "realname", "comment")}
-        profile |= newer_fields("users", item)
+        profile |= with_texts(newer_fields("users", item))
         if any(before.get(key, "") != value for key, value in profile.items()):
             self._send("PUT", path, profile)
         leads = bool(item.get("sysadmin_flag"))
@@ -77,7 +82,7 @@ class SystemWriter(Requests):
     def _update_registries(self, scope: str, item: Item, before: Item, written: Written) -> None:
         body = {key: item.get(key, "") for key in ("name", "url", "description", "ca_certificate")}
         credential = item.get("credential") or {}
-        changes: Body = {**newer_fields("registries", item), **body}
+        changes: Body = {**with_texts(newer_fields("registries", item)), **body}
         changes["insecure"] = bool(item.get("insecure"))
         changes["access_key"] = credential.get("access_key", "")
         changes["credential_type"] = credential.get("type", "")

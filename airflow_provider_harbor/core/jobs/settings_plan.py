@@ -23,13 +23,13 @@ from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import (
     Settings,
     field_changes,
+    kinds_of,
 )
 from airflow_provider_harbor.core.jobs.settings_known import KEEP_SECRETS, Settled, settle
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
 from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
 from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_secrets import (
-    HAVE_SECRETS,
     GivenSecrets,
     secret_key,
     secret_keys,
@@ -126,10 +126,9 @@ class Planner:
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
-            for name in values.keys() & HAVE_SECRETS:
-                kind = kind_of(scope, name)
-                for key, item in items_of(kind, values[name]).items():
-                    given.expect(scope, name, key, item)
+            for kind in kinds_of(scope):
+                for key, item in items_of(kind, values.get(kind.name) or ()).items():
+                    given.expect(scope, kind.name, key, item)
 
     @property
     def surplus(self) -> Mapping[str, int]:
@@ -299,7 +298,11 @@ class Planner:
 
     def _project(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         there = self._target.settings.values.get((scope, kind.name))
-        item, unknown = self._limits.fitted_project(self._wanted[scope][kind.name], there)
+        item = self._given.fill(scope, kind.name, "", self._wanted[scope][kind.name])
+        item, unknown = self._limits.fitted_project(item, there)
+        settled = settle(kind.name, item, there)
+        item = settled.item
+        needs = tuple(secret_key(scope, kind.name, path) for path in settled.lacking)
         early = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
         if not self._target.has_project(scope):
             cannot = self._limits.why_not(scope, kind.name, item, None)
@@ -308,8 +311,9 @@ class Planner:
                 shown = {**{k: v for k, v in item.items() if k != "scanner"}, "metadata": early}
                 fields = () if cannot else tuple(field_changes({}, shown))
                 yield self._step(
-                    stage, scope, kind, scope, action, item=item, fields=fields, why=cannot
-                )
+                    stage, scope, kind, scope, action, item=item, fields=fields, why=cannot,
+                    needs=needs,
+                )  # fmt: skip
                 if not cannot:
                     yield from self._without_metadata(scope, kind, unknown)
                     yield from self._made_retention(stage, scope, item)
@@ -327,7 +331,7 @@ class Planner:
             before = there
             if stage is Stage.BEFORE:
                 yield from self._without_metadata(scope, kind, unknown)
-        yield from self._project_update(stage, scope, kind, item, before or {})
+        yield from self._project_update(stage, scope, kind, item, before or {}, needs)
 
     def _without_metadata(self, scope: str, kind: Kind, unknown: Sequence[str]) -> Iterator[Step]:
         if unknown:
@@ -346,7 +350,13 @@ class Planner:
             yield self._step(stage, scope, kind, "", Action.DELETE, why=why)
 
     def _project_update(
-        self, stage: Stage, scope: str, kind: Kind, item: Item, before: Item
+        self,
+        stage: Stage,
+        scope: str,
+        kind: Kind,
+        item: Item,
+        before: Item,
+        needs: tuple[str, ...],
     ) -> Iterator[Step]:
         if stage is Stage.BEFORE and item.get("registry") != before.get("registry"):
             what = before.get("registry") or "no registry"
@@ -363,8 +373,9 @@ class Planner:
         action = Action.UPDATE if fields else Action.LEAVE
         if action is Action.UPDATE or stage is Stage.BEFORE:
             yield self._step(
-                stage, scope, kind, scope, action, item=item, before=before, fields=fields
-            )
+                stage, scope, kind, scope, action, item=item, before=before, fields=fields,
+                needs=needs if stage is Stage.BEFORE else (),
+            )  # fmt: skip
 
     def _of_new_project(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         """Yield what is set in a project that is made by this import."""

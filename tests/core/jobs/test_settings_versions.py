@@ -219,3 +219,33 @@ def test_a_preheat_instance_without_a_mode_has_none(new: HarborDouble, tmp_path:
         new.state.preheat_instances.first(name="p")["auth_mode"] = ""
         assert read_settings(client).values["", "preheat-instances"] == [found]
     Api(new).delete("/p2p/preheat/instances/p")
+
+
+# -- secrets of a newer Harbor
+
+
+def test_a_secret_that_only_a_newer_harbor_has_is_needed_and_can_be_given(tmp_path: Path) -> None:
+    target = {**TARGET, "auth_header": Secret(), "hmac_key": Secret()}
+    hook = {"name": "w", "enabled": True, "event_types": ["PUSH_ARTIFACT"], "targets": [target]}
+    made = kept_settings(
+        tmp_path,
+        library={
+            "project": {"metadata": {"public": "true", "scan_token": Secret()}},
+            "webhooks": [hook],
+        },
+    )
+    secrets = {
+        "library/webhooks/w": "Bearer x",
+        "library/webhooks/w/targets/0/hmac_key": "Hmac-1",
+        "library/project/metadata/scan_token": "Scan-1",
+    }
+    with HarborDouble(version="v2.16.0") as newer:
+        assert sorted(bring_back(made, newer).needs) == sorted(secrets)
+        assert not bring_back(made, newer, secrets).unused
+        (row,) = list(newer.state.webhooks)
+        assert (row["targets"][0]["auth_header"], row["targets"][0]["hmac_key"]) == (
+            "Bearer x", "Hmac-1",
+        )  # fmt: skip
+    with HarborDouble() as older:
+        report = bring_twice(made, older, secrets={})
+        assert report.needs == ["library/webhooks/w"]
