@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborStatusError
@@ -22,6 +23,24 @@ from airflow_provider_harbor.core.harbor.settings_requests import (
 from airflow_provider_harbor.core.harbor.settings_versions import newer_fields
 
 _AUDIT = "audit_log_forward_endpoint"
+
+
+# What is put at once: else the old secret would be sent to the new address, if only for a moment.
+_AT_ONCE = (
+    {"ldap_url", "ldap_search_password"},
+    {"oidc_endpoint", "oidc_client_secret"},
+    {"uaa_endpoint", "uaa_client_secret"},
+)
+
+
+def _apart(changes: Body) -> Iterator[Body]:
+    """Yield changes one by one, but an address together with its secret."""
+    rest = dict(changes)
+    for names in _AT_ONCE:
+        if names <= rest.keys():
+            yield {name: rest.pop(name) for name in sorted(names)}
+    for name, value in rest.items():
+        yield {name: value}
 
 
 class SystemWriter(Requests):
@@ -47,8 +66,8 @@ class SystemWriter(Requests):
             if len(changes) == 1 or err.status not in (400, 422, 500):
                 raise
             # It is checked as a whole: one bad value has kept the others from being stored.
-            for key, value in changes.items():
-                self._put_configurations({key: value}, written)
+            for some in _apart(changes):
+                self._put_configurations(some, written)
 
     def _put_configurations(self, changes: Body, written: Written) -> None:
         try:

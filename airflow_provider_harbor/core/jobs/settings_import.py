@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
+from airflow_provider_harbor.core.jobs.settings_known import HELD, is_elsewhere
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
@@ -56,6 +57,10 @@ _NOT_MADE = "left, since this import has not made the project"
 _NOT_YET = (
     "not done yet, since something else failed, which could not be done in read-only mode. Mend "
     "that, and run it again"
+)
+_ELSEWHERE = (
+    "it hangs on the {} {}, which is of another server there, and was not changed. Bring that back "
+    "first"
 )
 _UNSEEN = "written, but it could not be read back"
 _IGNORED = "Harbor accepted it, and it is still otherwise"
@@ -295,6 +300,7 @@ class _Import:
         results: list[StepResult] = []
         stopped = ""
         not_made: set[tuple[str, str]] = set()
+        elsewhere = self._elsewhere()
         for step in steps:
             self._tell(f"{step.scope or 'system'}: {step.title}")
             result = StepResult(step=step, state=_planned(step))
@@ -304,14 +310,35 @@ class _Import:
                 result = StepResult(step=step, state=State.FAILED, message=_MAYBE_WANTED)
             elif _is_of_making(step) and step.scope not in self._target.made_projects:
                 result = StepResult(step=step, state=State.FAILED, message=_NOT_MADE)
+            elif step.writes and (other := _hanging(step) & elsewhere):
+                kind, name = min(other)
+                message = _ELSEWHERE.format(kind_of(SYSTEM, kind).noun, name)
+                result = StepResult(step=step, state=State.FAILED, message=message)
             elif step.writes:
                 result = self._do(writer, step)
                 if result.is_connection and not self._answers():
                     stopped = "not tried, since Harbor did not answer before"
+            if result.state is State.DONE:
+                elsewhere.discard((step.kind, step.key))
             if result.state is State.FAILED and step.action is Action.CREATE:
                 not_made.add((step.scope, step.kind))
             results.append(result)
         return results, not stopped
+
+    def _elsewhere(self) -> set[tuple[str, str]]:
+        """Return what is of another server there than it is to be, by kind and name.
+
+        Until a step has changed it, what hangs on it would be of that server, too.
+        """
+        found = set()
+        for kind in HELD:
+            there = self._target.settings.values.get((SYSTEM, kind)) or ()
+            known = {item.get("name"): item for item in there}
+            for item in self._values.get(SYSTEM, {}).get(kind) or ():
+                name = item.get("name")
+                if name in known and is_elsewhere(kind, item, known[name]):
+                    found.add((kind, str(name)))
+        return found
 
     def _answers(self) -> bool:
         """Tell whether Harbor is there: one connection may break without it."""
@@ -478,6 +505,21 @@ def _name(step: Step) -> tuple[str, str, str, str]:
 
 def _was_read(target: SettingsTarget, step: Step) -> bool:
     return (step.scope, step.kind) in target.settings.values
+
+
+def _hanging(step: Step) -> set[tuple[str, str]]:
+    """Return on what of the system a setting hangs, by kind and name."""
+    item = step.item or {}
+    names: dict[str, list[Any]] = {}
+    if step.kind == "replications":
+        names["registries"] = [item.get("src_registry"), item.get("dest_registry")]
+    elif step.kind == "preheat-policies":
+        names["preheat-instances"] = [item.get("provider")]
+    elif step.kind == "project" and step.before is None:
+        names["registries"] = [item.get("registry")]
+    elif step.kind == "project":
+        names["scanners"] = [each.after for each in step.fields if each.name == "scanner"]
+    return {(kind, str(name)) for kind, found in names.items() for name in found if name}
 
 
 def _is_of_making(step: Step) -> bool:

@@ -5,11 +5,11 @@ Found out before anything is written, as far as it can be known then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
+from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item, is_same
+from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, kind_of
 from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.harbor.settings_versions import (
     newer_fields,
@@ -19,6 +19,12 @@ from airflow_provider_harbor.core.harbor.settings_versions import (
     without_unknown_metadata,
 )
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
+from airflow_provider_harbor.core.jobs.settings_known import (
+    CONFIGURED,
+    is_elsewhere,
+    moved_secrets,
+    settle,
+)
 from airflow_provider_harbor.core.jobs.settings_renames import names_by_pattern, with_new_names
 from airflow_provider_harbor.core.jobs.settings_secrets import (
     WRITE_ONLY,
@@ -35,7 +41,15 @@ _LOCKED_OUT = (
 )
 # The first administrator, whom no list of users has; Harbor lets it take the other name once.
 _FIRST_USERS = ("admin", "admin@harbor.local")
-_LOGINS = {"ldap_search_password": "ldap_", "oidc_client_secret": "oidc_"}
+_LOGINS = {
+    "ldap_search_password": "ldap_",
+    "oidc_client_secret": "oidc_",
+    "uaa_client_secret": "uaa_",
+}
+_MOVED = (
+    "it is {there} there, and a secret that Harbor has for that would be sent to {wanted}. It "
+    "needs the secret {key}, which is not given; {others} left as they are, too"
+)
 
 
 class Limits:
@@ -69,10 +83,6 @@ class Limits:
 
     def _there(self, kind: str) -> Any:
         return self._target.settings.values.get((SYSTEM, kind), ())
-
-    def _is_known(self, kind: str, key: str) -> bool:
-        """Tell whether something of the system is there, or is to be."""
-        return any(i.get("name") == key for i in (*self._there(kind), *self._to_be(kind)))
 
     def _to_be(self, kind: str) -> Sequence[Item]:
         """Return what of a kind of the system is meant to be brought back."""
@@ -240,6 +250,36 @@ class Limits:
             )
         return "the deployment sets it (CONFIG_OVERWRITE_JSON)"
 
+    def kept_together(self, wanted: Item) -> Iterator[tuple[str, list[str], str, str]]:
+        """Yield what of the configurations is left as it is, since a secret would be sent away.
+
+        All that is of one way to log in: half of it would be of two servers.
+
+        Args:
+            wanted: The configurations, with the secrets that are known.
+
+        Yields:
+            An address that is not written, all keys that are left with it, why, and the key of the
+            secret that is needed.
+        """
+        there = self._target.settings.values[SYSTEM, "configurations"]
+        given = {name: Secret(self._given.of(SYSTEM, "configurations", name)) for name in _LOGINS}
+        wanted = wanted | {name: secret for name, secret in given.items() if secret.text}
+        for name in moved_secrets(wanted, there):
+            address, begin = CONFIGURED[name], _LOGINS[name]
+            keys = [key for key in wanted if key.startswith(begin)]
+            if str(wanted.get("auth_mode", "")).startswith(begin):
+                keys.append("auth_mode")
+            others = [k for k in keys if k != address and not is_same(wanted[k], there.get(k))]
+            key = secret_key(SYSTEM, "configurations", name)
+            why = _MOVED.format(
+                there=there.get(address) or "empty",
+                wanted=wanted[address],
+                key=key,
+                others=f"{', '.join(others)} are" if others else "the others of its kind are",
+            )
+            yield address, keys, why, key
+
     def write_only(self, wanted: Item, changed: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         """Return secrets that no Harbor shows, as they are given, and what lacks of what changes.
 
@@ -315,21 +355,37 @@ class Limits:
         if item.get("registry_unknown"):
             return "it caches a registry, and the export could not tell which"
         name = item.get("registry")
-        return self._hangs_on(name) if name else ""
+        return self.hangs_on("registries", name) if name else ""
 
-    def _hangs_on(self, name: str) -> str:
-        if not self._is_known("registries", name):
-            return f"the registry {name} is not there"
-        for item in self._to_be("registries"):
-            there = any(other.get("name") == name for other in self._there("registries"))
-            if item.get("name") == name and not there:
-                filled = self._given.fill(SYSTEM, "registries", name, item)
-                return self._because(name, self._registry(SYSTEM, filled, None))
-        return ""
+    def hangs_on(self, kind: str, name: str) -> str:
+        """Return why nothing can hang on an item of the system; empty where something can.
 
-    @staticmethod
-    def _because(name: str, why: str) -> str:
-        return f"it hangs on the registry {name}, which cannot be made" if why else ""
+        It is not there, and is not made; or what is there is of another server, and stays so.
+        """
+        noun = kind_of(SYSTEM, kind).noun
+        there = next((item for item in self._there(kind) if item.get("name") == name), None)
+        wanted = self._wanted.get(SYSTEM, {}).get(kind) or ()
+        item = next((item for item in wanted if item.get("name") == name), None)
+        is_meant = not self._kinds or kind in self._kinds
+        if there is None and (item is None or not is_meant):
+            return f"the {noun} {name} is not there"
+        if item is None:
+            return ""
+        filled = self._given.fill(SYSTEM, kind, name, item)
+        if there is None:
+            why = self.why_not(SYSTEM, kind, filled, None)
+            return f"it hangs on the {noun} {name}, which cannot be made" if why else ""
+        if not is_elsewhere(kind, filled, there):
+            return ""
+        if is_meant and not self.why_not_changed(kind, filled, there):
+            return ""
+        return f"it hangs on the {noun} {name}, which is of another server there, and stays so"
+
+    def why_not_changed(self, kind: str, item: Item, before: Item) -> str:
+        """Return why an item of the system that is there cannot be made what it should be."""
+        if settle(kind, item, before).lacking:
+            return "it needs its secret"
+        return self.why_not(SYSTEM, kind, item, before)
 
     def _member(self, scope: str, item: Item, before: Item | None) -> str:
         if not isinstance(item.get("role"), str):
@@ -384,7 +440,7 @@ class Limits:
         names = [item[side] for side in ("src_registry", "dest_registry") if item.get(side)]
         if len(names) != 1:
             return "it has no registry that could be told"
-        return self._hangs_on(names[0]) or self._names_another(item, before)
+        return self.hangs_on("registries", names[0]) or self._names_another(item, before)
 
     def _names_another(self, item: Item, before: Item | None) -> str:
         """Return that a policy is about a project that comes back under another name."""
@@ -410,10 +466,7 @@ class Limits:
         return ""
 
     def _preheat_policy(self, scope: str, item: Item, before: Item | None) -> str:
-        name = item.get("provider", "")
-        if self._is_known("preheat-instances", name):
-            return ""
-        return f"the preheat instance {name} is not there"
+        return self.hangs_on("preheat-instances", item.get("provider", ""))
 
 
 def _is_nothing(value: Any) -> bool:

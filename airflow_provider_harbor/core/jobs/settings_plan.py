@@ -362,6 +362,11 @@ class Planner:
             what = before.get("registry") or "no registry"
             why = f"it caches {what} there, which can never be changed"
             yield self._step(stage, scope, kind, scope, Action.CANNOT, why=why)
+        scanner = item.get("scanner")
+        is_other = stage is Stage.AFTER and scanner and scanner != before.get("scanner")
+        if is_other and (why := self._limits.hangs_on("scanners", str(scanner))):
+            yield self._step(stage, scope, kind, scope, Action.CANNOT, why=why)
+            item = {key: value for key, value in item.items() if key != "scanner"}
         fields = tuple(
             each
             for each in field_changes(before, item)
@@ -408,9 +413,11 @@ class Planner:
             return
         wanted = self._given.fill(SYSTEM, kind.name, "", self._wanted[SYSTEM][kind.name])
         item: Item = {}
+        steps, left = self._left_together(stage, kind, wanted)
+        yield from steps
         for key, value in sorted(wanted.items()):
-            is_early = key != _LAST
-            if is_early != (stage is Stage.BEFORE) or self._limits.is_no_matter(key, value):
+            is_of_stage = (key == _LAST) == (stage is Stage.AFTER)
+            if not is_of_stage or key in left or self._limits.is_no_matter(key, value):
                 continue
             if why := self._limits.why_no_configuration(key, value):
                 yield self._step(stage, SYSTEM, kind, key, Action.CANNOT, why=why)
@@ -434,6 +441,20 @@ class Planner:
                 stage, SYSTEM, kind, "", action, item=item, before=before, fields=fields,
                 why=_WRITTEN_AGAIN if rewrites else "", needs=tuple(needs), rewrites=rewrites,
             )  # fmt: skip
+
+    def _left_together(self, stage: Stage, kind: Kind, wanted: Item) -> tuple[list[Step], set[str]]:
+        """Return which configurations are left, since a secret would be sent away, and why."""
+        steps: list[Step] = []
+        left: set[str] = set()
+        for address, keys, why, secret in self._limits.kept_together(wanted):
+            left.update(keys)
+            if stage is Stage.BEFORE:
+                steps.append(
+                    self._step(
+                        stage, SYSTEM, kind, address, Action.CANNOT, why=why, needs=(secret,)
+                    )
+                )
+        return steps, left
 
     def _step(
         self, stage: Stage, scope: str, kind: Kind, key: str, action: Action, **more: Any
