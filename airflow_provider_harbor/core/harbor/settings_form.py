@@ -111,7 +111,7 @@ def canonical(kind: Kind, raw: Mapping[str, Any], names: Names, project: str = "
     if kind.name == "configurations":
         return _configurations(raw)
     if kind.name == "quota":
-        return {"storage": raw["hard"]["storage"]}
+        return {"storage": _whole(raw["hard"]["storage"])}
     if kind.name in SCHEDULES:
         return _schedule(raw)
     dropped = _DROPPED | _DROPPED_OF.get(kind.name, frozenset())
@@ -250,9 +250,43 @@ def as_text(value: Any) -> str:
 # -- the kinds
 
 
+def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a field that is a list; an empty one where there is none.
+
+    Raises:
+        TypeError: It is something else, which is not to be taken for nothing.
+    """
+    value = raw.get(name)
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return value or []
+
+
+def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a field that is an object; see `_list`."""
+    value = raw.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{name} is no object")
+    return value or {}
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("it is no number")
+    return value
+
+
+def _text(raw: Mapping[str, Any], name: str) -> str:
+    """Return a field that is a text; see `_list`."""
+    if not isinstance(raw[name], str):
+        raise TypeError(f"{name} is no text")
+    return str(raw[name])
+
+
 def _configurations(raw: Mapping[str, Any]) -> Item:
     """Return the configurations: every key that has a value, zero or not."""
     found: Item = {}
+    _text(_object(raw, "auth_mode"), "value")
     for key, each in raw.items():
         if isinstance(each, Mapping) and "value" in each:
             value = each["value"]
@@ -264,7 +298,7 @@ def _configurations(raw: Mapping[str, Any]) -> Item:
 
 
 def _schedule(raw: Mapping[str, Any]) -> Item | None:
-    schedule = raw.get("schedule") or {}
+    schedule = _object(raw, "schedule")
     if schedule.get("type") in (None, "", "None", "Manual", "Schedule"):
         return None
     return _pruned({
@@ -275,7 +309,7 @@ def _schedule(raw: Mapping[str, Any]) -> Item | None:
 
 
 def _allowlist(raw: Mapping[str, Any]) -> Item:
-    items = [str(one["cve_id"]) for one in raw.get("items") or ()]
+    items = [str(one["cve_id"]) for one in _list(raw, "items")]
     return {"items": sorted(items), "expires_at": raw.get("expires_at")}
 
 
@@ -316,9 +350,9 @@ def _robots(raw: Mapping[str, Any], names: Names, project: str) -> Item:
         {
             "kind": one["kind"],
             "namespace": one["namespace"],
-            "access": sorted((_pruned(access) for access in one["access"] or ()), key=dump_item),
+            "access": sorted((_pruned(access) for access in _list(one, "access")), key=dump_item),
         }
-        for one in raw.get("permissions") or ()
+        for one in _list(raw, "permissions")
     ]
     return {
         "name": name,
@@ -329,7 +363,7 @@ def _robots(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 
 
 def _registries(raw: Mapping[str, Any], names: Names, project: str) -> Item:
-    credential = dict(raw.get("credential") or {})
+    credential = dict(_object(raw, "credential"))
     if credential.get("access_secret"):
         credential["access_secret"] = Secret()
     return {"credential": credential}
@@ -350,18 +384,23 @@ def _instances(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 
 def _replications(raw: Mapping[str, Any], names: Names, project: str) -> Item:
     def name(side: str) -> str | None:
-        registry = raw.get(side) or {}
+        registry = _object(raw, side)
         return str(registry["name"]) if registry.get("id") else None
 
     return {"src_registry": name("src_registry"), "dest_registry": name("dest_registry")}
 
 
 def _retention(raw: Mapping[str, Any], names: Names, project: str) -> Item:
-    trigger = dict(raw.get("trigger") or {})
-    settings = dict(trigger.get("settings") or {})
+    trigger = _object(raw, "trigger")
+    settings = dict(_object(trigger, "settings"))
     settings.pop("next_scheduled_time", None)
-    rules = [{k: v for k, v in rule.items() if k != "id"} for rule in raw.get("rules") or ()]
-    return {"scope": None, "trigger": {**trigger, "settings": settings}, "rules": rules}
+    rules = [{k: v for k, v in rule.items() if k != "id"} for rule in _list(raw, "rules")]
+    return {
+        "algorithm": _text(raw, "algorithm"),
+        "scope": None,
+        "trigger": {**trigger, "settings": settings},
+        "rules": rules,
+    }
 
 
 def _preheat_policies(raw: Mapping[str, Any], names: Names, project: str) -> Item:
@@ -404,7 +443,9 @@ def canonical_project(
             taken, without what the list does not tell.
         names: What ids stand for.
     """
-    own = dict(raw.get("metadata") or {} if metadata is None else metadata)
+    own = dict(_object(raw, "metadata") if metadata is None else metadata)
+    for name in own:
+        _text(own, name)
     if metadata is None and own.get("severity") == "unknown":
         del own["severity"]
     registry_id = raw.get("registry_id") or 0
@@ -414,5 +455,5 @@ def canonical_project(
         # Where registries cannot be read: that it caches one is known, and not which.
         "registry_unknown": bool(registry_id) and registry_id not in names.registries,
         "scanner": names.scanners.get(str(own.get("projectScanner") or "")),
-        "cve_allowlist": _allowlist(raw.get("cve_allowlist") or {}),
+        "cve_allowlist": _allowlist(_object(raw, "cve_allowlist")),
     })  # fmt: skip

@@ -137,7 +137,9 @@ class ProjectWriter(Requests):
         """Return the policy that a new proxy project has from the first; empty for none."""
         if scope not in self._target.made_projects:
             return ""
-        metadata = self._target.client.get_setting(f"{project_path(scope)}/metadatas/")
+        # An answer without any of them does not say that there is no policy.
+        path = f"{project_path(scope)}/metadatas/"
+        metadata = self._target.client.get_setting(path, field="public", may_be_none=False)
         return str(metadata.get("retention_id") or "")
 
     def delete_made_retention(self, scope: str) -> bool:

@@ -109,7 +109,8 @@ class SettingsTarget:
 
     def owner_of(self, project: str) -> str:
         """Return the name of who made a project; empty where Harbor does not tell."""
-        return str(self.client.get_setting(project_path(project)).get("owner_name") or "")
+        answer = self.client.get_setting(project_path(project), field="project_id")
+        return str(answer.get("owner_name") or "")
 
     def permissions(self) -> Mapping[str, Pairs]:
         """Return all that a robot may be given there, by `system` and `project`.

@@ -358,19 +358,18 @@ class _Import:
             return StepResult(step=step, state=State.DONE, message=self._written(writer, step))
         except HarborBackupError as err:
             message = self._hidden.hide(describe(err))
-            if step.kind == "robots" and step.action is Action.CREATE:
-                message += _MAYBE_A_ROBOT
-            return StepResult(
-                step=step,
-                state=State.FAILED,
-                message=message,
-                is_connection=isinstance(err, HarborConnectionError),
-            )
+            is_connection = isinstance(err, HarborConnectionError)
         except (KeyError, ValueError, TypeError, AttributeError) as err:
-            # A document of another program, or a secret of another form than it should have.
+            # A document of another program, or a secret or an answer of another form than it
+            # should have.
             log.debug("This is where it happened:", exc_info=True)
             message = f"it has another form than it should ({type(err).__name__})"
-            return StepResult(step=step, state=State.FAILED, message=message)
+            is_connection = False
+        if step.kind == "robots" and step.action is Action.CREATE:
+            message += _MAYBE_A_ROBOT
+        return StepResult(
+            step=step, state=State.FAILED, message=message, is_connection=is_connection
+        )
 
     def _written(self, writer: SettingsWriter, step: Step) -> str:
         """Do a step; returns what was done otherwise than it was planned."""

@@ -127,3 +127,75 @@ def test_who_may_not_list_the_schedules_does_not_know_whether_there_is_one() -> 
         with login(harbor, *more) as client:
             found = read_settings(client, include=["nobody"])
         assert "nobody can tell whether there is one" in found.unread[-1].reason
+
+
+# -- nonsense
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "bodies"),
+    [
+        (
+            "/retentions/",
+            "retention",
+            (
+                '{"algorithm": "or", "rules": {}}',
+                '{"algorithm": "or", "rules": "x"}',
+                '{"algorithm": "or", "trigger": []}',
+                '{"algorithm": "or", "trigger": {"settings": 0}}',
+                '{"algorithm": null}',
+                '{"algorithm": "or", "rules": [], "scope": {"level": "project", "ref": 99}}',
+            ),
+        ),
+        (
+            "/metadatas/",
+            "project",
+            ('{"public": {}}', '{"public": null}', '{"public": "true", "severity": [1]}'),
+        ),
+        (
+            "/configurations",
+            "configurations",
+            ('{"auth_mode": {}}', '{"auth_mode": "db_auth"}', '{"auth_mode": {"value": 7}}'),
+        ),
+        ("/system/CVEAllowlist", "cve-allowlist", ('{"items": {}}', '{"items": "CVE-1"}')),
+        ("/system/gc/schedule", "garbage-collection", ('{"schedule": ""}', '{"schedule": []}')),
+        (
+            "/quotas",
+            "quota",
+            ('[{"ref": {"name": "team"}, "hard": {"storage": "7"}}]',),
+        ),
+    ],
+)
+def test_nonsense_is_a_finding_and_not_nothing(
+    seeded: HarborDouble, path: str, kind: str, bodies: tuple[str, ...]
+) -> None:
+    for body in bodies:
+        seeded.faults.add(
+            Fault(
+                method="GET", path=path, status=200, body=body, times=None,
+                headers={"X-Total-Count": "1"}, content_type="application/json",
+            )
+        )  # fmt: skip
+        try:
+            with login(seeded) as client:
+                found = read_settings(client, include=["team"])
+        finally:
+            seeded.faults.clear()
+        (unread,) = [each for each in found.unread if each.kind == kind]
+        assert unread.failed, body
+        assert (unread.scope, kind) not in found.values
+
+
+def test_a_policy_that_a_project_names_in_no_way_known_is_a_finding(seeded: HarborDouble) -> None:
+    team = seeded.state.project("team")
+    assert team is not None
+    number = team.metadata["retention_id"]
+    team.metadata["retention_id"] = "seven"
+    try:
+        with login(seeded) as client:
+            found = read_settings(client, include=["team"])
+    finally:
+        team.metadata["retention_id"] = number
+    (unread,) = found.unread
+    assert (unread.scope, unread.kind, unread.failed) == ("team", "retention", True)
+    assert ("team", "retention") not in found.values

@@ -21,6 +21,7 @@ NAMES = (
     "registry_credentials", "auth_info_2", "auth_headers",
 )  # fmt: skip
 TEXT = "in-clear-1"
+MODE = {"auth_mode": {"value": "db_auth"}}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +29,7 @@ def test_what_sounds_like_a_secret_is_one_in_every_kind(name: str) -> None:
     deep = {"of": [[{name: TEXT}], {name: [TEXT]}]}
     schedule = {"schedule": {"type": "Daily", "cron": "x"}, "job_parameters": json.dumps(deep)}
     found: list[Any] = [
-        canonical(kind_of("", "configurations"), {name: {"value": TEXT}}, Names()),
+        canonical(kind_of("", "configurations"), {**MODE, name: {"value": TEXT}}, Names()),
         canonical(kind_of("", "labels"), {"name": "l", name: TEXT, "more": deep}, Names()),
         canonical(kind_of("", "registries"), {"name": "r", "credential": {name: TEXT}}, Names()),
         canonical(kind_of("", "garbage-collection"), schedule, Names()),
@@ -45,11 +46,12 @@ def test_what_sounds_like_a_secret_is_one_in_every_kind(name: str) -> None:
         text = json.dumps(item, default=str)
         assert "a secret" in text
         assert TEXT not in text
-    assert found[0] == {name: Secret(TEXT)}
+    assert found[0] == {"auth_mode": "db_auth", name: Secret(TEXT)}
 
 
 def test_what_is_known_to_be_none_stays_as_it_is() -> None:
     known = {
+        "auth_mode": "db_auth",
         "token_expiration": 30,
         "robot_token_duration": 30,
         "http_authproxy_tokenreview_endpoint": "https://x.example.com",

@@ -12,7 +12,15 @@ from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.jobs.settings_outcome import State
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from tests.contract.settings_replay import Service
-from tests.core.settings_rig import Api, bring_back, kept_settings, services, titles, written
+from tests.core.settings_rig import (
+    Api,
+    bring_back,
+    grants,
+    kept_settings,
+    services,
+    titles,
+    written,
+)
 from tests.double import HarborDouble
 from tests.double.faults import Fault
 
@@ -190,3 +198,37 @@ def test_nothing_hangs_on_a_scanner_or_preheat_instance_that_cannot_be_made(
         }  # fmt: skip
         assert not titles(report, State.FAILED)
         assert written(new) == []
+
+
+# -- answers that are none
+
+
+def test_a_policy_that_came_with_a_proxy_is_not_taken_for_none_where_nobody_says_so(
+    new: HarborDouble, service: Service, tmp_path: Path
+) -> None:
+    up = {"name": "up", "type": "docker-registry", "url": service.url}
+    made = kept_settings(tmp_path, system={"registries": [up]}, cache=proxy() | {"retention": None})
+    new.faults.add(
+        Fault(
+            method="GET", path="/projects/cache/metadatas", status=200, body="{}", times=1,
+            content_type="application/json",
+        )
+    )  # fmt: skip
+    failed = titles(bring_back(made, new), State.FAILED)
+    assert "has no field 'public'" in failed["cache retention policy"]
+    # The next one knows who made it.
+    assert not bring_back(made, new).failures()
+    assert bring_back(made, new).writes == 0
+    cache = new.state.project("cache")
+    assert cache is not None
+    assert "retention_id" not in cache.metadata
+
+
+def test_a_robot_whose_answer_says_nothing_may_be_there(new: HarborDouble, tmp_path: Path) -> None:
+    robot = {"name": "r", "duration": -1, "permissions": grants(project="repository:pull")}
+    made = kept_settings(tmp_path, system={"robots": [robot]})
+    new.faults.add(
+        Fault(method="POST", path="/robots", status=201, body="{}", content_type="application/json")
+    )
+    (why,) = titles(bring_back(made, new), State.FAILED).values()
+    assert "If it is there by now, its secret may not be the old one" in why
