@@ -195,7 +195,9 @@ class _Import:
         self._made = MadeProjects(wanted.store, client.url)
         self._target = self._read()
         self._planner = self._plan_on(self._target)
-        self._labels = ArtifactLabels(client, wanted.store, wanted.night.key, self._target)
+        self._labels = ArtifactLabels(
+            client, wanted.store, wanted.night.key, self._target, self._values
+        )
 
     def _read(self) -> SettingsTarget:
         names = [scope for scope in self._values if scope != SYSTEM]
