@@ -27,6 +27,7 @@ settings_renames       of it: projects under other names
 settings_secrets       of it: secrets that are given
 settings_known         of it: secrets that are there, and stay with their addresses
 settings_hiding        of it: secrets in what Harbor says
+settings_rights        of it: whether the login may do it at all
 settings_labels        of it: labels on artifacts
 settings_outcome       of it: what it came to
 settings_report        what the report of a run says of them

@@ -38,6 +38,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
 )
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_renames import left_names, renamed
+from airflow_provider_harbor.core.jobs.settings_rights import require_rights
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -166,7 +167,7 @@ def import_settings(
 
     Raises:
         HarborBackupError: Nothing was begun: the night, the login, a name or a secret is wrong; or
-            Harbor is in read-only mode.
+            the login is no administrator's; or Harbor is in read-only mode.
     """
     run = _Import(client, wanted, on_secret, new_password, progress or (lambda text: None))
     return run.plan_only() if dry_run else run.run()
@@ -191,6 +192,7 @@ class _Import:
         self._values = wanted.wanted()
         self._hidden.add_all_of(self._values)
         info = client.check_login()
+        require_rights(client)
         self._is_read_only = info.read_only
         self._made = MadeProjects(wanted.store, client.url)
         self._target = self._read()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.jobs.settings_outcome import State
-from tests.core.settings_rig import Api, bring_back, kept_settings, services, titles, written
+from tests.core.settings_rig import (
+    READER,
+    Api,
+    bring_back,
+    kept_settings,
+    robot,
+    services,
+    titles,
+    written,
+)
 from tests.double import HarborDouble
 
 USERS: dict[str, Any] = {
@@ -170,3 +181,32 @@ def test_a_schedule_that_harbor_does_not_show_is_taken_for_none_by_no_import(
         assert not bring_back(made, new).failures()
         assert new.state.schedules.first(vendor_type="SCAN_ALL")["cron"] == daily["cron"]
         assert bring_back(made, new).writes == 0
+
+
+# -- logins
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_login_that_is_no_administrator_is_refused_at_once(
+    new: HarborDouble, tmp_path: Path, dry_run: bool
+) -> None:
+    made = kept_settings(tmp_path, system={"labels": [{"name": "l"}]}, library={"labels": []})
+    api = Api(new)
+    number = api.post(
+        "/users", username="ann", email="a@example.com", realname="Ann", password="Abcdef12"
+    )
+    # He leads a project, and that is not enough.
+    api.post("/projects/library/members", role_id=1, member_user={"username": "ann"})
+    reader = robot(new, READER["system"], READER["project"])
+    pusher = robot(new, "", "repository:push tag:create", name="pusher")
+    for who, why in (
+        (("ann", "Abcdef12"), "the login 'ann' is no administrator of"),
+        (reader, f"the robot {reader[0]!r} may create nothing at"),
+        (pusher, f"the robot {pusher[0]!r} may create nothing at"),
+    ):
+        with pytest.raises(HarborConfigurationError, match=re.escape(why)):
+            bring_back(made, new, who=who, dry_run=dry_run)
+        assert written(new) == []
+        assert len(new.requests.log) <= 3
+    api.put(f"/users/{number}/sysadmin", sysadmin_flag=True)
+    assert not bring_back(made, new, who=("ann", "Abcdef12"), dry_run=dry_run).failures()
