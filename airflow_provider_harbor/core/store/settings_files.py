@@ -2,6 +2,10 @@
 
 A document is one line of JSON, UTF-8, keys sorted: its name is its SHA-256. A secret in it is
 `{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`.
+
+In a directory only its owner may read a document (mode 0600), whatever the umask: it names people
+and their e-mail addresses, and who has the file may try passphrases on what is sealed. So all that
+write to such a store, or read its settings, do so as one user (or as root).
 """
 
 from __future__ import annotations
@@ -182,7 +186,7 @@ class SettingsFiles:
         sha256 = hashlib.sha256(content).hexdigest()
         path = layout.settings(sha256)
         if not self._is_there(path, content):
-            self._files.write(path, content)
+            self._files.write(path, content, is_private=True)
         return sha256
 
     def _is_there(self, path: str, content: bytes) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -357,3 +359,20 @@ def test_secrets_that_are_sealed_with_another_key_are_not_said_to_be_other_ones(
     ]
     assert summarise(changes) == "2 not compared"
     assert [change.to_json()["change"] for change in changes] == ["not compared"] * 2
+
+
+def test_only_the_owner_may_read_settings_in_a_directory(store: BackupStore, keep: Keep) -> None:
+    before = os.umask(0o002)
+    try:
+        night = keep("night-1", passphrase=PASSPHRASE).night
+    finally:
+        os.umask(before)
+    for path in (*night.paths, layout.VAULT):
+        file = store.files.local_path(path)
+        assert file is not None
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, path
+    assert len(night.paths) == 7
+    # Nothing else is left beside them, and a second passphrase meets the first one.
+    assert list(store.files.iter_leftovers()) == []
+    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
+        keep("night-2", passphrase="another long passphrase")
