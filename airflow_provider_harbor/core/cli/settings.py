@@ -29,8 +29,6 @@ from airflow_provider_harbor.core.cli.passphrases import (
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.settings_import import add_import
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
-from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_compare import (
     SettingChange,
@@ -46,6 +44,8 @@ from airflow_provider_harbor.core.jobs.settings_nights import (
     find_night,
     read_documents,
 )
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.reader import is_meant, read_settings
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import SettingsDocument

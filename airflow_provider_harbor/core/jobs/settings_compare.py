@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.settings.form import (
     Secret,
     dump_item,
     is_same,
     iter_secrets,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import (
+from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SYSTEM,
     SYSTEM_KINDS,
@@ -23,7 +24,6 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     items_of,
     kind_of,
 )
-from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.texts import one_line
 
 # Settings by scope, and by name of the kind; what could not be read is not there.

@@ -14,16 +14,6 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import (
-    KIND_NAMES,
-    SYSTEM,
-    Item,
-    items_of,
-    kind_of,
-)
-from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
-from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
@@ -41,6 +31,16 @@ from airflow_provider_harbor.core.jobs.settings_renames import left_names, renam
 from airflow_provider_harbor.core.jobs.settings_rights import require_rights
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.settings.kinds import (
+    KIND_NAMES,
+    SYSTEM,
+    Item,
+    items_of,
+    kind_of,
+)
+from airflow_provider_harbor.core.settings.reader import is_meant, read_settings
+from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.settings.writer import SettingsWriter
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.paths import artifact_path
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
-from airflow_provider_harbor.core.harbor.settings_writer import SettingsWriter
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.settings_compare import Settings
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.settings.writer import SettingsWriter
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 from airflow_provider_harbor.core.texts import one_line

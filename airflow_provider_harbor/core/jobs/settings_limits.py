@@ -8,16 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item, is_same
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, kind_of
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
-from airflow_provider_harbor.core.harbor.settings_versions import (
-    newer_fields,
-    unknown_metadata,
-    with_defaults,
-    without_unknown_fields,
-    without_unknown_metadata,
-)
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
 from airflow_provider_harbor.core.jobs.settings_known import (
     CONFIGURED,
@@ -30,6 +20,16 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
     WRITE_ONLY,
     GivenSecrets,
     secret_key,
+)
+from airflow_provider_harbor.core.settings.form import Secret, dump_item, is_same
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.settings.versions import (
+    newer_fields,
+    unknown_metadata,
+    with_defaults,
+    without_unknown_fields,
+    without_unknown_metadata,
 )
 
 # Once set they cannot be emptied over REST, and Harbor refuses to be told so.

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_values import Unread
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.settings_export import problem_lines
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.texts import one_line
 
 _VERBS = {

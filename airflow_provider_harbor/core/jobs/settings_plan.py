@@ -9,17 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_bodies import LATE_METADATA
-from airflow_provider_harbor.core.harbor.settings_form import Secret
-from airflow_provider_harbor.core.harbor.settings_kinds import (
-    SCHEDULES,
-    SYSTEM,
-    Item,
-    Kind,
-    items_of,
-    kind_of,
-)
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import (
     Settings,
     field_changes,
@@ -35,6 +24,17 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
     secret_keys,
 )
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.settings.bodies import LATE_METADATA
+from airflow_provider_harbor.core.settings.form import Secret
+from airflow_provider_harbor.core.settings.kinds import (
+    SCHEDULES,
+    SYSTEM,
+    Item,
+    Kind,
+    items_of,
+    kind_of,
+)
+from airflow_provider_harbor.core.settings.target import SettingsTarget
 
 # Kinds in their order; of the system, or of each project.
 _SYSTEM, _PROJECTS = False, True

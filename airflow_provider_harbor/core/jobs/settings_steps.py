@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_kinds import Item, kind_of
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, show
+from airflow_provider_harbor.core.settings.kinds import Item, kind_of
 from airflow_provider_harbor.core.texts import one_line
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
-from airflow_provider_harbor.core.harbor.settings_form import Secret, map_secrets
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Kind, kind_of
-from airflow_provider_harbor.core.harbor.settings_values import Unread
+from airflow_provider_harbor.core.settings.form import Secret, map_secrets
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Kind, kind_of
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import (
     SHAPE_ERRORS,
@@ -109,7 +109,7 @@ class SettingsDocument:
 
     Attributes:
         scope: The system (empty), or the project's name.
-        values: By name of the kind, see `settings_values.HarborSettings`. What is not there could
+        values: By name of the kind, see `settings.values.HarborSettings`. What is not there could
             not be read.
         encryption: How its secrets are sealed; empty where none is.
     """

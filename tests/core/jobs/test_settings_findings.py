@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_form import Secret
 from airflow_provider_harbor.core.jobs.settings_outcome import State
+from airflow_provider_harbor.core.settings.form import Secret
 from tests.core.settings_rig import (
     READER,
     Api,

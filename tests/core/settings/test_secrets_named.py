@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.settings.form import (
     Names,
     Secret,
     canonical,
     canonical_project,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import kind_of
+from airflow_provider_harbor.core.settings.kinds import kind_of
 
 NAMES = (
     "password", "db_passwd", "PassPhrase", "smtp_pwd", "client_secret", "hmacSecretV2", "api_token",

@@ -25,9 +25,11 @@ from airflow_provider_harbor.core.exceptions import (
     is_passing,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_assembly import assemble, name_of_quota
-from airflow_provider_harbor.core.harbor.settings_form import UnknownNameError
-from airflow_provider_harbor.core.harbor.settings_kinds import (
+from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.settings.assembly import assemble, name_of_quota
+from airflow_provider_harbor.core.settings.form import UnknownNameError
+from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SCHEDULES,
     SYSTEM,
@@ -35,9 +37,7 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     Kind,
     kind_of,
 )
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
-from airflow_provider_harbor.core.human import Progress
-from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
 from airflow_provider_harbor.core.texts import one_line, shown
 
 log = logging.getLogger(__name__)

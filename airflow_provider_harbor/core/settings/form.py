@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_kinds import SCHEDULES, Item, Kind
+from airflow_provider_harbor.core.settings.kinds import SCHEDULES, Item, Kind
 
 # What Harbor shows in place of a secret. Never to be sent back: Harbor takes it for the new secret.
 MASK = "*****"

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborStatusError
-from airflow_provider_harbor.core.harbor.settings_bodies import (
+from airflow_provider_harbor.core.settings.bodies import (
     Body,
     allowlist_body,
     body_of,
     with_texts,
 )
-from airflow_provider_harbor.core.harbor.settings_form import Secret
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, kind_of
-from airflow_provider_harbor.core.harbor.settings_requests import (
+from airflow_provider_harbor.core.settings.form import Secret
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.sending import (
     Requests,
     Written,
     location_id,
     without,
 )
-from airflow_provider_harbor.core.harbor.settings_versions import newer_fields
+from airflow_provider_harbor.core.settings.versions import newer_fields
 
 _AUDIT = "audit_log_forward_endpoint"
 

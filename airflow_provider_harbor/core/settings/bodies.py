@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.settings.form import (
     GROUP_TYPES,
     MASK,
     ROLES,
     Secret,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
-from airflow_provider_harbor.core.harbor.settings_versions import newer_fields
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.settings.versions import newer_fields
 
 Body = dict[str, Any]
 # Of a project what would act on the artifacts while they are brought back, so it comes after them.

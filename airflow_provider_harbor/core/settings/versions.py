@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_kinds import Item
+from airflow_provider_harbor.core.settings.kinds import Item
 
 Version = tuple[int, ...]
 

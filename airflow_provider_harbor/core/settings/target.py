@@ -8,8 +8,8 @@ from typing import Any
 from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.paths import project_path
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.values import HarborSettings, Raw
 
 Pairs = frozenset[tuple[str, str]]
 

@@ -12,15 +12,15 @@ from airflow_provider_harbor.core.exceptions import (
     HarborStatusError,
 )
 from airflow_provider_harbor.core.harbor.paths import project_path
-from airflow_provider_harbor.core.harbor.settings_bodies import (
+from airflow_provider_harbor.core.settings.bodies import (
     LATE_METADATA,
     Body,
     allowlist_body,
     body_of,
     with_texts,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
-from airflow_provider_harbor.core.harbor.settings_requests import (
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.sending import (
     Requests,
     Written,
     location_id,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_harbor.core.harbor.settings_kinds import kind_of
-from airflow_provider_harbor.core.harbor.settings_reader import read_settings
+from airflow_provider_harbor.core.settings.kinds import kind_of
+from airflow_provider_harbor.core.settings.reader import read_settings
 from tests.core.rig import login
 from tests.core.settings_rig import ANY, READER, Api, robot, seed, services, tags
 from tests.double import HarborDouble

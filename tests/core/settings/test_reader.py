@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborProtocolError
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.settings.form import (
     Names,
     Secret,
     canonical,
@@ -14,9 +14,9 @@ from airflow_provider_harbor.core.harbor.settings_form import (
     is_same,
     iter_secrets,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, kind_of
-from airflow_provider_harbor.core.harbor.settings_reader import read_settings
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
+from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.values import HarborSettings
 from tests.core.rig import login
 from tests.core.settings_rig import READER, SECRETS, Api, robot, seed, services
 from tests.double import HarborDouble, Image
