@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.human import human_count
-from airflow_provider_harbor.core.settings.form import (
-    Secret,
-    dump_item,
-    is_same,
-    iter_secrets,
-)
+from airflow_provider_harbor.core.settings.form import dump_item
 from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SYSTEM,
@@ -24,6 +19,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     items_of,
     kind_of,
 )
+from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
 from airflow_provider_harbor.core.texts import one_line
 
 # Settings by scope, and by name of the kind; what could not be read is not there.

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.settings.form import Secret, iter_secrets, map_secrets
 from airflow_provider_harbor.core.settings.kinds import Item
+from airflow_provider_harbor.core.settings.secret_values import Secret, iter_secrets, map_secrets
 
 # By kind: fields that say to whom its secret is shown, and of what it is.
 _ADDRESSES = {
@@ -67,7 +67,7 @@ class Settled:
 
     Attributes:
         item: It, without the secrets that nobody knows.
-        lacking: The ways to those, see `settings.form.iter_secrets`.
+        lacking: The ways to those, see `settings.secret_values.iter_secrets`.
         is_unsure: Whether it has a secret with its text where nobody can tell what is there.
     """
 

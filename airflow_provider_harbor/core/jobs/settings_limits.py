@@ -21,8 +21,9 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
     GivenSecrets,
     secret_key,
 )
-from airflow_provider_harbor.core.settings.form import Secret, dump_item, is_same
+from airflow_provider_harbor.core.settings.form import dump_item
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret, is_same
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.settings.versions import (
     newer_fields,

@@ -25,7 +25,6 @@ from airflow_provider_harbor.core.jobs.settings_secrets import (
 )
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.settings.bodies import LATE_METADATA
-from airflow_provider_harbor.core.settings.form import Secret
 from airflow_provider_harbor.core.settings.kinds import (
     SCHEDULES,
     SYSTEM,
@@ -34,6 +33,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     items_of,
     kind_of,
 )
+from airflow_provider_harbor.core.settings.secret_values import Secret
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 
 # Kinds in their order; of the system, or of each project.

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.settings.form import (
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.secret_values import (
     MASK,
     Secret,
     as_text,
     iter_secrets,
     map_secrets,
 )
-from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
 
 # Never shown by a Harbor, so that no export knows whether there is one.
 WRITE_ONLY = ("ldap_search_password", "oidc_client_secret")

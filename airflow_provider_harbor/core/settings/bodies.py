@@ -11,13 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.settings.form import (
-    GROUP_TYPES,
-    MASK,
-    ROLES,
-    Secret,
-)
+from airflow_provider_harbor.core.settings.form import GROUP_TYPES, ROLES
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.secret_values import MASK, Secret
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.settings.versions import newer_fields
 

@@ -8,15 +8,13 @@ nothing are sorted. What is not known here, of a newer Harbor, is kept as it is.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_harbor.core.settings.kinds import SCHEDULES, Item, Kind
+from airflow_provider_harbor.core.settings.secret_values import Secret, guarded, secret_of
 
-# What Harbor shows in place of a secret. Never to be sent back: Harbor takes it for the new secret.
-MASK = "*****"
 ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limitedGuest"}
 GROUP_TYPES = {1: "ldap", 2: "http", 3: "oidc"}
 _DROPPED = frozenset({
@@ -43,39 +41,8 @@ _DROPPED_OF: Mapping[str, frozenset[str]] = {
 _KEPT_ZEROS = frozenset({"dest_namespace_replace_count"})
 # What is free within: a zero there is as good as any other value.
 _FREE = frozenset({"params", "extra_attrs", "value"})
-# Names of what may be a secret, where a newer Harbor has a field that is not known here.
-_SECRETIVE = re.compile(
-    r"secret|passw|pass_?phrase|pwd|token|credential|auth_info|auth_header|key",
-    re.IGNORECASE,
-)
-# Names that sound so, and are known to be of nothing secret.
-_HARMLESS = frozenset({
-    "access_key",  # the name of a login at a registry
-    "http_authproxy_tokenreview_endpoint", "robot_token_duration", "token_expiration",
-})  # fmt: skip
 _METADATA_OF_HARBOR = frozenset({"retention_id", "projectScanner"})
 _JSON_IN_TEXT = ("filters", "trigger", "extra_attrs")
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A secret that is there, with its text where that is known, or sealed.
-
-    As a text, and in errors, it shows nothing. Two of which one is only known to be there count as
-    equal, since nobody can tell; see `is_same` for others that cannot be compared.
-
-    Attributes:
-        text: It; empty where it is not known.
-        sealed: It, sealed; empty where only its presence was kept.
-        key: What tells the key with which it is sealed from other ones, and nothing of it.
-    """
-
-    text: str = field(default="", repr=False)
-    sealed: str = field(default="", repr=False)
-    key: str = field(default="", repr=False)
-
-    def __str__(self) -> str:
-        return "a secret"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +85,7 @@ def canonical(kind: Kind, raw: Mapping[str, Any], names: Names, project: str = "
     item = {key: value for key, value in raw.items() if key not in dropped}
     if special := _SPECIAL.get(kind.name):
         item |= special(raw, names, project)
-    return _pruned({key: _guarded(key, value) for key, value in item.items()})
+    return _pruned({key: guarded(key, value) for key, value in item.items()})
 
 
 def sorted_items(kind: Kind, items: Iterable[Item]) -> list[Item]:
@@ -129,69 +96,6 @@ def sorted_items(kind: Kind, items: Iterable[Item]) -> list[Item]:
 def dump_item(value: Any) -> str:
     """Return a value as one text, the same for the same value; secrets as such only."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
-    """Tell whether two values are the same.
-
-    Args:
-        one: A value.
-        other: Another one.
-        if_unknown: What is said of two secrets that are both kept, and cannot be compared: sealed
-            with two keys, or one of them sealed and the other one not.
-    """
-    if isinstance(one, Secret) and isinstance(other, Secret):
-        same = _is_same_secret(one, other)
-        return if_unknown if same is None else same
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(
-            is_same(one[key], other[key], if_unknown=if_unknown) for key in one
-        )
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(
-            is_same(*pair, if_unknown=if_unknown) for pair in zip(one, other, strict=True)
-        )
-    return type(one) is type(other) and bool(one == other)
-
-
-def _is_same_secret(one: Secret, other: Secret) -> bool | None:
-    """Tell whether two secrets are the same; None where that cannot be told of what is kept."""
-    if one.text and other.text:
-        return one.text == other.text
-    if one.sealed and other.sealed and one.key == other.key:
-        return one.sealed == other.sealed
-    if (one.text or one.sealed) and (other.text or other.sealed):
-        return None
-    return True
-
-
-def iter_secrets(value: Any, path: str = "") -> Iterable[tuple[str, Secret]]:
-    """Yield each secret in a value, with the way to it, such as `targets/0/auth_header`."""
-    if isinstance(value, Secret):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from iter_secrets(each, f"{path}/{key}" if path else str(key))
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from iter_secrets(each, f"{path}/{number}" if path else str(number))
-
-
-def map_secrets(value: Any, change: Callable[[str, Secret], Any], path: str = "") -> Any:
-    """Return a value with each secret replaced by what a function makes of it and its path."""
-    if isinstance(value, Secret):
-        return change(path, value)
-    if isinstance(value, dict):
-        return {
-            key: map_secrets(each, change, f"{path}/{key}" if path else str(key))
-            for key, each in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            map_secrets(each, change, f"{path}/{number}" if path else str(number))
-            for number, each in enumerate(value)
-        ]
-    return value
 
 
 # -- what all kinds have in common
@@ -217,34 +121,6 @@ def _pruned_value(value: Any) -> Any:
     if isinstance(value, list):
         return [_pruned_value(each) for each in value]
     return value
-
-
-def _guarded(key: str, value: Any) -> Any:
-    """Return a value with the secrets in it as such, by the names of the fields."""
-    if value is None or isinstance(value, (bool, Secret)):
-        return value
-    # The one of a registry has fields, of which some are secret.
-    has_fields = key == "credential" and isinstance(value, Mapping)
-    if _SECRETIVE.search(key) and key not in _HARMLESS and not has_fields:
-        return _secret(value)
-    if isinstance(value, Mapping):
-        return {name: _guarded(str(name), each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_guarded("", each) for each in value]
-    return value
-
-
-def _secret(value: Any) -> Secret | None:
-    if value in ("", {}, [], None):
-        return None
-    if value == MASK:
-        return Secret()
-    return Secret(value if isinstance(value, str) else as_text(value))
-
-
-def as_text(value: Any) -> str:
-    """Return a secret that is an object as one text, the same whatever its order."""
-    return json.dumps(value, sort_keys=True)
 
 
 # -- the kinds
@@ -292,8 +168,8 @@ def _configurations(raw: Mapping[str, Any]) -> Item:
             value = each["value"]
             # A number of minutes is no secret, whatever its key says.
             is_number = isinstance(value, (int, float))
-            guarded = value if is_number else _guarded(key, value)
-            found[key] = "" if guarded is None else guarded
+            kept = value if is_number else guarded(key, value)
+            found[key] = "" if kept is None else kept
     return found
 
 
@@ -304,7 +180,7 @@ def _schedule(raw: Mapping[str, Any]) -> Item | None:
     return _pruned({
         "type": schedule["type"],
         "cron": schedule.get("cron"),
-        "parameters": _guarded("", _parsed(raw.get("job_parameters"))),
+        "parameters": guarded("", _parsed(raw.get("job_parameters"))),
     })  # fmt: skip
 
 
@@ -379,7 +255,7 @@ def _scanners(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 def _instances(raw: Mapping[str, Any], names: Names, project: str) -> Item:
     if raw.get("auth_mode") in (None, "", "NONE"):
         return {"auth_info": None, "auth_mode": "NONE"}
-    return {"auth_info": _secret(raw.get("auth_info")) or Secret()}
+    return {"auth_info": secret_of(raw.get("auth_info")) or Secret()}
 
 
 def _replications(raw: Mapping[str, Any], names: Names, project: str) -> Item:
@@ -450,7 +326,7 @@ def canonical_project(
         del own["severity"]
     registry_id = raw.get("registry_id") or 0
     return _pruned({
-        "metadata": {k: _guarded(k, v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
+        "metadata": {k: guarded(k, v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
         "registry": names.registries.get(registry_id),
         # Where registries cannot be read: that it caches one is known, and not which.
         "registry_unknown": bool(registry_id) and registry_id not in names.registries,

@@ -12,8 +12,8 @@ from airflow_provider_harbor.core.settings.bodies import (
     body_of,
     with_texts,
 )
-from airflow_provider_harbor.core.settings.form import Secret
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret
 from airflow_provider_harbor.core.settings.sending import (
     Requests,
     Written,

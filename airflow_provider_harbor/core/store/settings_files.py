@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
-from airflow_provider_harbor.core.settings.form import Secret, map_secrets
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Kind, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret, map_secrets
 from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import (

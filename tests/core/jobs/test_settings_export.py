@@ -22,8 +22,8 @@ from airflow_provider_harbor.core.jobs.settings_export import SettingsExport, ex
 from airflow_provider_harbor.core.jobs.settings_nights import find_night, read_documents
 from airflow_provider_harbor.core.jobs.settings_report import compare_nights, report_settings
 from airflow_provider_harbor.core.jobs.verify import Verification, verify
-from airflow_provider_harbor.core.settings.form import iter_secrets
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.secret_values import iter_secrets
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.settings_outcome import State
-from airflow_provider_harbor.core.settings.form import Secret
+from airflow_provider_harbor.core.settings.secret_values import Secret
 from tests.core.settings_rig import (
     READER,
     Api,

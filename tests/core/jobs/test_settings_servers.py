@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_harbor.core.jobs.settings_outcome import State
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
-from airflow_provider_harbor.core.settings.form import Secret
+from airflow_provider_harbor.core.settings.secret_values import Secret
 from tests.contract.settings_replay import Service
 from tests.core.settings_rig import (
     Api,

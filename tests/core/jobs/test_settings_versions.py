@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
-from airflow_provider_harbor.core.settings.form import Secret
 from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.secret_values import Secret
 from tests.core.rig import login
 from tests.core.settings_rig import (
     ANY,

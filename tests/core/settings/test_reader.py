@@ -6,16 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborProtocolError
-from airflow_provider_harbor.core.settings.form import (
-    Names,
-    Secret,
-    canonical,
-    dump_item,
-    is_same,
-    iter_secrets,
-)
+from airflow_provider_harbor.core.settings.form import Names, canonical, dump_item
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
 from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
 from airflow_provider_harbor.core.settings.values import HarborSettings
 from tests.core.rig import login
 from tests.core.settings_rig import READER, SECRETS, Api, robot, seed, services

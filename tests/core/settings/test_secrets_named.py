@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.settings.form import (
-    Names,
-    Secret,
-    canonical,
-    canonical_project,
-)
+from airflow_provider_harbor.core.settings.form import Names, canonical, canonical_project
 from airflow_provider_harbor.core.settings.kinds import kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret
 
 NAMES = (
     "password", "db_passwd", "PassPhrase", "smtp_pwd", "client_secret", "hmacSecretV2", "api_token",
