@@ -19,8 +19,12 @@ settings_nights        which nights have some
 settings_compare       what differs between two of them
 settings_import        bring settings back
 settings_plan          of it: what would be done, in which order
+settings_plan_projects, settings_plan_configurations  of that: projects; the configurations
 settings_steps         of it: what is done to one setting, and when
 settings_limits        of it: what cannot be done, and why
+settings_configurations  of it: the same of the configurations
+settings_fitting       of it: what this Harbor does not know is left out
+settings_own_login     of it: its own login
 settings_pairs         of it: what is there already, and what surplus may go
 settings_made          of it: what comes with a project that is made
 settings_renames       of it: projects under other names

@@ -31,6 +31,7 @@ CONFIGURED: Mapping[str, str] = {
     "oidc_client_secret": "oidc_endpoint",
     "uaa_client_secret": "uaa_endpoint",
 }
+WRITTEN_AGAIN = "secret given: written again, since nobody can tell which one is there"
 _LACKING = object()
 
 

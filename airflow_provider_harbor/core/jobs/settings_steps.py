@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, show
-from airflow_provider_harbor.core.settings.kinds import Item, kind_of
+from airflow_provider_harbor.core.settings.kinds import Item, Kind, kind_of
 from airflow_provider_harbor.core.texts import one_line
 
 
@@ -115,6 +115,19 @@ class Step:
             "needs": list(self.needs),
             "in_part": bool(self.lacks or self.lost),
         }
+
+
+def step_of(stage: Stage, scope: str, kind: Kind, key: str, action: Action, **more: Any) -> Step:
+    """Return a step for an item of a kind."""
+    return Step(
+        stage=stage,
+        scope=scope,
+        kind=kind.name,
+        noun=kind.noun,
+        key=key,
+        action=action,
+        **more,
+    )
 
 
 def field_line(change: FieldChange) -> str:
