@@ -18,8 +18,10 @@ settings_export        keep Harbor's settings for a night
 settings_nights        which nights have some
 settings_compare       what differs between two of them
 settings_import        bring settings back
+settings_wanted        of it: of which night, which of it, under which names
 settings_plan          of it: what would be done, in which order
 settings_plan_projects, settings_plan_configurations  of that: projects; the configurations
+settings_doing         of it: do the steps
 settings_steps         of it: what is done to one setting, and when
 settings_limits        of it: what cannot be done, and why
 settings_configurations  of it: the same of the configurations

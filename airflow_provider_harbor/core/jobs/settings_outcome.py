@@ -75,6 +75,13 @@ class StepResult:
         return {**self.step.to_json(), "state": self.state.value, "message": self.message}
 
 
+def planned(step: Step) -> State:
+    """Return the state of a step before it is done."""
+    if step.writes:
+        return State.PLANNED
+    return State.LEFT if step.action is Action.LEAVE else State.CANNOT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
     """What an import came to.

@@ -13,11 +13,12 @@ import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
 from tests.contract.settings_replay import Service

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import ARTIFACT_LABELS
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import State
+from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS
 from tests.core.rig import Backup, login, registry_login
 from tests.core.settings_rig import Api, bring_back, titles, written
 from tests.double import HarborDouble, Image
