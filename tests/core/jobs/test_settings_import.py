@@ -629,3 +629,18 @@ def test_a_project_whose_quota_is_not_brought_back_gets_that_of_all_others(
     }
     assert limits["few"] == 5_000_000
     assert limits["own"] == 7_000_000
+
+
+@pytest.mark.parametrize(
+    "version", ["v2.5.0", "v2.8.0", "v2.12.0", "v2.14.3", "v2.15.0", "v2.16.0"]
+)
+def test_whatever_the_version_a_second_import_writes_nothing(bring: Bring, version: str) -> None:
+    with HarborDouble(version=version) as other:
+        report = bring(harbor=other)
+        other.push("team/deep/app", Image("app"), "1.0", "latest")
+        report = bring(harbor=other)
+        again = bring(harbor=other, secrets={})
+        assert not titles(report, State.FAILED)
+        assert written(other) == []
+        assert again.writes == 0
+        assert again.failures() == report.failures()
