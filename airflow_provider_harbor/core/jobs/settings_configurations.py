@@ -23,8 +23,8 @@ _LOGINS = {
     "uaa_client_secret": "uaa_",
 }
 _MOVED = (
-    "it is {there} there, and a secret that Harbor has for that would be sent to {wanted}. It "
-    "needs the secret {key}, which is not given; {others} left as they are, too"
+    "it is {there} there, and a secret that Harbor may have for that would be sent to {wanted}. "
+    "It needs the secret {key}, which is not given; {others} left as they are, too"
 )
 
 

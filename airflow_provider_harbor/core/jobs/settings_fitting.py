@@ -45,8 +45,9 @@ class Fitting:
 
     def fitted(self, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
         """Return an item without what this Harbor does not know, and what that is."""
-        item = with_defaults(kind, item)
-        item, unknown = without_unknown_fields(kind, item, self._target.client.version)
+        version = self._target.client.version
+        item, unknown = without_unknown_fields(kind, item, version)
+        item = with_defaults(kind, item, version)
         # What only a newer Harbor has is there as it is: an older export says nothing of it.
         item = newer_fields(kind, before or {}) | item
         item, why = self._fitted(kind, item, before)

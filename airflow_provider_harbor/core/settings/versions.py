@@ -51,7 +51,8 @@ _FIELDS: Mapping[str, Mapping[str, Version]] = {
     ),
     "replications": _fields(
         "name description src_registry dest_registry dest_namespace trigger filters deletion "
-        "override enabled speed dest_namespace_replace_count",
+        "override enabled speed",
+        dest_namespace_replace_count=(2, 3),
         copy_by_chunk=(2, 7),
         single_active_replication=(2, 14),
     ),
@@ -76,9 +77,11 @@ _DEFAULTS: Mapping[str, Item] = {
 }
 
 
-def with_defaults(kind: str, item: Item) -> Item:
-    """Return an item with what is the same as nothing, where it says nothing."""
-    return {**_DEFAULTS.get(kind, {}), **item}
+def with_defaults(kind: str, item: Item, version: Version) -> Item:
+    """Return an item with what a Harbor says where nothing was said."""
+    known = _FIELDS.get(kind, {})
+    defaults = _DEFAULTS.get(kind, {})
+    return {n: each for n, each in defaults.items() if _is_known(known, n, version)} | item
 
 
 def _is_known(known: Mapping[str, Version], name: str, version: Version) -> bool:
@@ -104,21 +107,26 @@ def without_unknown_metadata(item: Item, version: Version) -> tuple[Item, list[s
 
 
 def without_unknown_fields(kind: str, item: Item, version: Version) -> tuple[Item, list[str]]:
-    """Return an item without the fields that a Harbor does not know, and names of those."""
-    known = _FIELDS.get(kind)
+    """Return an item without the fields that a Harbor does not know, and names of those.
+
+    What is the same as nothing is left out without a word.
+    """
+    found, lost = _of_version(_FIELDS.get(kind), item, version, _DEFAULTS.get(kind, {}))
+    if kind == "webhooks" and found.get("targets"):
+        targets = [_of_version(_TARGETS, target, version, {}) for target in found["targets"]]
+        found["targets"] = [target for target, _ in targets]
+        lost += [name for _, names in targets for name in names]
+    return found, list(dict.fromkeys(lost))
+
+
+def _of_version(
+    known: Mapping[str, Version] | None, item: Item, version: Version, defaults: Item
+) -> tuple[Item, list[str]]:
     if known is None:
         return item, []
     found = {name: each for name, each in item.items() if _is_known(known, name, version)}
-    unknown = sorted(item.keys() - found.keys())
-    if kind == "webhooks":
-        targets = []
-        for target in found.get("targets") or ():
-            own = {k: each for k, each in target.items() if _is_known(_TARGETS, k, version)}
-            unknown += [name for name in sorted(target.keys() - own.keys()) if name not in unknown]
-            targets.append(own)
-        if targets:
-            found["targets"] = targets
-    return found if unknown else item, unknown
+    lost = [n for n in sorted(item) if n not in found and (n, item[n]) not in defaults.items()]
+    return found, lost
 
 
 def unknown_metadata(item: Item) -> list[str]:

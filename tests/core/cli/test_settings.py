@@ -282,6 +282,6 @@ def test_a_night_that_another_passphrase_has_sealed_is_compared_but_for_its_secr
     assert (done.code, done.out) == (2, "")
     # Nor is what Harbor shows told from what is sealed, without the passphrase.
     done = command("settings", "diff", kept, "latest", seeded.url)
-    assert "cannot be compared: one is sealed, and not opened" in done.out
+    assert "cannot be compared: one is sealed: give the passphrase" in done.out
     done = command("settings", "diff", kept, "latest", seeded.url, "--passphrase-file", other)
     assert "no difference" in done.out

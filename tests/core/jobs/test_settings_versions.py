@@ -9,16 +9,22 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.jobs.settings_export import export_settings
+from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
 from airflow_provider_harbor.core.settings.reader import read_settings
 from airflow_provider_harbor.core.settings.secret_values import Secret
+from airflow_provider_harbor.core.settings.versions import with_defaults, without_unknown_fields
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.rig import login
 from tests.core.settings_rig import (
     ANY,
     Api,
     bring_back,
+    given,
     grants,
     kept_settings,
+    seed,
     services,
     tags,
     titles,
@@ -219,6 +225,41 @@ def test_a_preheat_instance_without_a_mode_has_none(new: HarborDouble, tmp_path:
         new.state.preheat_instances.first(name="p")["auth_mode"] = ""
         assert read_settings(client).values["", "preheat-instances"] == [found]
     Api(new).delete("/p2p/preheat/instances/p")
+
+
+@pytest.mark.parametrize("version", ["v2.8.0", "v2.14.3"])
+def test_all_of_an_older_harbor_comes_back_and_the_second_import_writes_nothing(
+    new: HarborDouble, tmp_path: Path, version: str
+) -> None:
+    store = BackupStore(tmp_path / "store")
+    with services() as service, HarborDouble(version=version) as old:
+        seed(old, service.url)
+        store.begin_for(old.url)
+        with login(old) as client:
+            export_settings(client, store, "night")
+        made = {"store": store, "night": find_night(store)}
+        assert bring_twice(made, new, secrets=given()).failures() == []
+
+
+def test_what_harbor_takes_where_nothing_is_said_is_no_difference(
+    new: HarborDouble, tmp_path: Path
+) -> None:
+    with services() as service:
+        policy = {"name": "push", "dest_registry": "r", "trigger": {"type": "manual"}}
+        robot = {"name": "r", "permissions": grants(project="repository:pull")}
+        made = kept_settings(
+            tmp_path,
+            system={
+                "registries": [{"name": "r", "type": "docker-registry", "url": service.url}],
+                "replications": [policy],
+                "robots": [robot],
+            },
+        )
+        assert not bring_twice(made, new, secrets={"robots/r": "Robot-12345"}).failures()
+    # An older one has no such field, and none is missed.
+    count = {"name": "push", "dest_namespace_replace_count": -1}
+    assert without_unknown_fields("replications", count, (2, 2, 0)) == ({"name": "push"}, [])
+    assert with_defaults("replications", {"name": "push"}, (2, 2, 0)) == {"name": "push"}
 
 
 # -- secrets of a newer Harbor
