@@ -116,6 +116,23 @@ class Configurations:
                 lacking.append(secret_key(SYSTEM, "configurations", name))
         return found, lacking
 
+    def unseen(self, wanted: Item, lacking: Sequence[str]) -> str:
+        """Return of which secrets nobody can tell whether they are there, in words.
+
+        Args:
+            wanted: The configurations.
+            lacking: Keys of those that are needed, whatever is there.
+        """
+        mode = str(wanted.get("auth_mode", ""))
+        keys = {secret_key(SYSTEM, "configurations", n): _LOGINS[n] for n in WRITE_ONLY}
+        names = [
+            key.rpartition("/")[2]
+            for key, begin in keys.items()
+            if mode.startswith(begin) and key not in lacking
+        ]
+        told = [name for name in names if not self._given.of(SYSTEM, "configurations", name)]
+        return f"whether {told[0]} is there, nobody can tell" if told else ""
+
 
 def _is_nothing(value: Any) -> bool:
     return not isinstance(value, Secret) and value in ("", 0, False, None, "{}")

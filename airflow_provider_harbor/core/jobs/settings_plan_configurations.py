@@ -66,9 +66,11 @@ class ConfigurationPlan:
         if fields or stage is Stage.BEFORE:
             rewrites = bool(more) or settled.is_unsure
             action = Action.UPDATE if fields or rewrites else Action.LEAVE
+            unseen = self._configurations.unseen(wanted, needs) if stage is Stage.BEFORE else ""
+            why = "; ".join(filter(None, (WRITTEN_AGAIN if rewrites else "", unseen)))
             yield step_of(
                 stage, SYSTEM, kind, "", action, item=item, before=before, fields=fields,
-                why=WRITTEN_AGAIN if rewrites else "", needs=tuple(needs), rewrites=rewrites,
+                why=why, needs=tuple(needs), rewrites=rewrites,
             )  # fmt: skip
 
     def _left_together(self, stage: Stage, kind: Kind, wanted: Item) -> tuple[list[Step], set[str]]:
