@@ -144,7 +144,7 @@ class ImportReport:
         states = Counter(result.state for result in self.results)
         parts.append(f"{states[State.LEFT]:,} as they are")
         if in_part := sum(result.is_in_part for result in self.results):
-            parts.append(f"{in_part:,} of them in part only")
+            parts.append(f"of all these {in_part:,} in part only")
         if states[State.CANNOT]:
             parts.append(f"{states[State.CANNOT]:,} cannot be done")
         if states[State.FAILED]:

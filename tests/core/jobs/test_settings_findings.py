@@ -134,7 +134,7 @@ def test_a_webhook_without_its_header_is_there_in_part_until_it_has_it(
         report = bring_back(made, new, dry_run=dry_run)
         assert report.failures() == [line]
         assert "in part only: it needs the secret library/webhooks/w" in "\n".join(report.lines())
-        assert "1 of them in part only" in report.summary_line()
+        assert "of all these 1 in part only" in report.summary_line()
         assert [step["in_part"] for step in report.to_json()["steps"]] == [True]
     assert written(new) == []  # the third one
     assert not bring_back(made, new, {"library/webhooks/w": "Bearer x"}).failures()
