@@ -7,6 +7,7 @@ It has rooms, in this order. Each may import the rooms above it, never those bel
     http                              requests and answers
     oci                               registries and their content
     harbor                            Harbor's REST API, and what is read from it
+    settings                          Harbor's settings: read, and written
     store                             the backup store: the only code that writes it
     copy                              from one place to another
     jobs                              what a person or a DAG asks for

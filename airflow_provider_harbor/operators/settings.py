@@ -26,10 +26,11 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.units import Heartbeat, as_flag, as_patterns, run_name

@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
+from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight
+from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
+from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
 from tests.contract.settings_replay import Service
+from tests.core.rig import login
 from tests.double import HarborDouble
 from tests.double.content import Image
 
@@ -326,3 +335,46 @@ def given(**more: Any) -> dict[str, Any]:
         "configurations/uaa_client_secret": SECRETS["uaa"],
     }
     return secrets | more
+
+
+def kept_settings(tmp_path: Path, **values: Any) -> dict[str, Any]:
+    """Make a night of one's own; returns what an import needs of it. `team` etc. are projects."""
+    store = BackupStore(tmp_path / "made")
+    store.begin_for("http://127.0.0.1:1")
+    system = store.settings.write(SettingsDocument(scope="", values=values.pop("system", {})))
+    projects = {
+        name: store.settings.write(SettingsDocument(scope=name, values=each))
+        for name, each in values.items()
+    }
+    night = NightSettings(system=system, projects=projects, read_at="2026-11-26T00:00:00+00:00")
+    return {"store": store, "night": SettingsNight(key="made", settings=night)}
+
+
+def bring_back(
+    made: dict[str, Any],
+    harbor: HarborDouble,
+    secrets: Mapping[str, Any] | None = None,
+    *,
+    who: tuple[str, ...] = (),
+    **more: Any,
+) -> ImportReport:
+    """Bring such a night back to a Harbor, whose log of requests begins anew."""
+    options = {k: more.pop(k) for k in ("dry_run", "on_secret", "new_password") if k in more}
+    wanted = SettingsImport(given=GivenSecrets(secrets or {}), **(made | more))
+    with login(harbor, *who) as client:
+        harbor.requests.reset()
+        return import_settings(client, wanted, **options)
+
+
+def written(harbor: HarborDouble) -> list[tuple[str, str, int]]:
+    """Return the requests that wrote something, or tried to."""
+    return [entry for entry in harbor.requests.log if entry[0] not in ("GET", "HEAD")]
+
+
+def titles(report: ImportReport, *states: State) -> dict[str, str]:
+    """Return what became of the settings in some states, by scope and title."""
+    return {
+        f"{r.step.scope} {r.step.title}".strip(): r.message or r.step.why
+        for r in report.results
+        if r.state in states
+    }

@@ -139,6 +139,8 @@ def test_one_project_that_cannot_be_restored_stops_no_other(
     run = run_dag("harbor_restore", store=str(tmp_path))
 
     assert failed(run) == {("restore", 1), ("report", -1)}
+    # Nobody has asked for settings, so there is nothing that could fail.
+    assert {run.states[f"settings_{stage}", -1] for stage in ("before", "after")} == {"skipped"}
     assert {name for name, _, _ in before - held(stored)} == {"team-a/app"}
 
 

@@ -29,8 +29,6 @@ from airflow_provider_harbor.core.cli.passphrases import (
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.settings_import import add_import
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
-from airflow_provider_harbor.core.harbor.settings_reader import is_meant, read_settings
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_compare import (
     SettingChange,
@@ -46,8 +44,12 @@ from airflow_provider_harbor.core.jobs.settings_nights import (
     find_night,
     read_documents,
 )
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.reader import is_meant, read_settings
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.settings_files import SettingsDocument
+from airflow_provider_harbor.core.store.vault import WrongPassphraseError
 
 _EXPORT_EXAMPLES = """\
   harbor-backup settings export harbor.example.com /backup/harbor
@@ -184,6 +186,7 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
         arguments.older, arguments.newer = LATEST, arguments.older
     unread: list[str] = []
     limited = False
+    nights = _Opened(store, arguments)
     if "://" in arguments.newer:
         older = find_night(store, arguments.older or LATEST)
         arguments.url = name = arguments.newer
@@ -208,9 +211,10 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
             if arguments.older
             else find_night(store, before=newer.key)
         )
-        name, after = newer.key, _values(store, newer, arguments)
+        name, after = newer.key, nights.values_of(newer)
         limited = limited or newer.settings.limited
-    before = _values(store, older, arguments)
+    before = nights.values_of(older)
+    nights.require_one()
     if limited or older.settings.limited:
         both = before.keys() & after.keys()
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
@@ -218,18 +222,48 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
     return _outcome(older.key, name, changes, not_compared(before, after), unread, arguments.limit)
 
 
-def _values(
-    store: BackupStore, night: SettingsNight, arguments: argparse.Namespace
-) -> dict[str, Mapping[str, Any]]:
-    """Return the settings of a night, as far as they are meant, secrets opened if that is asked."""
-    documents = read_documents(store, night.settings, (SYSTEM, *night.settings.projects))
-    if passphrase := passphrase_of(arguments):
-        documents = {scope: each.opened(passphrase) for scope, each in documents.items()}
-    return {
-        scope: document.values
-        for scope, document in documents.items()
-        if scope == SYSTEM or is_meant(scope, arguments.project, arguments.exclude)
-    }
+class _Opened:
+    """The settings of nights, as far as they are meant, with the secrets that a passphrase opens.
+
+    Of two nights it may open one: what the other has is sealed with another key then, and is not
+    compared.
+    """
+
+    def __init__(self, store: BackupStore, arguments: argparse.Namespace) -> None:
+        self._store = store
+        self._arguments = arguments
+        self._passphrase = passphrase_of(arguments)
+        self._wrong: list[WrongPassphraseError] = []
+        self._is_right = False
+
+    def values_of(self, night: SettingsNight) -> dict[str, Mapping[str, Any]]:
+        """Return the settings of a night."""
+        scopes = (SYSTEM, *night.settings.projects)
+        return {
+            scope: self._opened(document).values
+            for scope, document in read_documents(self._store, night.settings, scopes).items()
+            if scope == SYSTEM or is_meant(scope, self._arguments.project, self._arguments.exclude)
+        }
+
+    def _opened(self, document: SettingsDocument) -> SettingsDocument:
+        if not self._passphrase or not document.encryption:
+            return document
+        try:
+            document = document.opened(self._passphrase)
+        except WrongPassphraseError as err:
+            self._wrong.append(err)
+            return document
+        self._is_right = True
+        return document
+
+    def require_one(self) -> None:
+        """Make sure that the passphrase has opened something, if anything is sealed.
+
+        Raises:
+            WrongPassphraseError: It has not.
+        """
+        if self._wrong and not self._is_right:
+            raise self._wrong[0]
 
 
 def _outcome(

@@ -23,16 +23,13 @@ from airflow_provider_harbor.core.cli.passphrases import add_passphrase, passphr
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import KIND_NAMES
 from airflow_provider_harbor.core.jobs.choosing import LATEST
-from airflow_provider_harbor.core.jobs.settings_import import (
-    ARTIFACT_LABELS,
-    SettingsImport,
-    import_settings,
-)
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, read_secrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
+from airflow_provider_harbor.core.settings.kinds import KIND_NAMES
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 _EXAMPLES = """\
@@ -157,7 +154,7 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
                 wanted,
                 dry_run=arguments.dry_run,
                 on_secret=made.add,
-                new_password=_password if made.path else lambda: "",
+                new_password=_password if arguments.new_secrets else None,
                 progress=console.status,
             )
         except KeyboardInterrupt:

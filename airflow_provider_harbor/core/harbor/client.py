@@ -402,7 +402,7 @@ class HarborClient(Client):
             lambda item: Accessory.from_json(item, digest),
         )
 
-    # -- settings, see `settings_reader` and `settings_writer`
+    # -- settings, see `settings.reader` and `settings.writer`
 
     def list_settings(
         self, path: str, params: Mapping[str, str]

@@ -18,15 +18,22 @@ settings_export        keep Harbor's settings for a night
 settings_nights        which nights have some
 settings_compare       what differs between two of them
 settings_import        bring settings back
+settings_wanted        of it: of which night, which of it, under which names
 settings_plan          of it: what would be done, in which order
+settings_plan_projects, settings_plan_configurations  of that: projects; the configurations
+settings_doing         of it: do the steps
 settings_steps         of it: what is done to one setting, and when
 settings_limits        of it: what cannot be done, and why
+settings_configurations  of it: the same of the configurations
+settings_fitting       of it: what this Harbor does not know is left out
+settings_own_login     of it: its own login
 settings_pairs         of it: what is there already, and what surplus may go
 settings_made          of it: what comes with a project that is made
 settings_renames       of it: projects under other names
 settings_secrets       of it: secrets that are given
 settings_known         of it: secrets that are there, and stay with their addresses
 settings_hiding        of it: secrets in what Harbor says
+settings_rights        of it: whether the login may do it at all
 settings_labels        of it: labels on artifacts
 settings_outcome       of it: what it came to
 settings_report        what the report of a run says of them

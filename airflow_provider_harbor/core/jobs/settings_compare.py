@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item, is_same
-from airflow_provider_harbor.core.harbor.settings_kinds import (
+from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.settings.form import dump_item
+from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SYSTEM,
     SYSTEM_KINDS,
@@ -18,7 +19,7 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     items_of,
     kind_of,
 )
-from airflow_provider_harbor.core.human import human_count
+from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
 from airflow_provider_harbor.core.texts import one_line
 
 # Settings by scope, and by name of the kind; what could not be read is not there.
@@ -33,11 +34,13 @@ class Change(str, enum.Enum):
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
+    # Whether it has changed nobody can tell: nothing but secrets that cannot be compared.
+    UNKNOWN = "not compared"
 
     @property
     def sign(self) -> str:
         """How it is shown."""
-        return {"added": "+", "removed": "-", "changed": "~"}[self.value]
+        return {"added": "+", "removed": "-", "changed": "~", "not compared": "?"}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,20 @@ class FieldChange:
     before: Any
     after: Any
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it may be the same: all that differs are secrets that cannot be compared."""
+        return is_same(self.before, self.after, if_unknown=True)
+
     def __str__(self) -> str:
-        if isinstance(self.before, Secret) and isinstance(self.after, Secret):
+        if self.is_unknown:
+            secrets = [each for _, each in iter_secrets([self.before, self.after])]
+            is_all_sealed = all(each.sealed for each in secrets if each.text or each.sealed)
+            why = (
+                "sealed with another key" if is_all_sealed else "one is sealed: give the passphrase"
+            )
+            return f"{self.name}: a secret that cannot be compared: {why}"
+        if dump_item(self.before) == dump_item(self.after):
             return f"{self.name}: another secret"
         if self.after is None:
             return f"{self.name}: {show(self.before)} removed"
@@ -86,7 +101,7 @@ class SettingChange:
         """Return the fields as lines: of what was removed none, and not what the title says."""
         if self.change is Change.REMOVED:
             return []
-        if self.change is Change.CHANGED:
+        if self.change in (Change.CHANGED, Change.UNKNOWN):
             return [str(each) for each in self.fields]
         own = kind_of(self.scope, self.kind).key
         return [f"{each.name}: {show(each.after)}" for each in self.fields if each.name not in own]
@@ -184,7 +199,8 @@ def _compare_items(
         elif new is None:
             change = Change.REMOVED
         elif fields:
-            change = Change.CHANGED
+            is_unknown = all(each.is_unknown for each in fields)
+            change = Change.UNKNOWN if is_unknown else Change.CHANGED
         else:
             continue
         # A project itself is its scope.
@@ -248,7 +264,7 @@ def describe_changes(changes: Sequence[SettingChange], limit: int = 0) -> list[s
         if change.scope != scope:
             scope = change.scope
             lines.append(f"project {one_line(scope)}" if scope else "system")
-        if change.kind == "project" and change.change is not Change.CHANGED:
+        if change.kind == "project" and change.change in (Change.ADDED, Change.REMOVED):
             lines.append(f"  {change.change.sign} the whole project")
             continue
         lines.append(f"  {change.change.sign} {change.title}")

@@ -10,10 +10,10 @@ from typing import Any
 
 from airflow_provider_harbor.core.exceptions import BackupInterruptedError, HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, items_of, kind_of
-from airflow_provider_harbor.core.harbor.settings_reader import read_settings
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Unread
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, items_of, kind_of
+from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.values import HarborSettings, Unread
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle_files
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import iter_secrets
 from airflow_provider_harbor.core.http.echoes import Secrets
+from airflow_provider_harbor.core.settings.secret_values import iter_secrets
 
 # A shorter text has too little in base64 to be told from others.
 _LONG = 6

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret, iter_secrets, map_secrets
-from airflow_provider_harbor.core.harbor.settings_kinds import Item
+from airflow_provider_harbor.core.settings.kinds import Item
+from airflow_provider_harbor.core.settings.secret_values import Secret, iter_secrets, map_secrets
 
 # By kind: fields that say to whom its secret is shown, and of what it is.
 _ADDRESSES = {
@@ -17,7 +17,49 @@ _ADDRESSES = {
 }
 # Kinds that are not written to another address without their secret: Harbor would keep the old one.
 KEEP_SECRETS = frozenset(_ADDRESSES)
+# By kind: what says which server it is, whoever logs in there.
+_SERVERS = {
+    "registries": ("type", "url"),
+    "scanners": ("url",),
+    "preheat-instances": ("vendor", "endpoint"),
+}
+# Kinds of the system on which others hang by name.
+HELD = tuple(_SERVERS)
+# Of the configurations: each secret, with the address to which Harbor sends it.
+CONFIGURED: Mapping[str, str] = {
+    "ldap_search_password": "ldap_url",
+    "oidc_client_secret": "oidc_endpoint",
+    "uaa_client_secret": "uaa_endpoint",
+}
+WRITTEN_AGAIN = "secret given: written again, since nobody can tell which one is there"
 _LACKING = object()
+
+
+def is_elsewhere(kind: str, item: Item, before: Item) -> bool:
+    """Tell whether an item is of another server than what has its name there."""
+    names = _SERVERS.get(kind, ())
+    return any(_field(item, name) != _field(before, name) for name in names)
+
+
+def moved_secrets(wanted: Item, there: Item) -> list[str]:
+    """Return which secrets of the configurations would be sent elsewhere than they were.
+
+    So Harbor does with one that it has, where only the address changes. It shows none of them but
+    one, so that one may be there wherever there is an address.
+
+    Args:
+        wanted: The configurations, with the secrets that are known.
+        there: What they are there.
+    """
+    found = []
+    for name, address in CONFIGURED.items():
+        secret, before = wanted.get(name), there.get(name)
+        is_known = isinstance(secret, Secret) and secret.text
+        may_be = isinstance(before, Secret) if name in there else bool(there.get(address))
+        old, new = _field(there, address), _field(wanted, address)
+        if may_be and new and old != new and not is_known:
+            found.append(name)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +68,7 @@ class Settled:
 
     Attributes:
         item: It, without the secrets that nobody knows.
-        lacking: The ways to those, see `settings_form.iter_secrets`.
+        lacking: The ways to those, see `settings.secret_values.iter_secrets`.
         is_unsure: Whether it has a secret with its text where nobody can tell what is there.
     """
 

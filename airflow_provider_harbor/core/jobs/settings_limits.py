@@ -1,29 +1,30 @@
-"""What a Harbor cannot be made to have, and what of a setting it does not know.
+"""What a Harbor cannot be made to have, and why.
 
 Found out before anything is written, as far as it can be known then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Secret, dump_item
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
-from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, Settings
+from airflow_provider_harbor.core.jobs.settings_compare import Settings
+from airflow_provider_harbor.core.jobs.settings_configurations import Configurations
+from airflow_provider_harbor.core.jobs.settings_fitting import BUILT_IN_SCANNERS
+from airflow_provider_harbor.core.jobs.settings_known import is_elsewhere, settle
+from airflow_provider_harbor.core.jobs.settings_own_login import OwnLogin
 from airflow_provider_harbor.core.jobs.settings_renames import names_by_pattern, with_new_names
-from airflow_provider_harbor.core.jobs.settings_secrets import (
-    WRITE_ONLY,
-    GivenSecrets,
-    secret_key,
-)
+from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, secret_key
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret
+from airflow_provider_harbor.core.settings.target import SettingsTarget
 
-# Once set they cannot be emptied over REST, and Harbor refuses to be told so.
-_NEVER_EMPTY = ("ldap_base_dn", "ldap_uid", "ldap_url")
-_BUILT_IN_SCANNERS = ("Trivy",)
 _DATABASE = "db_auth"
-_LOGINS = {"ldap_search_password": "ldap_", "oidc_client_secret": "oidc_"}
+_LOCKED_OUT = (
+    "it needs a password, and none is given. Give the secret {}, or name a file for new secrets"
+)
+# The first administrator, whom no list of users has; Harbor lets it take the other name once.
+_FIRST_USERS = ("admin", "admin@harbor.local")
 
 
 class Limits:
@@ -33,7 +34,10 @@ class Limits:
         wanted: The settings.
         target: The Harbor that is to have them.
         given: Secrets.
+        own: The login.
         left_names: Names of projects that come back under another one, by that.
+        kinds: Names of the kinds that are meant; none for all.
+        makes_passwords: Whether a new user of whom no password is given gets a new one.
     """
 
     def __init__(
@@ -41,9 +45,17 @@ class Limits:
         wanted: Settings,
         target: SettingsTarget,
         given: GivenSecrets,
-        left_names: Mapping[str, str] | None = None,
+        own: OwnLogin,
+        left_names: Mapping[str, str],
+        *,
+        kinds: Sequence[str] = (),
+        makes_passwords: bool = False,
     ) -> None:
-        self._left_names = left_names or {}
+        self._left_names = left_names
+        self._own = own
+        self._configurations = Configurations(target, given)
+        self._kinds = kinds
+        self._makes_passwords = makes_passwords
         self._wanted = wanted
         self._target = target
         self._given = given
@@ -51,13 +63,10 @@ class Limits:
     def _there(self, kind: str) -> Any:
         return self._target.settings.values.get((SYSTEM, kind), ())
 
-    def _is_known(self, kind: str, key: str) -> bool:
-        """Tell whether something of the system is there, or is to be."""
-        wanted = self._wanted.get(SYSTEM, {}).get(kind) or ()
-        return any(item.get("name") == key for item in (*self._there(kind), *wanted))
-
-    def _is_project(self, name: str) -> bool:
-        return name in self._wanted or self._target.is_there(name)
+    def _to_be(self, kind: str) -> Sequence[Item]:
+        """Return what of a kind of the system is meant to be brought back."""
+        is_meant = not self._kinds or kind in self._kinds
+        return self._wanted.get(SYSTEM, {}).get(kind) or () if is_meant else ()
 
     @property
     def _auth_mode(self) -> str:
@@ -67,7 +76,7 @@ class Limits:
             return self._target.client.system_info.auth_mode
         wanted = self._wanted.get(SYSTEM, {}).get("configurations") or {}
         mode = wanted.get("auth_mode")
-        if mode and not self.why_no_configuration("auth_mode", mode):
+        if mode and not self._configurations.why_not("auth_mode", mode):
             return str(mode)
         return str(there.get("auth_mode", ""))
 
@@ -75,148 +84,6 @@ class Limits:
         """Return why an item cannot be written; empty where nothing is known against it."""
         check = _CHECKS.get(kind)
         return check(self, scope, item, before) if check else ""
-
-    def has_importer(self, members: Iterable[str]) -> bool:
-        """Tell whether the login is among some members, by their keys."""
-        return f"user {self._target.client.user}" in members
-
-    def is_own(self, kind: str, item: Item) -> bool:
-        """Tell whether an item is the login itself, which is never deleted."""
-        user = self._target.client.user
-        if kind == "users":
-            return item.get("username") == user
-        return kind == "robots" and user == f"{self._target.settings.names.prefix}{item['name']}"
-
-    def stays_administrator(self, kind: str, item: Item, before: Item | None) -> bool:
-        """Tell whether an item would take from the login what it needs for all the rest."""
-        leads = bool(before and before.get("sysadmin_flag"))
-        return (
-            kind == "users" and leads and not item.get("sysadmin_flag") and self.is_own(kind, item)
-        )
-
-    def is_own_robot(self, scope: str, item: Item) -> bool:
-        """Tell whether a robot is the login itself, which would lose its secret on the way."""
-        place = f"{scope}+" if scope != SYSTEM else ""
-        name = f"{self._target.settings.names.prefix}{place}{item['name']}"
-        return name == self._target.client.user
-
-    # -- what is left out of an item
-
-    def fitted(self, scope: str, kind: str, item: Item, before: Item | None) -> tuple[Item, str]:
-        """Return an item without what this Harbor does not know, and what that is."""
-        if kind == "robots":
-            return self._fitted_robot(item, before)
-        if kind == "webhooks":
-            return self._fitted_webhook(item, before)
-        if self.stays_administrator(kind, item, before):
-            return {**item, "sysadmin_flag": True}, ""
-        if kind == "scanners" and item.get("name") in _BUILT_IN_SCANNERS and before is not None:
-            # It comes with Harbor, and only whether it is the default can be changed.
-            return {**before, "is_default": True} if item.get("is_default") else before, ""
-        return item, ""
-
-    def _fitted_robot(self, item: Item, before: Item | None) -> tuple[Item, str]:
-        item = self._with_left_names(item, before)
-        if before is not None and before.get("permissions") == item.get("permissions"):
-            return item, ""
-        known = self._target.permissions()
-        dropped: list[str] = []
-        rows = []
-        for row in item.get("permissions") or ():
-            if row["kind"] == "project" and not self._is_namespace(row["namespace"]):
-                dropped.append(f"those on the project {row['namespace']}, which is not there")
-                continue
-            table = known.get(row["kind"])
-            access = []
-            for one in row["access"]:
-                if table is None or (one["resource"], one["action"]) in table:
-                    access.append(one)
-                else:
-                    dropped.append(f"{one['resource']}:{one['action']}, which this Harbor has not")
-            rows += [{**row, "access": access}] if access else []
-        if not dropped:
-            return item, ""
-        return {**item, "permissions": rows}, f"without {', '.join(dict.fromkeys(dropped))}"
-
-    def _with_left_names(self, item: Item, before: Item | None) -> Item:
-        """Return a robot with what it may on projects that are there beside their copies."""
-        kept = [
-            row
-            for row in (before or {}).get("permissions") or ()
-            if row["kind"] == "project" and row["namespace"] in self._left_names
-        ]
-        if not kept:
-            return item
-        rows = [*(item.get("permissions") or ()), *kept]
-        return {**item, "permissions": sorted(rows, key=dump_item)}
-
-    def _is_namespace(self, name: str) -> bool:
-        return name == "*" or self._is_project(name)
-
-    def _fitted_webhook(self, item: Item, before: Item | None) -> tuple[Item, str]:
-        wanted = item.get("event_types") or []
-        if before is not None and before.get("event_types") == wanted:
-            return item, ""
-        known = self._target.events()
-        kept = [event for event in wanted if not known or event in known]
-        if kept == wanted or not kept:
-            return item, ""
-        dropped = [event for event in wanted if event not in kept]
-        return {**item, "event_types": kept}, (
-            f"without the events {', '.join(dropped)}, which this Harbor has not"
-        )
-
-    def relevant(self, kind: str, fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
-        """Return those changes of an item that can be made."""
-        if kind == "scanners":
-            # The default moves to another one, and is never only taken away.
-            return tuple(f for f in fields if not (f.name == "is_default" and not f.after))
-        return fields
-
-    # -- the configurations
-
-    def why_no_configuration(self, key: str, value: Any) -> str:
-        """Return why a configuration cannot be set; empty where nothing is known against it."""
-        there = self._target.settings.values[SYSTEM, "configurations"]
-        if key not in there:
-            return "" if _is_nothing(value) else "this Harbor has no such configuration"
-        if there[key] == value or isinstance(value, Secret):
-            return ""
-        if key in _NEVER_EMPTY and not value:
-            return "" if not there[key] else "Harbor does not take it back once it is set"
-        raw = self._target.settings.raws[SYSTEM, "configurations"][""]
-        if raw[key].get("editable", True):
-            return ""
-        if key == "auth_mode":
-            return (
-                f"it is {there[key]} there, and can be changed only while there is no user but the "
-                "administrator"
-            )
-        return "the deployment sets it (CONFIG_OVERWRITE_JSON)"
-
-    def write_only(self, wanted: Item, changed: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """Return secrets that no Harbor shows, as they are given, and what lacks of what changes.
-
-        Args:
-            wanted: The configurations.
-            changed: Names of those that change.
-        """
-        found: dict[str, str] = {}
-        lacking = []
-        for name in WRITE_ONLY:
-            text = self._given.of(SYSTEM, "configurations", name)
-            begin = _LOGINS[name]
-            if text:
-                # Whatever else changes: nobody can tell which one is there.
-                found[name] = text
-                continue
-            if not any(key.startswith(begin) or key == "auth_mode" for key in changed):
-                continue
-            if str(wanted.get("auth_mode", "")).startswith(begin):
-                lacking.append(secret_key(SYSTEM, "configurations", name))
-        return found, lacking
-
-    # -- the kinds
 
     def _user(self, scope: str, item: Item, before: Item | None) -> str:
         mode = self._auth_mode
@@ -232,6 +99,9 @@ class Limits:
         ]
         if email and others:
             return f"its e-mail address {email} is that of {others[0]} there"
+        is_given = self._given.of(SYSTEM, "users", item["username"])
+        if before is None and not is_given and not self._makes_passwords:
+            return _LOCKED_OUT.format(secret_key(SYSTEM, "users", item["username"]))
         return ""
 
     def _group(self, scope: str, item: Item, before: Item | None) -> str:
@@ -258,7 +128,7 @@ class Limits:
         return ""
 
     def _scanner(self, scope: str, item: Item, before: Item | None) -> str:
-        if item.get("name") in _BUILT_IN_SCANNERS:
+        if item.get("name") in BUILT_IN_SCANNERS:
             return "it comes with Harbor: install Harbor with it" if before is None else ""
         return self._lacks(scope, "scanners", item, before, item.get("access_credential"))
 
@@ -266,33 +136,84 @@ class Limits:
         if item.get("registry_unknown"):
             return "it caches a registry, and the export could not tell which"
         name = item.get("registry")
-        return self._hangs_on(name) if name else ""
+        return self.hangs_on("registries", name) if name else ""
 
-    def _hangs_on(self, name: str) -> str:
-        if not self._is_known("registries", name):
-            return f"the registry {name} is not there"
-        for item in self._wanted.get(SYSTEM, {}).get("registries") or ():
-            there = any(other.get("name") == name for other in self._there("registries"))
-            if item.get("name") == name and not there:
-                filled = self._given.fill(SYSTEM, "registries", name, item)
-                return self._because(name, self._registry(SYSTEM, filled, None))
-        return ""
+    def hangs_on(self, kind: str, name: str) -> str:
+        """Return why nothing can hang on an item of the system; empty where something can.
 
-    @staticmethod
-    def _because(name: str, why: str) -> str:
-        return f"it hangs on the registry {name}, which cannot be made" if why else ""
+        It is not there, and is not made; or what is there is of another server, and stays so.
+        """
+        noun = kind_of(SYSTEM, kind).noun
+        there = next((item for item in self._there(kind) if item.get("name") == name), None)
+        wanted = self._wanted.get(SYSTEM, {}).get(kind) or ()
+        item = next((item for item in wanted if item.get("name") == name), None)
+        is_meant = not self._kinds or kind in self._kinds
+        if there is None and (item is None or not is_meant):
+            return f"the {noun} {name} is not there"
+        if item is None:
+            return ""
+        filled = self._given.fill(SYSTEM, kind, name, item)
+        if there is None:
+            why = self.why_not(SYSTEM, kind, filled, None)
+            return f"it hangs on the {noun} {name}, which cannot be made" if why else ""
+        if not is_elsewhere(kind, filled, there):
+            return ""
+        if is_meant and not self.why_not_changed(kind, filled, there):
+            return ""
+        return f"it hangs on the {noun} {name}, which is of another server there, and stays so"
+
+    def why_not_changed(self, kind: str, item: Item, before: Item) -> str:
+        """Return why an item of the system that is there cannot be made what it should be."""
+        if settle(kind, item, before).lacking:
+            return "it needs its secret"
+        return self.why_not(SYSTEM, kind, item, before)
 
     def _member(self, scope: str, item: Item, before: Item | None) -> str:
-        if isinstance(item.get("role"), str):
+        if not isinstance(item.get("role"), str):
+            return f"its role {item.get('role')} is none that Harbor has"
+        if before is not None:
             return ""
-        return f"its role {item.get('role')} is none that Harbor has"
+        if item["type"] == "user":
+            return self._no_user(item["name"])
+        return self._no_group(item)
+
+    def _no_user(self, name: str) -> str:
+        """Return that there is no such user, and will be none; elsewhere a login makes one."""
+        if self._auth_mode != _DATABASE or not self._lists("users"):
+            return ""
+        there = {user["username"] for user in self._there("users")}
+        if name in {*there, *_FIRST_USERS, self._target.client.user}:
+            return ""
+        for user in self._to_be("users"):
+            if user["username"] == name:
+                why = self._user(SYSTEM, user, None)
+                return f"the user {name} is not there, and cannot be made" if why else ""
+        return f"the user {name} is not there. Make it first"
+
+    def _no_group(self, item: Item) -> str:
+        """Return that there is no such group, and will be none, where a directory has none."""
+        mode, kind, name = self._auth_mode, item.get("group_type"), item["name"]
+        if kind == "ldap" or mode != _DATABASE or not self._lists("groups"):
+            return ""
+        known = {(group["name"], group["type"]) for group in self._there("groups")}
+        named = {group for group, _ in known}
+        if (name, kind) in known or (not kind and name in named):
+            return ""
+        for group in self._to_be("groups"):
+            if group["name"] == name and kind in (None, group["type"]):
+                why = self._group(SYSTEM, group, None)
+                return f"the group {name} is not there, and cannot be made" if why else ""
+        return f"the group {name} is not there. Make it first"
+
+    def _lists(self, kind: str) -> bool:
+        return (SYSTEM, kind) in self._target.settings.values
 
     def _robot(self, scope: str, item: Item, before: Item | None) -> str:
         if item.get("editable") == "no":
             return "it is of Harbor 1, and cannot be made again"
         if not item.get("permissions"):
             return "it has no permissions, and Harbor makes none without"
-        if before is not None and before != item and self.is_own("robots", item):
+        if before is not None and before != item and self._own.is_it("robots", item):
             return "it is the login of this import"
         return ""
 
@@ -300,7 +221,7 @@ class Limits:
         names = [item[side] for side in ("src_registry", "dest_registry") if item.get(side)]
         if len(names) != 1:
             return "it has no registry that could be told"
-        return self._hangs_on(names[0]) or self._names_another(item, before)
+        return self.hangs_on("registries", names[0]) or self._names_another(item, before)
 
     def _names_another(self, item: Item, before: Item | None) -> str:
         """Return that a policy is about a project that comes back under another name."""
@@ -326,14 +247,7 @@ class Limits:
         return ""
 
     def _preheat_policy(self, scope: str, item: Item, before: Item | None) -> str:
-        name = item.get("provider", "")
-        if self._is_known("preheat-instances", name):
-            return ""
-        return f"the preheat instance {name} is not there"
-
-
-def _is_nothing(value: Any) -> bool:
-    return not isinstance(value, Secret) and value in ("", 0, False, None, "{}")
+        return self.hangs_on("preheat-instances", item.get("provider", ""))
 
 
 _CHECKS: Mapping[str, Callable[[Limits, str, Item, Item | None], str]] = {

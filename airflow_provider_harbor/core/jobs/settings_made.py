@@ -18,9 +18,9 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import Item, items_of, kind_of
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import Settings
+from airflow_provider_harbor.core.settings.kinds import Item, items_of, kind_of
+from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, read_object

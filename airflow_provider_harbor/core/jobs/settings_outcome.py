@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_values import Unread
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.settings_export import problem_lines
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.texts import one_line
 
 _VERBS = {
@@ -19,6 +19,9 @@ _VERBS = {
     Action.UPDATE: ("to update", "updated"),
     Action.DELETE: ("to delete", "deleted"),
 }
+
+
+_LACKING = "without the secret {}, which is not given. Give it, or set it there by hand"
 
 
 class State(str, enum.Enum):
@@ -54,9 +57,29 @@ class StepResult:
             lines.insert(1, f"    {one_line(self.message, 500)}")
         return lines
 
+    @property
+    def is_in_part(self) -> bool:
+        """Whether it is there, or would be, without some of what it had."""
+        is_there = self.state not in (State.FAILED, State.CANNOT)
+        return is_there and bool(self.step.lacks or self.step.lost)
+
+    @property
+    def missing(self) -> str:
+        """What it is there without, and what to do."""
+        keys = ", ".join(self.step.lacks)
+        lacking = _LACKING.format(keys) if keys else ""
+        return f"in part only, {'; '.join(filter(None, (self.step.lost, lacking)))}"
+
     def to_json(self) -> dict[str, Any]:
         """Return it by names, without any secret."""
         return {**self.step.to_json(), "state": self.state.value, "message": self.message}
+
+
+def planned(step: Step) -> State:
+    """Return the state of a step before it is done."""
+    if step.writes:
+        return State.PLANNED
+    return State.LEFT if step.action is Action.LEAVE else State.CANNOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +122,8 @@ class ImportReport:
                 lines.append(f"{where}{result.step.title}: {result.message}")
             elif result.state is State.CANNOT:
                 lines.append(f"{where}{result.step.title}: {result.step.why}")
+            elif result.is_in_part:
+                lines.append(f"{where}{result.step.title}: {result.missing}")
         return [one_line(line, 500) for line in lines]
 
     @property
@@ -118,6 +143,8 @@ class ImportReport:
         ]
         states = Counter(result.state for result in self.results)
         parts.append(f"{states[State.LEFT]:,} as they are")
+        if in_part := sum(result.is_in_part for result in self.results):
+            parts.append(f"of all these {in_part:,} in part only")
         if states[State.CANNOT]:
             parts.append(f"{states[State.CANNOT]:,} cannot be done")
         if states[State.FAILED]:
@@ -129,8 +156,9 @@ class ImportReport:
         """Return it as lines, as a plan or as what was done; what is left is only counted."""
         found = list(self.warnings)
         for stage in Stage:
-            shown = [r for r in self.results if r.step.stage is stage and r.state is not State.LEFT]
-            left = sum(r.step.stage is stage and r.state is State.LEFT for r in self.results)
+            own = [r for r in self.results if r.step.stage is stage]
+            shown = [r for r in own if r.state is not State.LEFT or r.is_in_part]
+            left = sum(r.state is State.LEFT and not r.is_in_part for r in own)
             if shown or left:
                 found.append(stage.heading)
                 found += _by_scope(shown)
@@ -146,7 +174,7 @@ class ImportReport:
             yield f"left there, and not in the export: {number:,} of the {kind}"
         said: dict[str, list[str]] = {}
         for result in self.results:
-            if result.state is State.LEFT and result.step.why:
+            if result.state is State.LEFT and result.step.why and not result.is_in_part:
                 said.setdefault(result.step.why, []).append(result.step.title)
         for why, titles in said.items():
             yield f"{one_line(', '.join(titles), 200)}: {why}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, Kind
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.jobs.settings_compare import Settings
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, Kind
+from airflow_provider_harbor.core.settings.target import SettingsTarget
 
 # Where people log in so, Harbor lists no groups but these.
 _LISTED_GROUPS = {"ldap_auth": "ldap", "http_auth": "http"}

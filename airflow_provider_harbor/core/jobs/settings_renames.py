@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import dump_item
-from airflow_provider_harbor.core.harbor.settings_kinds import Item
+from airflow_provider_harbor.core.settings.form import dump_item
+from airflow_provider_harbor.core.settings.kinds import Item
 
 
 def left_names(scopes: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.settings_compare import (
     SettingChange,
@@ -22,6 +21,7 @@ from airflow_provider_harbor.core.jobs.settings_nights import (
     read_documents,
     settled_night,
 )
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.settings_files import NightSettings

@@ -13,29 +13,41 @@ A webhook with several targets that have a header has a secret for each, by its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.secret_values import (
     MASK,
     Secret,
+    as_text,
     iter_secrets,
     map_secrets,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
 
 # Never shown by a Harbor, so that no export knows whether there is one.
 WRITE_ONLY = ("ldap_search_password", "oidc_client_secret")
-# Kinds of which something may be secret.
-HAVE_SECRETS = frozenset({
+# Kinds of which one may be given whether it is there or not.
+_HAVE_SECRETS = frozenset({
     "configurations", "users", "robots", "registries", "scanners", "preheat-instances", "webhooks",
 })  # fmt: skip
 
 
-# Names of the fields whose secret is given by the key of the item.
-_PLACES = ("access_secret", "auth_header", "access_credential", "auth_info")
+# Ways to the secret of an item, which is given by the key of that; another one by its way, too.
+_HEADER = re.compile(r"targets/[0-9]+/auth_header")
+_PLACES = frozenset({"credential/access_secret", "access_credential", "auth_info"})
+
+
+def _in_order(text: str) -> str:
+    """Return an object, given as a text, as Harbor's own is read: in the order of its keys."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return as_text(data) if isinstance(data, dict) else text
 
 
 def secret_key(scope: str, kind: str, key: str) -> str:
@@ -46,17 +58,19 @@ def secret_key(scope: str, kind: str, key: str) -> str:
 def secret_keys(scope: str, kind: str, key: str, item: Item) -> dict[str, str]:
     """Return what the secrets of an item are called in a file of secrets, by the way to each."""
     paths = [path for path, _ in iter_secrets(item)]
-    if kind == "configurations":
-        return {path: secret_key(scope, kind, path) for path in paths}
-    if kind == "webhooks" and len(paths) > 1:
-        # One of them for all would be told to whom it is not meant for.
-        return {path: secret_key(scope, kind, f"{key}/{_address_of(item, path)}") for path in paths}
-    return dict.fromkeys(paths, secret_key(scope, kind, key))
-
-
-def _address_of(item: Item, path: str) -> str:
-    begin, number, *_ = (*path.split("/"), "")
-    return str(item[begin][int(number)].get("address", "")) if begin == "targets" else path
+    headers = [path for path in paths if _HEADER.fullmatch(path)]
+    found = {}
+    for path in paths:
+        if path in _PLACES or headers == [path]:
+            name = key
+        elif path in headers:
+            # One of them for all would be told to whom it is not meant for.
+            target = item["targets"][int(path.split("/")[1])]
+            name = f"{key}/{target.get('address', '')}"
+        else:
+            name = "/".join(filter(None, (key, path)))
+        found[path] = secret_key(scope, kind, name)
+    return found
 
 
 class GivenSecrets:
@@ -73,7 +87,7 @@ class GivenSecrets:
         self._texts: dict[str, str] = {}
         self._taken: set[str] = set()
         for key, value in (secrets or {}).items():
-            text = json.dumps(value) if isinstance(value, dict) and value else value
+            text = as_text(value) if isinstance(value, dict) and value else value
             if not isinstance(text, str) or not text or text == MASK:
                 raise HarborConfigurationError(
                     f"the secret {key!r} is no text, is empty, or a mask"
@@ -92,7 +106,9 @@ class GivenSecrets:
         keys = set(secret_keys(scope, kind, key, item).values())
         if kind == "configurations":
             keys = {secret_key(scope, kind, name) for name in (*item, *WRITE_ONLY)}
-        self._taken.update(keys or {secret_key(scope, kind, key)})
+        if not keys and kind in _HAVE_SECRETS:
+            keys = {secret_key(scope, kind, key)}
+        self._taken.update(keys)
 
     @property
     def unused(self) -> list[str]:
@@ -110,8 +126,9 @@ class GivenSecrets:
 
         def filled(path: str, secret: Secret) -> Secret:
             text = self._texts.get(keys[path], "")
-            is_place = kind == "configurations" or path.rpartition("/")[2] in _PLACES
-            return Secret(text) if text and is_place else secret
+            if text and path == "auth_info":
+                text = _in_order(text)
+            return Secret(text) if text else secret
 
         found: Item = map_secrets(item, filled)
         return found

@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_kinds import Item, kind_of
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, show
+from airflow_provider_harbor.core.settings.kinds import Item, Kind, kind_of
 from airflow_provider_harbor.core.texts import one_line
 
 
@@ -54,6 +54,7 @@ class Step:
         fields: What differs; of a new one all.
         why: Why it cannot be done; or what is done otherwise than it was.
         needs: Keys of secrets that are not given, see `settings_secrets`.
+        lost: What of it this Harbor cannot have, in words.
         rewrites: Whether a secret is written that nobody can compare, beside what differs.
     """
 
@@ -68,12 +69,22 @@ class Step:
     fields: tuple[FieldChange, ...] = ()
     why: str = ""
     needs: tuple[str, ...] = ()
+    lost: str = ""
     rewrites: bool = False
 
     @property
     def title(self) -> str:
         """What it is of, in words."""
         return one_line(f"{self.noun} {self.key}".strip(), 200)
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Keys of the secrets without which it is there in part only, whatever else is written.
+
+        A new robot or user has a secret of its own, made for it, and is whole.
+        """
+        made_whole = self.action is Action.CANNOT or self.kind in ("robots", "users")
+        return () if made_whole else self.needs
 
     @property
     def writes(self) -> bool:
@@ -88,7 +99,8 @@ class Step:
         if self.action is Action.CREATE:
             own = kind_of(self.scope, self.kind).key
             lines += [f"    {field_line(each)}" for each in self.fields if each.name not in own]
-        return lines + [f"    needs the secret {one_line(each)}" for each in self.needs]
+        begin = "in part only: it needs" if self.lacks else "needs"
+        return lines + [f"    {begin} the secret {one_line(each)}" for each in self.needs]
 
     def to_json(self) -> dict[str, Any]:
         """Return it by names, without any secret."""
@@ -101,7 +113,21 @@ class Step:
             "fields": [str(each) for each in self.fields],
             "why": self.why,
             "needs": list(self.needs),
+            "in_part": bool(self.lacks or self.lost),
         }
+
+
+def step_of(stage: Stage, scope: str, kind: Kind, key: str, action: Action, **more: Any) -> Step:
+    """Return a step for an item of a kind."""
+    return Step(
+        stage=stage,
+        scope=scope,
+        kind=kind.name,
+        noun=kind.noun,
+        key=key,
+        action=action,
+        **more,
+    )
 
 
 def field_line(change: FieldChange) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError, IntegrityError
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
 from airflow_provider_harbor.core.jobs.verify_report import Damage, Findings, Kind, Use
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore

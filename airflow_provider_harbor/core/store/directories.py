@@ -40,20 +40,23 @@ def read(path: str) -> bytes:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-def write(path: str, content: bytes) -> None:
+# Of a file that its owner alone may read; of others the umask decides.
+PRIVATE, SHARED = 0o600, 0o666
+
+
+def write(path: str, content: bytes, mode: int = SHARED) -> None:
     """Write a file, which becomes visible only when it is whole; replaces an older one.
+
+    Args:
+        path: Of the file.
+        content: What is in it.
+        mode: Who may read it, less what the umask takes away.
 
     Raises:
         OSError: It cannot be written; nothing is left of it then.
     """
-    part, descriptor = _open_beside(path)
+    part = _write_beside(path, content, mode)
     try:
-        try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        finally:
-            os.close(descriptor)
         os.rename(part, path)
     except BaseException:
         with suppress(OSError):
@@ -61,14 +64,45 @@ def write(path: str, content: bytes) -> None:
         raise
 
 
-def _open_beside(path: str) -> tuple[str, int]:
+def create(path: str, content: bytes, mode: int = SHARED) -> None:
+    """Write a file that is not there yet; else as `write`.
+
+    Raises:
+        FileExistsError: It is there. Of several at the same time exactly one succeeds.
+        OSError: It cannot be written; nothing is left of it then.
+    """
+    part = _write_beside(path, content, mode)
+    try:
+        os.link(part, path)
+    finally:
+        os.unlink(part)
+
+
+def _write_beside(path: str, content: bytes, mode: int) -> str:
+    """Write a file beside another, and return where."""
+    part, descriptor = _open_beside(path, mode)
+    try:
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
+    return part
+
+
+def _open_beside(path: str, mode: int) -> tuple[str, int]:
     """Open a new file beside another, under a name that `files` knows for one that is not whole."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     is_directory_made = False
     for number in itertools.count(1):
         part = f"{path}#{number}"
         try:
-            return part, os.open(part, flags, 0o666)
+            return part, os.open(part, flags, mode)
         except FileExistsError:  # of another thread, or left by a run that was killed
             continue
         except FileNotFoundError:

@@ -114,26 +114,46 @@ class Files:
 
     # -- writing
 
-    def write(self, path: str, content: bytes) -> None:
-        """Write a file; replaces an older one of that name."""
+    def write(self, path: str, content: bytes, *, is_private: bool = False) -> None:
+        """Write a file; replaces an older one of that name.
+
+        Args:
+            path: Where to.
+            content: What.
+            is_private: Whether nobody but the owner may read it (mode 0600). A bucket has rules of
+                its own.
+        """
         if self._directory is None:
             self._put(path, content)
             return
         _check(path)
         with troubles(self.url_of(path)):
             self._open(make=True)
-            directories.write(f"{self._directory}/{path}", content)
+            mode = directories.PRIVATE if is_private else directories.SHARED
+            directories.write(f"{self._directory}/{path}", content, mode)
 
-    def create(self, path: str, content: bytes) -> bool:
+    def create(self, path: str, content: bytes, *, is_private: bool = False) -> bool:
         """Write a file that is not there yet; False where somebody was faster.
 
-        Of several at the same time exactly one succeeds.
+        Of several at the same time exactly one succeeds. `is_private` is as in `write`.
         """
         try:
-            self._put(path, content, mode="create")
+            if is_private and self._directory is not None:
+                self._create_privately(path, content)
+            else:
+                self._put(path, content, mode="create")
         except AlreadyExistsError:
             return False
         return True
+
+    def _create_privately(self, path: str, content: bytes) -> None:
+        _check(path)
+        with troubles(self.url_of(path)):
+            self._open(make=True)
+            try:
+                directories.create(f"{self._directory}/{path}", content, directories.PRIVATE)
+            except FileExistsError as err:
+                raise AlreadyExistsError(path) from err
 
     def replace(self, path: str, old: bytes, new: bytes) -> bool:
         """Write a file anew, if it still is what it was; False where somebody has changed it.

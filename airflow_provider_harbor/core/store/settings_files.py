@@ -2,6 +2,10 @@
 
 A document is one line of JSON, UTF-8, keys sorted: its name is its SHA-256. A secret in it is
 `{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`.
+
+In a directory only its owner may read a document (mode 0600), whatever the umask: it names people
+and their e-mail addresses, and who has the file may try passphrases on what is sealed. So all that
+write to such a store, or read its settings, do so as one user (or as root).
 """
 
 from __future__ import annotations
@@ -9,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
-from airflow_provider_harbor.core.harbor.settings_form import Secret, map_secrets
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Kind, kind_of
-from airflow_provider_harbor.core.harbor.settings_values import Unread
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Kind, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret, map_secrets
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import (
     SHAPE_ERRORS,
@@ -105,7 +109,7 @@ class SettingsDocument:
 
     Attributes:
         scope: The system (empty), or the project's name.
-        values: By name of the kind, see `settings_values.HarborSettings`. What is not there could
+        values: By name of the kind, see `settings.values.HarborSettings`. What is not there could
             not be read.
         encryption: How its secrets are sealed; empty where none is.
     """
@@ -127,7 +131,7 @@ class SettingsDocument:
         def opened(place: str, secret: Secret) -> Secret:
             if not secret.sealed:
                 return secret
-            return Secret(vault.open(secret.sealed, place), secret.sealed)
+            return replace(secret, text=vault.open(secret.sealed, place))
 
         return SettingsDocument(scope=self.scope, values=self.map_secrets(opened))
 
@@ -182,7 +186,7 @@ class SettingsFiles:
         sha256 = hashlib.sha256(content).hexdigest()
         path = layout.settings(sha256)
         if not self._is_there(path, content):
-            self._files.write(path, content)
+            self._files.write(path, content, is_private=True)
         return sha256
 
     def _is_there(self, path: str, content: bytes) -> bool:
@@ -282,11 +286,11 @@ def decode(content: bytes) -> SettingsDocument:
     scope, values = str(data["project"] or SYSTEM), dict(data["settings"])
     for name, value in values.items():
         _require_form(_kind(scope, name), name, value)
-    return SettingsDocument(
-        scope=scope,
-        values=values,
-        encryption=dict(data.get("encryption") or {}),
-    )
+    encryption = dict(data.get("encryption") or {})
+    # Of two passphrases the salt differs, and what they seal says nothing of what is in it.
+    key = json.dumps(encryption, sort_keys=True)
+    values = map_secrets(values, lambda _, secret: replace(secret, key=key))
+    return SettingsDocument(scope=scope, values=values, encryption=encryption)
 
 
 def _require_form(kind: Kind | None, name: str, value: Any) -> None:

@@ -116,7 +116,9 @@ def open_vault(files: Files, passphrase: str) -> Vault:
         salt = base64.b64encode(secrets.token_bytes(16)).decode()
         encryption: dict[str, Any] = {"kdf": "scrypt", **_COST, "salt": salt}
         check = Vault(passphrase, encryption).seal(_CHECK, layout.VAULT)
-        files.create(layout.VAULT, dump({"encryption": encryption, "check": check}))
+        files.create(
+            layout.VAULT, dump({"encryption": encryption, "check": check}), is_private=True
+        )
         # Somebody else may have been faster.
         data = read_object(files, layout.VAULT) or {}
     try:

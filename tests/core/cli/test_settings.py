@@ -260,3 +260,28 @@ def test_settings_of_some_projects_are_said_to_be_limited_wherever_they_are_name
     done = command("settings", "import", kept, other_harbor.url)
     assert f"{whole} is taken for the latest, since newer ones have less: {limited}" in done.out
     assert other_harbor.state.project("two")
+
+
+def test_a_night_that_another_passphrase_has_sealed_is_compared_but_for_its_secrets(
+    command: Command, seeded: HarborDouble, kept: Path, passphrase: Path, tmp_path: Path
+) -> None:
+    other, wrong = tmp_path / "other", tmp_path / "wrong"
+    other.write_text("another long passphrase\n")
+    wrong.write_text("a wrong long passphrase\n")
+    for secret in (passphrase, other):
+        (kept / "settings-vault.json").unlink(missing_ok=True)
+        done = command(
+            "settings", "export", seeded.url, kept, "--with-secrets", "--passphrase-file", secret
+        )
+        assert done.code == 0, done.err
+    for secret in (passphrase, other):
+        done = command("settings", "diff", kept, "--passphrase-file", secret)
+        assert "uaa_client_secret: a secret that cannot be compared: sealed with" in done.out
+        assert done.out.splitlines()[-1].strip() == "2 not compared"
+    done = command("settings", "diff", kept, "--passphrase-file", wrong)
+    assert (done.code, done.out) == (2, "")
+    # Nor is what Harbor shows told from what is sealed, without the passphrase.
+    done = command("settings", "diff", kept, "latest", seeded.url)
+    assert "cannot be compared: one is sealed: give the passphrase" in done.out
+    done = command("settings", "diff", kept, "latest", seeded.url, "--passphrase-file", other)
+    assert "no difference" in done.out

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,17 +13,18 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
-from airflow_provider_harbor.core.harbor.settings_form import iter_secrets
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
 from airflow_provider_harbor.core.jobs.backup import finish_run
 from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.jobs.report_page import render_page
-from airflow_provider_harbor.core.jobs.settings_compare import describe_changes
+from airflow_provider_harbor.core.jobs.settings_compare import describe_changes, summarise
 from airflow_provider_harbor.core.jobs.settings_export import SettingsExport, export_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night, read_documents
 from airflow_provider_harbor.core.jobs.settings_report import compare_nights, report_settings
 from airflow_provider_harbor.core.jobs.verify import Verification, verify
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.secret_values import iter_secrets
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import run_key
 from airflow_provider_harbor.core.store.retention import Policy
@@ -337,3 +340,39 @@ def test_the_differences_of_two_nights_read_as_sentences(
     api.put(f"/projects/team/webhook/policies/{hook['id']}", **hook)
     api.delete("/projects/fresh")
     assert_no_secrets(store)
+
+
+def test_secrets_that_are_sealed_with_another_key_are_not_said_to_be_other_ones(
+    store: BackupStore, keep: Keep
+) -> None:
+    before = keep("night-1", passphrase=PASSPHRASE).night
+    store.files.delete([layout.VAULT])
+    after = keep("night-2", passphrase="another long passphrase").night
+    changes = compare_nights(store, before, after)
+    assert describe_changes(changes) == [
+        "system",
+        "  ? configuration",
+        "      uaa_client_secret: a secret that cannot be compared: sealed with another key",
+        "project team",
+        "  ? webhook all events",
+        "      targets.auth_header: a secret that cannot be compared: sealed with another key",
+    ]
+    assert summarise(changes) == "2 not compared"
+    assert [change.to_json()["change"] for change in changes] == ["not compared"] * 2
+
+
+def test_only_the_owner_may_read_settings_in_a_directory(store: BackupStore, keep: Keep) -> None:
+    before = os.umask(0o002)
+    try:
+        night = keep("night-1", passphrase=PASSPHRASE).night
+    finally:
+        os.umask(before)
+    for path in (*night.paths, layout.VAULT):
+        file = store.files.local_path(path)
+        assert file is not None
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, path
+    assert len(night.paths) == 7
+    # Nothing else is left beside them, and a second passphrase meets the first one.
+    assert list(store.files.iter_leftovers()) == []
+    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
+        keep("night-2", passphrase="another long passphrase")

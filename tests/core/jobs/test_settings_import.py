@@ -13,17 +13,28 @@ import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
-from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, find_night
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
+from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.settings_files import SettingsDocument
 from airflow_provider_harbor.core.store.vault import WrongPassphraseError
 from tests.contract.settings_replay import Service
 from tests.core.rig import Backup, login, registry_login
-from tests.core.settings_rig import SECRETS, Api, given, grants, robot, seed, services
+from tests.core.settings_rig import (
+    SECRETS,
+    Api,
+    given,
+    grants,
+    kept_settings,
+    robot,
+    seed,
+    services,
+    titles,
+    written,
+)
 from tests.double import HarborDouble, Image
 from tests.double.faults import Fault
 
@@ -88,40 +99,12 @@ def bring(kept: BackupStore, new: HarborDouble) -> Bring:
     return bring
 
 
-def kept_settings(tmp_path: Path, **values: Any) -> dict[str, Any]:
-    """Make a night of one's own; returns what `bring` needs of it. `team` etc. are projects."""
-    store = BackupStore(tmp_path / "made")
-    store.begin_for("http://127.0.0.1:1")
-    system = store.settings.write(SettingsDocument(scope="", values=values.pop("system", {})))
-    from airflow_provider_harbor.core.store.settings_files import NightSettings
-
-    projects = {
-        name: store.settings.write(SettingsDocument(scope=name, values=each))
-        for name, each in values.items()
-    }
-    night = NightSettings(system=system, projects=projects, read_at="2026-11-26T00:00:00+00:00")
-    return {"store": store, "night": SettingsNight(key="made", settings=night)}
-
-
-def written(harbor: HarborDouble) -> list[tuple[str, str, int]]:
-    return [entry for entry in harbor.requests.log if entry[0] not in ("GET", "HEAD")]
-
-
 def documents_of(harbor: HarborDouble, directory: Path) -> tuple[str, dict[str, str]]:
     store = BackupStore(directory)
     store.begin_for(harbor.url)
     with login(harbor) as client:
         night = export_settings(client, store, "again", passphrase="").night
     return night.system, dict(night.projects)
-
-
-def titles(report: ImportReport, *states: State) -> dict[str, str]:
-    """Return what became of the settings in some states, by scope and title."""
-    return {
-        f"{r.step.scope} {r.step.title}".strip(): r.message or r.step.why
-        for r in report.results
-        if r.state in states
-    }
 
 
 def failures(report: ImportReport) -> list[str]:
@@ -215,7 +198,9 @@ def test_without_secrets_it_goes_as_far_as_it_can_and_says_what_it_needs(
     assert "scanners/second" in cannot["scanner second"]
     for hanging in ("cache project cache", "replication policy pull nightly"):
         assert "hangs on the registry upstream" in cannot[hanging]
-    assert set(titles(report, State.FAILED)) >= {"user ann", "user bob", "user chief"}
+    assert "Give the secret users/ann, or name a file" in cannot["user ann"]
+    assert cannot["team member user ann"] == "the user ann is not there, and cannot be made"
+    assert titles(report, State.FAILED) == {}
     # New robots have a secret of their own, which is handed out once.
     assert set(made) == {
         "robots/all",
@@ -230,7 +215,7 @@ def test_without_secrets_it_goes_as_far_as_it_can_and_says_what_it_needs(
     assert not [text for text in made.values() if text in json.dumps(report.to_json())]
     # And again: what needs a secret is not written over and over.
     again = bring(secrets={})
-    assert {status for _, _, status in written(new)} == {404}  # members that are no users yet
+    assert written(new) == []
     assert "team/webhooks/all events" in again.needs
 
 
@@ -312,7 +297,9 @@ def test_a_project_comes_back_under_another_name(new: HarborDouble, bring: Bring
     assert new.state.project("team") is None
     (ci,) = new.state.robots.values()
     assert ci.permissions[0]["namespace"] == "crew"
-    assert "crew member user ann" in titles(report, State.FAILED)  # users are of the system
+    # Users are of the system.
+    why = titles(report, State.CANNOT)["crew member user ann"]
+    assert why == "the user ann is not there. Make it first"
     assert [row["name"] for row in new.state.webhooks] == ["all events", "chat"]
 
 
@@ -489,10 +476,13 @@ def test_an_older_harbor_takes_what_it_knows_and_the_rest_is_told(bring: Bring) 
     with HarborDouble(version="v2.10.0") as old:
         report = bring(harbor=old)
         failed, cannot = titles(report, State.FAILED), titles(report, State.CANNOT)
-    # It ignores metadata that it does not know, and says 200.
-    assert "still otherwise" in failed["team project team"]
-    assert "auto_sbom_generation" in failed["team project team"]
-    assert "still otherwise" in failed["cache project cache"]
+        again = bring(harbor=old, secrets={})
+        assert written(old) == []
+    # It would ignore metadata that it does not know, and say 200.
+    for name, key in (("team", "auto_sbom_generation"), ("cache", "proxy_speed_kb")):
+        why = f"this Harbor has no {key}, which the project was set to"
+        assert cannot[f"{name} project {name}"] == why
+    assert not titles(again, State.FAILED)
     shown = "\n".join(report.lines())
     assert "robot all: without" in shown
     assert "user:list, which this Harbor has not" in shown
@@ -639,3 +629,16 @@ def test_a_project_whose_quota_is_not_brought_back_gets_that_of_all_others(
     }
     assert limits["few"] == 5_000_000
     assert limits["own"] == 7_000_000
+
+
+@pytest.mark.parametrize(
+    "version", ["v2.5.0", "v2.8.0", "v2.12.0", "v2.14.3", "v2.15.0", "v2.16.0"]
+)
+def test_whatever_the_version_a_second_import_writes_nothing(bring: Bring, version: str) -> None:
+    with HarborDouble(version=version) as other:
+        report = bring(harbor=other)
+        again = bring(harbor=other, secrets={})
+        assert not titles(report, State.FAILED)
+        assert written(other) == []
+        assert again.writes == 0
+        assert again.failures() == report.failures()

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.rig import login
 from tests.core.settings_rig import READER, Api, grants, robot, services

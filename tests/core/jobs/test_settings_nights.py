@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_harbor.core.harbor.settings_values import Unread
 from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.retention import Policy
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument

@@ -9,14 +9,15 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_harbor.core.harbor.settings_form import dump_item, sorted_items
-from airflow_provider_harbor.core.harbor.settings_kinds import kind_of
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
-from airflow_provider_harbor.core.jobs.settings_import import SettingsImport, import_settings
+from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
+from airflow_provider_harbor.core.settings.form import dump_item, sorted_items
+from airflow_provider_harbor.core.settings.kinds import kind_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
 from tests.core.rig import login

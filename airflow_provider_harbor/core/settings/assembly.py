@@ -7,14 +7,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from airflow_provider_harbor.core.harbor.settings_form import (
+from airflow_provider_harbor.core.settings.form import (
     Names,
     UnknownNameError,
     canonical,
     canonical_project,
     sorted_items,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import (
+from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SYSTEM,
     SYSTEM_KINDS,
@@ -22,7 +22,7 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     Kind,
     kind_of,
 )
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
 
 T = TypeVar("T")
 

@@ -25,9 +25,11 @@ from airflow_provider_harbor.core.exceptions import (
     is_passing,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
-from airflow_provider_harbor.core.harbor.settings_assembly import assemble, name_of_quota
-from airflow_provider_harbor.core.harbor.settings_form import UnknownNameError
-from airflow_provider_harbor.core.harbor.settings_kinds import (
+from airflow_provider_harbor.core.human import Progress
+from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.settings.assembly import assemble, name_of_quota
+from airflow_provider_harbor.core.settings.form import UnknownNameError
+from airflow_provider_harbor.core.settings.kinds import (
     PROJECT_KINDS,
     SCHEDULES,
     SYSTEM,
@@ -35,9 +37,7 @@ from airflow_provider_harbor.core.harbor.settings_kinds import (
     Kind,
     kind_of,
 )
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw, Unread
-from airflow_provider_harbor.core.human import Progress
-from airflow_provider_harbor.core.oci.names import is_project_name
+from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
 from airflow_provider_harbor.core.texts import one_line, shown
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,15 @@ _WORKERS = 8
 _RETENTIONS = "/retentions/"
 # So Harbor answers for a policy that is gone, and it will every night.
 _GONE = "Harbor fails to show the policy that the project names: it is probably gone. Set one anew"
+# What the list of schedules calls it.
+_SCAN_ALL = "SCAN_ALL"
+_HIDDEN = "Harbor does not show it, since no scanner is the default"
+_SCHEDULED = f"there is one, and {_HIDDEN}. Choose one, and export again"
+_MAYBE_SCHEDULED = (
+    f"{_HIDDEN}, and nobody can tell whether there is one, since the list of schedules cannot be "
+    "read. Choose a default scanner; or give the robot jobservice-monitor:list (since Harbor 2.7)"
+)
+_NO_NUMBER = "the project does not say by a number which one it has"
 _ONLY_AN_ADMINISTRATOR = "only an administrator may. Give another connection for the configurations"
 # What is done side by side: the name of the kind, and what reads it.
 _Task = tuple[str, Callable[[], Any]]
@@ -91,6 +100,8 @@ class _Reader:
     unread: list[Unread] = field(default_factory=list)
     # What was answered, by scope and kind.
     lists: dict[tuple[str, str], Sequence[Raw]] = field(default_factory=dict)
+    # Ids of projects.
+    numbers: dict[str, int] = field(default_factory=dict)
     # Names of all projects that the login sees.
     seen: set[str] = field(default_factory=set)
 
@@ -128,30 +139,34 @@ class _Reader:
     def _project_tasks(self, project: Raw) -> Iterable[_Task]:
         name = str(project["name"])
         metadata = project.get("metadata")
-        retention = str(metadata.get("retention_id") or "") if isinstance(metadata, dict) else ""
+        retention = str(metadata.get("retention_id") or "") if isinstance(metadata, dict) else "?"
         for kind in PROJECT_KINDS:
             if kind.name == "quota":
                 continue
             path, params = kind.path_in(name), kind.params
             if kind.name == "retention":
                 path, params = f"{path}{retention}", None
-                if not retention.isdecimal():
+                if not retention:
                     self.lists[name, kind.name] = []
+                    continue
+                if not retention.isdecimal():
+                    self.unread.append(
+                        Unread(scope=name, kind=kind.name, reason=_NO_NUMBER, failed=True)
+                    )
                     continue
             if params is not None:
                 number = str(project["project_id"])
                 params = {key: value.replace("{id}", number) for key, value in params.items()}
-            yield (
-                kind.name,
-                partial(self._keep, name, kind, path, params),
-            )
+            yield kind.name, partial(self._keep, name, kind, path, params)
 
     def _keep(self, scope: str, kind: Kind, path: str, params: Mapping[str, str] | None) -> None:
         """Read one kind in one scope: a list, or one object where there are no parameters."""
 
         def ask() -> None:
             if params is None:
-                self.lists[scope, kind.name] = [self._get(kind, path)]
+                answer = self._get(kind, path)
+                self._require_own(scope, answer)
+                self.lists[scope, kind.name] = [answer]
                 return
             items, counted = self.client.list_settings(path, params)
             self.lists[scope, kind.name] = items
@@ -163,6 +178,17 @@ class _Reader:
 
         self._attempt(scope, kind.name, kind.permission, ask)
 
+    def _require_own(self, scope: str, answer: Raw) -> None:
+        """Make sure that a policy is of the project that names it.
+
+        Raises:
+            HarborProtocolError: It says that it is of another one.
+        """
+        of = answer.get("scope")
+        reference = of.get("ref") if isinstance(of, Mapping) else None
+        if reference not in (None, self.numbers.get(scope)):
+            raise HarborProtocolError("the answer is of another project")
+
     def _get(self, kind: Kind, path: str) -> Raw:
         may_be_none = kind.name in SCHEDULES
         try:
@@ -170,10 +196,29 @@ class _Reader:
         except HarborStatusError as err:
             if err.status == 500 and path.startswith(_RETENTIONS):
                 raise UnknownNameError(_GONE) from err
-            # So it says that nothing can scan, and thus nothing is scheduled.
             if err.status == 412 and path == kind_of(SYSTEM, "scan-all").path:
-                return {}
+                return self._no_scan_all()
             raise
+
+    def _no_scan_all(self) -> Raw:
+        """Return that nothing is scheduled, where the list of all schedules says so.
+
+        Without a default scanner Harbor answers 412 whatever is scheduled, and shows it again when
+        there is one.
+
+        Raises:
+            UnknownNameError: There is a schedule that it does not show, or the login may not know.
+        """
+        try:
+            schedules, _ = self.client.list_settings("/schedules", {})
+        except HarborConnectionError:
+            raise
+        except HarborBackupError as err:
+            log.debug("The list of schedules: %s", describe(err))
+            raise UnknownNameError(_MAYBE_SCHEDULED) from err
+        if any(each.get("vendor_type") == _SCAN_ALL for each in schedules):
+            raise UnknownNameError(_SCHEDULED)
+        return {}
 
     def _configurations(self) -> None:
         def ask() -> None:
@@ -208,6 +253,7 @@ class _Reader:
                     f"an item of the list of projects has no name, or no id: {shown(project)}"
                 )
             self.seen.add(name)
+            self.numbers[name] = number
             if is_project_name(name):
                 unique[number] = project
         return list(unique.values())

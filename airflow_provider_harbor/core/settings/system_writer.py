@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborStatusError
-from airflow_provider_harbor.core.harbor.settings_bodies import Body, allowlist_body, body_of
-from airflow_provider_harbor.core.harbor.settings_form import Secret
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item, kind_of
-from airflow_provider_harbor.core.harbor.settings_requests import (
+from airflow_provider_harbor.core.settings.bodies import (
+    Body,
+    allowlist_body,
+    body_of,
+    with_texts,
+)
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.secret_values import Secret
+from airflow_provider_harbor.core.settings.sending import (
     Requests,
     Written,
     location_id,
     without,
 )
+from airflow_provider_harbor.core.settings.versions import newer_fields
 
 _AUDIT = "audit_log_forward_endpoint"
+
+
+# What is put at once: else the old secret would be sent to the new address, if only for a moment.
+_AT_ONCE = (
+    {"ldap_url", "ldap_search_password"},
+    {"oidc_endpoint", "oidc_client_secret"},
+    {"uaa_endpoint", "uaa_client_secret"},
+)
+
+
+def _apart(changes: Body) -> Iterator[Body]:
+    """Yield changes one by one, but an address together with its secret."""
+    rest = dict(changes)
+    for names in _AT_ONCE:
+        if names <= rest.keys():
+            yield {name: rest.pop(name) for name in sorted(names)}
+    for name, value in rest.items():
+        yield {name: value}
 
 
 class SystemWriter(Requests):
@@ -41,8 +66,8 @@ class SystemWriter(Requests):
             if len(changes) == 1 or err.status not in (400, 422, 500):
                 raise
             # It is checked as a whole: one bad value has kept the others from being stored.
-            for key, value in changes.items():
-                self._put_configurations({key: value}, written)
+            for some in _apart(changes):
+                self._put_configurations(some, written)
 
     def _put_configurations(self, changes: Body, written: Written) -> None:
         try:
@@ -57,7 +82,7 @@ class SystemWriter(Requests):
         self._send("PUT", kind_of(SYSTEM, "cve-allowlist").path, allowlist_body(item))
 
     def _create_users(self, scope: str, item: Item, secret: str, written: Written) -> None:
-        body = {"password": secret, **{k: v for k, v in item.items() if k != "sysadmin_flag"}}
+        body = {"password": secret, **with_texts(without(item, "sysadmin_flag"))}
         number = location_id(self._send("POST", "/users", body))
         self._target.remember(SYSTEM, "users", item["username"], number)
         if item.get("sysadmin_flag"):
@@ -66,6 +91,7 @@ class SystemWriter(Requests):
     def _update_users(self, scope: str, item: Item, before: Item, written: Written) -> None:
         path = self._path_of(SYSTEM, "users", before)
         profile = {key: item.get(key, "") for key in ("email", "realname", "comment")}
+        profile |= with_texts(newer_fields("users", item))
         if any(before.get(key, "") != value for key, value in profile.items()):
             self._send("PUT", path, profile)
         leads = bool(item.get("sysadmin_flag"))
@@ -75,7 +101,8 @@ class SystemWriter(Requests):
     def _update_registries(self, scope: str, item: Item, before: Item, written: Written) -> None:
         body = {key: item.get(key, "") for key in ("name", "url", "description", "ca_certificate")}
         credential = item.get("credential") or {}
-        changes: Body = {**body, "insecure": bool(item.get("insecure"))}
+        changes: Body = {**with_texts(newer_fields("registries", item)), **body}
+        changes["insecure"] = bool(item.get("insecure"))
         changes["access_key"] = credential.get("access_key", "")
         changes["credential_type"] = credential.get("type", "")
         secret = credential.get("access_secret")

@@ -5,11 +5,11 @@ Many writes are accepted and ignored, or accepted though wrong: read back what w
 
 from __future__ import annotations
 
-from airflow_provider_harbor.core.harbor.settings_kinds import SCHEDULES, SYSTEM, Item, kind_of
-from airflow_provider_harbor.core.harbor.settings_project_writer import ProjectWriter
-from airflow_provider_harbor.core.harbor.settings_requests import Written
-from airflow_provider_harbor.core.harbor.settings_robot_writer import RobotWriter
-from airflow_provider_harbor.core.harbor.settings_system_writer import SystemWriter
+from airflow_provider_harbor.core.settings.kinds import SCHEDULES, SYSTEM, Item, kind_of
+from airflow_provider_harbor.core.settings.project_writer import ProjectWriter
+from airflow_provider_harbor.core.settings.robot_writer import RobotWriter
+from airflow_provider_harbor.core.settings.sending import Written
+from airflow_provider_harbor.core.settings.system_writer import SystemWriter
 
 
 class SettingsWriter(SystemWriter, ProjectWriter, RobotWriter):

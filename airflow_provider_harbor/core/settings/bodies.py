@@ -11,14 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.harbor.settings_form import (
-    GROUP_TYPES,
-    MASK,
-    ROLES,
-    Secret,
-)
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
+from airflow_provider_harbor.core.settings.form import GROUP_TYPES, ROLES
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.secret_values import MASK, Secret
+from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.settings.versions import newer_fields
 
 Body = dict[str, Any]
 # Of a project what would act on the artifacts while they are brought back, so it comes after them.
@@ -38,21 +35,21 @@ def body_of(target: SettingsTarget, scope: str, kind: str, item: Item) -> Body:
         HarborConfigurationError: What it needs is not there.
     """
     make = _BODIES.get(kind)
-    body = make(target, scope, item) if make else dict(item)
-    sent: Body = _with_texts(body)
+    body = newer_fields(kind, item) | make(target, scope, item) if make else dict(item)
+    sent: Body = with_texts(body)
     return sent
 
 
-def _with_texts(value: Any) -> Any:
+def with_texts(value: Any) -> Any:
     """Return a value with the texts of secrets; those without one are left out."""
     if isinstance(value, Mapping):
         return {
-            key: _with_texts(each)
+            key: with_texts(each)
             for key, each in value.items()
             if not (isinstance(each, Secret) and not each.text)
         }
     if isinstance(value, list):
-        return [_with_texts(each) for each in value]
+        return [with_texts(each) for each in value]
     if isinstance(value, Secret):
         if value.text == MASK:
             raise ValueError("a mask is no secret")
@@ -169,6 +166,8 @@ def _preheat_policy(target: SettingsTarget, scope: str, item: Item) -> Body:
         "provider_id": target.number_of(SYSTEM, "preheat-instances", provider),
         "provider_name": provider,
     }
+    if item.get("scope"):
+        body["scope"] = item["scope"]
     for name in ("filters", "trigger", "extra_attrs"):
         value = item.get(name)
         if isinstance(value, (dict, list)):

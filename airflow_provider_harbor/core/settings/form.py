@@ -8,15 +8,13 @@ nothing are sorted. What is not known here, of a newer Harbor, is kept as it is.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_kinds import SCHEDULES, Item, Kind
+from airflow_provider_harbor.core.settings.kinds import SCHEDULES, Item, Kind
+from airflow_provider_harbor.core.settings.secret_values import Secret, guarded, secret_of
 
-# What Harbor shows in place of a secret. Never to be sent back: Harbor takes it for the new secret.
-MASK = "*****"
 ROLES = {1: "projectAdmin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limitedGuest"}
 GROUP_TYPES = {1: "ldap", 2: "http", 3: "oidc"}
 _DROPPED = frozenset({
@@ -36,32 +34,15 @@ _DROPPED_OF: Mapping[str, frozenset[str]] = {
     "replications": frozenset({"src_registry", "dest_registry", "replicate_deletion", "creator"}),
     "preheat-policies": frozenset({"provider_id", "provider_name"}),
     "webhooks": frozenset({"creator"}),
+    # What it said of itself when it was asked.
+    "scanners": frozenset({"adapter", "vendor", "version"}),
 }  # fmt: skip
 # Zero means something there, other than what Harbor takes where nothing is said.
 _KEPT_ZEROS = frozenset({"dest_namespace_replace_count"})
 # What is free within: a zero there is as good as any other value.
 _FREE = frozenset({"params", "extra_attrs", "value"})
-# Names of what may be a secret, where a newer Harbor has a field that is not known here.
-_SECRETIVE = re.compile(
-    r"secret|passw|token$|credential$|auth_info$|auth_header$|private_key|api_?key", re.IGNORECASE
-)
 _METADATA_OF_HARBOR = frozenset({"retention_id", "projectScanner"})
 _JSON_IN_TEXT = ("filters", "trigger", "extra_attrs")
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A secret that is there, with its text where that is known, or sealed.
-
-    As a text, and in errors, it shows nothing. Two of which one has no text count as equal, since
-    nobody can tell.
-    """
-
-    text: str = field(default="", repr=False)
-    sealed: str = field(default="", repr=False)
-
-    def __str__(self) -> str:
-        return "a secret"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +78,14 @@ def canonical(kind: Kind, raw: Mapping[str, Any], names: Names, project: str = "
     if kind.name == "configurations":
         return _configurations(raw)
     if kind.name == "quota":
-        return {"storage": raw["hard"]["storage"]}
+        return {"storage": _whole(raw["hard"]["storage"])}
     if kind.name in SCHEDULES:
         return _schedule(raw)
     dropped = _DROPPED | _DROPPED_OF.get(kind.name, frozenset())
     item = {key: value for key, value in raw.items() if key not in dropped}
     if special := _SPECIAL.get(kind.name):
         item |= special(raw, names, project)
-    return _pruned({key: _guarded(key, value) for key, value in item.items()})
+    return _pruned({key: guarded(key, value) for key, value in item.items()})
 
 
 def sorted_items(kind: Kind, items: Iterable[Item]) -> list[Item]:
@@ -115,48 +96,6 @@ def sorted_items(kind: Kind, items: Iterable[Item]) -> list[Item]:
 def dump_item(value: Any) -> str:
     """Return a value as one text, the same for the same value; secrets as such only."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same, as far as anybody can tell; see `Secret`."""
-    if isinstance(one, Secret) and isinstance(other, Secret):
-        if one.text and other.text:
-            return one.text == other.text
-        return not (one.sealed and other.sealed) or one.sealed == other.sealed
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    return type(one) is type(other) and bool(one == other)
-
-
-def iter_secrets(value: Any, path: str = "") -> Iterable[tuple[str, Secret]]:
-    """Yield each secret in a value, with the way to it, such as `targets/0/auth_header`."""
-    if isinstance(value, Secret):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from iter_secrets(each, f"{path}/{key}" if path else str(key))
-    elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from iter_secrets(each, f"{path}/{number}" if path else str(number))
-
-
-def map_secrets(value: Any, change: Callable[[str, Secret], Any], path: str = "") -> Any:
-    """Return a value with each secret replaced by what a function makes of it and its path."""
-    if isinstance(value, Secret):
-        return change(path, value)
-    if isinstance(value, dict):
-        return {
-            key: map_secrets(each, change, f"{path}/{key}" if path else str(key))
-            for key, each in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            map_secrets(each, change, f"{path}/{number}" if path else str(number))
-            for number, each in enumerate(value)
-        ]
-    return value
 
 
 # -- what all kinds have in common
@@ -184,55 +123,69 @@ def _pruned_value(value: Any) -> Any:
     return value
 
 
-def _guarded(key: str, value: Any) -> Any:
-    """Return a value with the secrets in it as such, by the names of the fields."""
-    if value is None or isinstance(value, (bool, Secret)):
-        return value
-    if _SECRETIVE.search(key) and key != "credential":
-        return _secret(value)
-    if isinstance(value, Mapping):
-        return {name: _guarded(name, each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_guarded("", each) if isinstance(each, Mapping) else each for each in value]
+# -- the kinds
+
+
+def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a field that is a list; an empty one where there is none.
+
+    Raises:
+        TypeError: It is something else, which is not to be taken for nothing.
+    """
+    value = raw.get(name)
+    if value is not None and not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return value or []
+
+
+def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a field that is an object; see `_list`."""
+    value = raw.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{name} is no object")
+    return value or {}
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("it is no number")
     return value
 
 
-def _secret(value: Any) -> Secret | None:
-    if value in ("", {}, [], None):
-        return None
-    if value == MASK:
-        return Secret()
-    return Secret(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
-
-
-# -- the kinds
+def _text(raw: Mapping[str, Any], name: str) -> str:
+    """Return a field that is a text; see `_list`."""
+    if not isinstance(raw[name], str):
+        raise TypeError(f"{name} is no text")
+    return str(raw[name])
 
 
 def _configurations(raw: Mapping[str, Any]) -> Item:
     """Return the configurations: every key that has a value, zero or not."""
     found: Item = {}
+    _text(_object(raw, "auth_mode"), "value")
     for key, each in raw.items():
         if isinstance(each, Mapping) and "value" in each:
             value = each["value"]
             # A number of minutes is no secret, whatever its key says.
-            guarded = _guarded(key, value) if isinstance(value, str) else value
-            found[key] = "" if guarded is None else guarded
+            is_number = isinstance(value, (int, float))
+            kept = value if is_number else guarded(key, value)
+            found[key] = "" if kept is None else kept
     return found
 
 
 def _schedule(raw: Mapping[str, Any]) -> Item | None:
-    schedule = raw.get("schedule") or {}
+    schedule = _object(raw, "schedule")
     if schedule.get("type") in (None, "", "None", "Manual", "Schedule"):
         return None
     return _pruned({
         "type": schedule["type"],
         "cron": schedule.get("cron"),
-        "parameters": _parsed(raw.get("job_parameters")),
+        "parameters": guarded("", _parsed(raw.get("job_parameters"))),
     })  # fmt: skip
 
 
 def _allowlist(raw: Mapping[str, Any]) -> Item:
-    items = [str(one["cve_id"]) for one in raw.get("items") or ()]
+    items = [str(one["cve_id"]) for one in _list(raw, "items")]
     return {"items": sorted(items), "expires_at": raw.get("expires_at")}
 
 
@@ -273,9 +226,9 @@ def _robots(raw: Mapping[str, Any], names: Names, project: str) -> Item:
         {
             "kind": one["kind"],
             "namespace": one["namespace"],
-            "access": sorted((_pruned(access) for access in one["access"] or ()), key=dump_item),
+            "access": sorted((_pruned(access) for access in _list(one, "access")), key=dump_item),
         }
-        for one in raw.get("permissions") or ()
+        for one in _list(raw, "permissions")
     ]
     return {
         "name": name,
@@ -286,7 +239,7 @@ def _robots(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 
 
 def _registries(raw: Mapping[str, Any], names: Names, project: str) -> Item:
-    credential = dict(raw.get("credential") or {})
+    credential = dict(_object(raw, "credential"))
     if credential.get("access_secret"):
         credential["access_secret"] = Secret()
     return {"credential": credential}
@@ -301,24 +254,29 @@ def _scanners(raw: Mapping[str, Any], names: Names, project: str) -> Item:
 
 def _instances(raw: Mapping[str, Any], names: Names, project: str) -> Item:
     if raw.get("auth_mode") in (None, "", "NONE"):
-        return {"auth_info": None}
-    return {"auth_info": _secret(raw.get("auth_info")) or Secret()}
+        return {"auth_info": None, "auth_mode": "NONE"}
+    return {"auth_info": secret_of(raw.get("auth_info")) or Secret()}
 
 
 def _replications(raw: Mapping[str, Any], names: Names, project: str) -> Item:
     def name(side: str) -> str | None:
-        registry = raw.get(side) or {}
+        registry = _object(raw, side)
         return str(registry["name"]) if registry.get("id") else None
 
     return {"src_registry": name("src_registry"), "dest_registry": name("dest_registry")}
 
 
 def _retention(raw: Mapping[str, Any], names: Names, project: str) -> Item:
-    trigger = dict(raw.get("trigger") or {})
-    settings = dict(trigger.get("settings") or {})
+    trigger = _object(raw, "trigger")
+    settings = dict(_object(trigger, "settings"))
     settings.pop("next_scheduled_time", None)
-    rules = [{k: v for k, v in rule.items() if k != "id"} for rule in raw.get("rules") or ()]
-    return {"scope": None, "trigger": {**trigger, "settings": settings}, "rules": rules}
+    rules = [{k: v for k, v in rule.items() if k != "id"} for rule in _list(raw, "rules")]
+    return {
+        "algorithm": _text(raw, "algorithm"),
+        "scope": None,
+        "trigger": {**trigger, "settings": settings},
+        "rules": rules,
+    }
 
 
 def _preheat_policies(raw: Mapping[str, Any], names: Names, project: str) -> Item:
@@ -361,15 +319,17 @@ def canonical_project(
             taken, without what the list does not tell.
         names: What ids stand for.
     """
-    own = dict(raw.get("metadata") or {} if metadata is None else metadata)
+    own = dict(_object(raw, "metadata") if metadata is None else metadata)
+    for name in own:
+        _text(own, name)
     if metadata is None and own.get("severity") == "unknown":
         del own["severity"]
     registry_id = raw.get("registry_id") or 0
     return _pruned({
-        "metadata": {k: str(v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
+        "metadata": {k: guarded(k, v) for k, v in own.items() if k not in _METADATA_OF_HARBOR},
         "registry": names.registries.get(registry_id),
         # Where registries cannot be read: that it caches one is known, and not which.
         "registry_unknown": bool(registry_id) and registry_id not in names.registries,
         "scanner": names.scanners.get(str(own.get("projectScanner") or "")),
-        "cve_allowlist": _allowlist(raw.get("cve_allowlist") or {}),
+        "cve_allowlist": _allowlist(_object(raw, "cve_allowlist")),
     })  # fmt: skip

@@ -10,10 +10,10 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     HarborStatusError,
 )
-from airflow_provider_harbor.core.harbor.settings_bodies import Body, body_of
-from airflow_provider_harbor.core.harbor.settings_kinds import Item
-from airflow_provider_harbor.core.harbor.settings_requests import Requests, Written
 from airflow_provider_harbor.core.http.answers import Answer
+from airflow_provider_harbor.core.settings.bodies import Body, body_of
+from airflow_provider_harbor.core.settings.kinds import Item
+from airflow_provider_harbor.core.settings.sending import Requests, Written
 
 _MOST_STRIPPED = 200
 

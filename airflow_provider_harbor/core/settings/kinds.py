@@ -18,7 +18,7 @@ from airflow_provider_harbor.core.harbor.paths import project_path
 _ONE_WORD = re.compile(r"[^\s,;\"\\]+")
 # The scope of what belongs to no project.
 SYSTEM = ""
-# A setting as plain JSON, see `settings_form`.
+# A setting as plain JSON, see `form`.
 Item = dict[str, Any]
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_harbor.core.harbor.settings_bodies import body_of
-from airflow_provider_harbor.core.harbor.settings_kinds import Item, kind_of
-from airflow_provider_harbor.core.harbor.settings_target import SettingsTarget
 from airflow_provider_harbor.core.http.answers import Answer
+from airflow_provider_harbor.core.settings.bodies import body_of
+from airflow_provider_harbor.core.settings.kinds import Item, kind_of
+from airflow_provider_harbor.core.settings.target import SettingsTarget
 
 # Given the key of a new login and its secret: what nobody sees again.
 OnSecret = Callable[[str, str], object]

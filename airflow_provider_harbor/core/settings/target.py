@@ -8,8 +8,8 @@ from typing import Any
 from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.paths import project_path
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings, Raw
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.values import HarborSettings, Raw
 
 Pairs = frozenset[tuple[str, str]]
 
@@ -109,7 +109,8 @@ class SettingsTarget:
 
     def owner_of(self, project: str) -> str:
         """Return the name of who made a project; empty where Harbor does not tell."""
-        return str(self.client.get_setting(project_path(project)).get("owner_name") or "")
+        answer = self.client.get_setting(project_path(project), field="project_id")
+        return str(answer.get("owner_name") or "")
 
     def permissions(self) -> Mapping[str, Pairs]:
         """Return all that a robot may be given there, by `system` and `project`.

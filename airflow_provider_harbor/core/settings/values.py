@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.harbor.settings_form import Names
+from airflow_provider_harbor.core.settings.form import Names
 
 # An object as Harbor answers it.
 Raw = Mapping[str, Any]
@@ -67,7 +67,7 @@ class HarborSettings:
     Attributes:
         values: By scope and name of the kind: one object (None where there is none), or a list of
             items. What could not be read is not there.
-        raws: The same as Harbor answered it, by key of the item (see `settings_kinds`), with ids.
+        raws: The same as Harbor answered it, by key of the item (see `kinds`), with ids.
         project_ids: Of the projects that were looked at.
         names: What ids stand for.
         unread: What could not be read.

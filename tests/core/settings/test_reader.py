@@ -6,17 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborProtocolError
-from airflow_provider_harbor.core.harbor.settings_form import (
-    Names,
-    Secret,
-    canonical,
-    dump_item,
-    is_same,
-    iter_secrets,
-)
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, kind_of
-from airflow_provider_harbor.core.harbor.settings_reader import read_settings
-from airflow_provider_harbor.core.harbor.settings_values import HarborSettings
+from airflow_provider_harbor.core.settings.form import Names, canonical, dump_item
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
+from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
+from airflow_provider_harbor.core.settings.values import HarborSettings
 from tests.core.rig import login
 from tests.core.settings_rig import READER, SECRETS, Api, robot, seed, services
 from tests.double import HarborDouble, Image
@@ -191,9 +185,11 @@ def test_an_older_harbor_that_shows_credentials_gives_the_same(harbor: HarborDou
 def test_what_an_older_harbor_has_not_is_told_and_fails_nothing() -> None:
     with HarborDouble(version="v2.5.0") as old:
         found = read(old)
-    (unread,) = found.unread
+    unread, hidden = found.unread
     assert (unread.kind, unread.denied, unread.failed) == ("purge-audit", True, False)
     assert "too old" in unread.reason
+    # It has no scanner, nor a list of schedules.
+    assert (hidden.kind, hidden.denied, hidden.failed) == ("scan-all", False, False)
     assert ("library", "members") in found.values
 
 
@@ -271,4 +267,5 @@ def test_a_project_of_many_images_costs_no_more(harbor: HarborDouble) -> None:
         harbor.push(f"library/app{number}", Image(f"app{number}"), "1")
     harbor.requests.reset()
     read(harbor)
-    assert harbor.requests.total() == 15 + 7
+    # The last one since it has no scanner: is there a schedule for one?
+    assert harbor.requests.total() == 15 + 7 + 1

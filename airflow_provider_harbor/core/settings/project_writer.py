@@ -12,14 +12,15 @@ from airflow_provider_harbor.core.exceptions import (
     HarborStatusError,
 )
 from airflow_provider_harbor.core.harbor.paths import project_path
-from airflow_provider_harbor.core.harbor.settings_bodies import (
+from airflow_provider_harbor.core.settings.bodies import (
     LATE_METADATA,
     Body,
     allowlist_body,
     body_of,
+    with_texts,
 )
-from airflow_provider_harbor.core.harbor.settings_kinds import SYSTEM, Item
-from airflow_provider_harbor.core.harbor.settings_requests import (
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.sending import (
     Requests,
     Written,
     location_id,
@@ -33,7 +34,7 @@ class ProjectWriter(Requests):
     def _create_project(self, scope: str, item: Item, secret: str, written: Written) -> None:
         """Create a project without what has to wait for the artifacts, a quota among it."""
         metadata = {k: v for k, v in (item.get("metadata") or {}).items() if k not in LATE_METADATA}
-        body: Body = {"project_name": scope, "metadata": metadata}
+        body: Body = {"project_name": scope, "metadata": with_texts(metadata)}
         if scope in self.with_room:
             body["storage_limit"] = -1
         if item.get("registry"):
@@ -65,7 +66,7 @@ class ProjectWriter(Requests):
             if there.get(key) != value and (key in LATE_METADATA) == late
         }
         if changes:
-            self._send("PUT", project_path(scope), {"metadata": changes})
+            self._send("PUT", project_path(scope), {"metadata": with_texts(changes)})
         for key in sorted(there.keys() - wanted.keys()):
             if (key in LATE_METADATA) == late:
                 self._target.client.delete(f"{project_path(scope)}/metadatas/{quote(key)}")
@@ -136,7 +137,9 @@ class ProjectWriter(Requests):
         """Return the policy that a new proxy project has from the first; empty for none."""
         if scope not in self._target.made_projects:
             return ""
-        metadata = self._target.client.get_setting(f"{project_path(scope)}/metadatas/")
+        # An answer without any of them does not say that there is no policy.
+        path = f"{project_path(scope)}/metadatas/"
+        metadata = self._target.client.get_setting(path, field="public", may_be_none=False)
         return str(metadata.get("retention_id") or "")
 
     def delete_made_retention(self, scope: str) -> bool:

@@ -1,0 +1,96 @@
+"""What an import of settings is to bring back: of which night, which of it, under which names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.jobs.choosing import parse_renames
+from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
+from airflow_provider_harbor.core.jobs.settings_renames import renamed
+from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, SYSTEM
+from airflow_provider_harbor.core.settings.reader import is_meant
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+
+log = logging.getLogger(__name__)
+
+ARTIFACT_LABELS = "artifact-labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsImport:
+    """What is to be brought back.
+
+    Attributes:
+        store: From where.
+        night: Of which night.
+        projects: Names and globs; empty for all.
+        kinds: Names of kinds; empty for all.
+        renames: New names of projects, as texts `old=new`.
+        given: Secrets.
+        passphrase: What opens sealed ones; empty where it is not known.
+        delete_surplus: Whether what is there, and not in the export, is deleted.
+        stages: Which part: before the artifacts are brought back, after that, or both.
+    """
+
+    store: BackupStore
+    night: SettingsNight
+    projects: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    renames: Sequence[str] = ()
+    given: GivenSecrets = field(default_factory=GivenSecrets)
+    passphrase: str = ""
+    delete_surplus: bool = False
+    stages: Sequence[Stage] = tuple(Stage)
+
+    def scopes(self) -> dict[str, str]:
+        """Return new names by old ones: of the system, and of the projects that are meant.
+
+        Raises:
+            HarborConfigurationError: A project, a kind or a new name is none.
+        """
+        names = [name for name in self.night.settings.projects if is_meant(name, self.projects, ())]
+        if self.projects and not names:
+            raise HarborConfigurationError(
+                f"the settings of {self.night.key} have no such project: {', '.join(self.projects)}"
+            )
+        if unknown := sorted(set(self.kinds) - {*KIND_NAMES, ARTIFACT_LABELS}):
+            raise HarborConfigurationError(
+                f"there is no kind of settings {unknown[0]!r}. There are: "
+                f"{', '.join((*KIND_NAMES, ARTIFACT_LABELS))}"
+            )
+        renames = parse_renames(self.renames, names)
+        scopes = {name: renames.get(name, name) for name in names}
+        # Only some projects are meant: the system stays as it is.
+        return scopes if self.projects else {SYSTEM: SYSTEM, **scopes}
+
+    def incomplete(self) -> set[tuple[str, str]]:
+        """Return scopes, by their new names, and kinds that the export has not whole."""
+        scopes = self.scopes()
+        return {(scopes.get(u.scope, u.scope), u.kind) for u in self.night.settings.unread}
+
+    def wanted(self) -> dict[str, Mapping[str, Any]]:
+        """Return the settings by the names that projects are to have.
+
+        Raises:
+            IntegrityError: A document is gone or damaged.
+            WrongPassphraseError: The passphrase is not the one.
+        """
+        scopes = self.scopes()
+        documents = read_documents(self.store, self.night.settings, scopes)
+        if not self.passphrase and any(each.encryption for each in documents.values()):
+            log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
+        if unknown := sorted(
+            {k for each in documents.values() for k in each.values} - {*KIND_NAMES}
+        ):
+            log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
+        found: dict[str, Mapping[str, Any]] = {}
+        for old, document in documents.items():
+            opened = document.opened(self.passphrase) if self.passphrase else document
+            found[scopes[old]] = renamed(opened.values, scopes)
+        return found
