@@ -240,7 +240,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 def test_its_lines_for_the_installation_are_those_of_the_page() -> None:
     known = code_blocks(page("install"), "bash")
     for block in code_blocks(README, "bash"):
-        assert block in known or block == "airflow dags test harbor_backup\n"
+        assert block in known
 
 
 def test_the_targets_of_make_that_it_names_are_there() -> None:
