@@ -1,13 +1,14 @@
 # make demo   a night, an accident and a restore, in a real Airflow    make ui   the same, and stay
-# make test   the test suite        make lint   ruff and mypy                make lock renew the pinned versions
+# make test   the test suite (about 10 minutes on two cores)           make lint ruff and mypy
 # make bench  how fast it is, beside other tools (BENCH=quick: in minutes)
+# make docs   write docs/reference.md anew                             make lock renew the pinned versions
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test bench lint format lock clean
+.PHONY: help demo ui test bench lint format docs lock clean
 
 help:
 	@grep -h '^[a-z]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,10 +24,11 @@ $(READY): requirements.lock setup.cfg
 demo: $(READY) ## a night, an accident and a restore of a sample Harbor, in a real Airflow
 	@$(BIN)/python -m tests.demo
 
-ui: $(READY) ## the same, then leave Airflow's UI and the sample Harbor running until Ctrl-C
+ui: $(READY) ## the same and a night to mend; Airflow's UI and the sample Harbor stay until Ctrl-C
 	@$(BIN)/python -m tests.demo --stay
 
-test: $(READY) ## run the test suite on all cores (PYTEST_ARGS="-k name" for a part of it)
+test: $(READY) ## run the test suite on all cores, about 7 minutes on two (PYTEST_ARGS="-k name": a part)
+	@echo "$(if $(PYTEST_ARGS),A part of the test suite.,The whole test suite takes about 7 minutes on two cores.)"
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 bench: $(READY) ## measure beside other tools (BENCH=quick for minutes; BENCH_ARGS="w1 --rtt 0")
@@ -40,6 +42,9 @@ lint: $(READY) ## ruff (with the import rule) and mypy
 format: $(READY) ## let ruff format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+docs: $(READY) ## write docs/reference.md anew, from the docstrings
+	@$(BIN)/python -m tests.reference
 
 lock: $(READY) ## renew requirements.lock from requirements.in
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

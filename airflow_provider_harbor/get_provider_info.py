@@ -18,7 +18,11 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-harbor",
         "name": "Harbor",
-        "description": "Back up a `Harbor <https://goharbor.io>`__ container registry.",
+        # Airflow's page of providers glues to a link what follows it: the link comes last.
+        "description": (
+            "Back up a Harbor container registry, every night, and restore it. "
+            "`Harbor <https://goharbor.io>`__"
+        ),
         "integrations": [
             {
                 "integration-name": _INTEGRATION,

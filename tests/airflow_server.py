@@ -12,6 +12,7 @@ It is to be thrown away: whoever can reach its port is an administrator, and not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -393,6 +394,12 @@ class AirflowApi:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that nobody has, nor gets by chance until the API server takes it.
+
+    That starts many seconds later. Meanwhile the system gives ports above 32767 to whoever asks for
+    any (Linux: `net.ipv4.ip_local_port_range`).
+    """
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", secrets.choice(range(15_000, 32_000))))
+            return int(listener.getsockname()[1])

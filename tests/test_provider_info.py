@@ -53,6 +53,14 @@ def test_every_module_with_operators_is_named() -> None:
     }
 
 
+def test_its_description_ends_with_its_only_link() -> None:
+    from airflow.api_fastapi.core_api.services.public.providers import _remove_rst_syntax
+
+    # As Airflow's page of providers shows it: a link in the middle takes in the word behind it.
+    words = _remove_rst_syntax(get_provider_info()["description"]).split(" ")
+    assert [word for word in words if "://" in word] == ["https://goharbor.io"] == words[-1:]
+
+
 def test_provider_is_valid_and_found_by_airflow() -> None:
     from airflow.providers_manager import ProvidersManager
     from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime

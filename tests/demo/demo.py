@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.human import human_count, human_duration
-from tests.airflow_server import ROOT, AirflowServer
+from tests.airflow_server import AirflowServer
 
 from .interruption import Interrupted, Interruption
 from .progress import BackupProgress, RestoreProgress, RunProgress
@@ -24,8 +24,20 @@ from .screen import Screen
 
 # The connection that the DAGs use by default.
 CONNECTION = "harbor_default"
+# The DAGs, as somebody writes them who has installed the package.
+_DAGS = '''\
+"""The DAGs of this demo. Nothing is scheduled here, so that only what is triggered runs."""
+
+from airflow_provider_harbor.dags import harbor_backup, harbor_restore, harbor_verify
+
+harbor_backup(schedule=None)
+harbor_restore()
+harbor_verify(schedule=None)
+'''
 # What somebody deletes by mistake: the largest repository of a project, and one with signatures.
 LOST = ("shop/checkout", "base/python")
+# The project to mend, in the night that fails.
+CLOSED = "mobile"
 _LOG_LINES = 15
 _POLL_SECONDS = 0.7
 _LONGEST_RUN_SECONDS = 600
@@ -79,11 +91,12 @@ class Demo:
             before = self._back_up(airflow, harbor)
             self._lose(harbor, before)
             self._restore(airflow, harbor, before)
+            to_mend = self._fail(airflow, harbor) if self._stay else ""
             after = human_duration(time.monotonic() - self._began)
             self._screen.line()
             self._screen.good(f"Done in {after}.")
             if self._stay:
-                self._wait(airflow, harbor)
+                self._wait(airflow, harbor, to_mend)
 
     @property
     def _store(self) -> Path:
@@ -98,8 +111,11 @@ class Demo:
             # variable of the same name would win over what is edited there.
             variable = f"AIRFLOW_CONN_{CONNECTION.upper()}"
             environment[variable] = harbor.connection_variable()
+        dags = self._directory / "dags"
+        dags.mkdir()
+        (dags / "harbor.py").write_text(_DAGS)
         return AirflowServer(
-            ROOT / "dags",
+            dags,
             environment=environment,
             logs=self._directory / "logs",
             pause=self._interruption.pause,
@@ -144,10 +160,26 @@ class Demo:
         self._screen.line()
         prove_restored(self._screen, before, harbor.look())
 
+    def _fail(self, airflow: AirflowServer, harbor: Harbor) -> str:
+        """Let a night pass in which a project fails; returns the page on which it is mended."""
+        self._screen.line()
+        self._screen.title(f"Another night: the login has lost its rights on the project {CLOSED}")
+        with harbor.closing_project(CLOSED):
+            run = self._run(airflow, BackupProgress, {}, ends="failed")
+        first = next(i for i in run.failed() if i["task_id"] == "backup.inventory")
+        self._screen.line(f"  The others are protected, and {CLOSED} has its rights again.")
+        instance = f"tasks/{first['task_id']}/mapped/{first['map_index']}"
+        return f"{airflow.url}/dags/{run.dag_id}/runs/{run.run_id}/{instance}"
+
     def _run(
-        self, airflow: AirflowServer, kind: type[RunProgress], form: dict[str, Any]
+        self,
+        airflow: AirflowServer,
+        kind: type[RunProgress],
+        form: dict[str, Any],
+        *,
+        ends: str = "success",
     ) -> RunProgress:
-        """Trigger a DAG, and show it until it has ended."""
+        """Trigger a DAG, and show it until it has ended, as it has to."""
         airflow.api.wait_for_dag(kind.dag_id)
         # A short id makes short paths; Airflow's own ones work as well.
         wanted = f"demo_{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
@@ -158,17 +190,17 @@ class Demo:
             for name, value in form.items()
         )
         self._screen.title(f"{run.dag_id}{', with ' + values if form else ''}")
-        self._watch(airflow, run)
+        self._watch(airflow, run, ends)
         return run
 
-    def _watch(self, airflow: AirflowServer, progress: RunProgress) -> None:
-        """Show a run until it has ended; raises `DemoError` unless it ended well."""
+    def _watch(self, airflow: AirflowServer, progress: RunProgress, ends: str) -> None:
+        """Show a run until it has ended; raises `DemoError` unless it ended as it had to."""
         deadline = time.monotonic() + _LONGEST_RUN_SECONDS
         while True:
             state = airflow.api.get_run(progress.dag_id, progress.run_id)["state"]
             self._screen.rows(progress.rows())
-            # Nothing should fail here, so nobody has to wait until it is tried again.
-            failed = progress.failed()
+            # Where nothing should fail, nobody has to wait until it is tried again.
+            failed = progress.failed() if ends == "success" else []
             if state in ("success", "failed") or failed:
                 break
             airflow.check()
@@ -176,9 +208,10 @@ class Demo:
                 raise DemoError(f"the run did not end within {_LONGEST_RUN_SECONDS} s")
             self._interruption.pause(_POLL_SECONDS)
         self._screen.keep()
-        if state != "success":
+        if state != ends:
             self._show_logs(airflow, progress, failed)
-            raise DemoError(f"the run {progress.run_id} of {progress.dag_id} failed")
+            what = "failed" if ends == "success" else "was to fail, and did not"
+            raise DemoError(f"the run {progress.run_id} of {progress.dag_id} {what}")
 
     def _show_logs(
         self, airflow: AirflowServer, run: RunProgress, failed: list[dict[str, Any]]
@@ -190,7 +223,7 @@ class Demo:
             for line in airflow.api.get_log(run.dag_id, run.run_id, instance)[-_LOG_LINES:]:
                 self._screen.line(f"  {line}")
 
-    def _wait(self, airflow: AirflowServer, harbor: Harbor) -> None:
+    def _wait(self, airflow: AirflowServer, harbor: Harbor, to_mend: str) -> None:
         self._screen.line()
         self._screen.title("Still running, until Ctrl-C")
         self._screen.fields(
@@ -200,6 +233,12 @@ class Demo:
                 ("", f"connection {CONNECTION}, with a Test button"),
                 ("Harbor", f"{harbor.url}  user {harbor.user}, password {harbor.password}"),
                 ("store", str(shown(self._store))),
+                ("DAGs", "harbor_backup   a night; here it has no schedule: Trigger starts one"),
+                ("", "harbor_restore  brings something back: Trigger shows the form"),
+                ("", "harbor_verify   reads the store, and proves that it is whole"),
+                ("to mend", f"the project {CLOSED} of the last night, which can be read again:"),
+                ("", to_mend),
+                ("", "choose Clear (the round arrow at the top right), then Confirm"),
             ]
         )
         try:

@@ -13,7 +13,8 @@ import requests
 
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
-from tests.double import HarborDouble
+from tests.double import Fault, HarborDouble
+from tests.double.faults import Faults
 
 # A digest of a repository, and its tags.
 Holding = dict[tuple[str, str], tuple[str, ...]]
@@ -25,12 +26,14 @@ class Harbor:
 
     Attributes:
         what: What it is.
+        faults: What goes wrong in it.
     """
 
     url: str
     what: str
     user: str
     password: str
+    faults: Faults
 
     def connection(self) -> dict[str, Any]:
         """Return the fields of an Airflow connection.
@@ -69,10 +72,28 @@ class Harbor:
             login = (self.user, self.password)
             requests.delete(self.url + path, auth=login, timeout=30).raise_for_status()
 
+    @contextmanager
+    def closing_project(self, name: str) -> Iterator[None]:
+        """Refuse to show what a project holds, as to a login that lost its rights on it."""
+        path = f"^/api/v2.0/projects/{name}/(artifacts|repositories)"
+        answer = {"errors": [{"code": "FORBIDDEN", "message": "forbidden"}]}
+        fault = Fault(
+            path=path,
+            status=403,
+            body=json.dumps(answer),
+            content_type="application/json",
+            times=None,
+        )
+        self.faults.add(fault)
+        try:
+            yield
+        finally:
+            self.faults.clear()
+
 
 @contextmanager
 def sample_harbor() -> Iterator[Harbor]:
     """Run the double with its sample."""
     with HarborDouble(sample=True) as double:
         what = f"Harbor double, {double.user} / {double.password}"
-        yield Harbor(double.url, what, double.user, double.password)
+        yield Harbor(double.url, what, double.user, double.password, double.faults)
