@@ -136,6 +136,7 @@ class HarborHook(BaseHook):
         return {
             "user": connection.login or "",
             "password": connection.password or "",
+            "login_advice": f"Fill in user and password of the connection {self.harbor_conn_id!r}",
             **self._options,
         }
 

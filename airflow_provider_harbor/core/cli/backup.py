@@ -82,7 +82,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_project_filters(parser)
     add_workers(parser)
     add_limit_rate(parser)
-    add_connections(parser)
+    add_connections(parser, {"": "URL, the source", "to": "the registry after --to"})
     add_output(parser)
 
 
@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     if arguments.to and normalise_url(arguments.url) == normalise_url(arguments.to):
         raise HarborConfigurationError("source and destination are the same registry")
     source = connection(arguments, arguments.url, "SOURCE")
-    target = connection(arguments, arguments.to, "DESTINATION") if arguments.to else None
+    target = connection(arguments, arguments.to, "DESTINATION", "to") if arguments.to else None
     with ExitStack() as opened:
         client = opened.enter_context(HarborClient(**source))
         store = BackupStore(arguments.store)

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 STDOUT = "-"
 _EXAMPLES = """\
   harbor-backup inventory https://harbor.example.com --output inventory.jsonl.gz
-  harbor-backup inventory harbor.example.com --output - --project library | jq -r .digest
+  harbor-backup inventory harbor.example.com --output - --project library \\
+      | jq -r '.digest // empty'      # the first line is no artifact: it names the format
 """
 
 
@@ -59,7 +60,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         required=True,
         metavar="FILE",
         help="where to write; compressed if it ends in .gz; '-' is the standard output. It is "
-        "replaced only by a whole inventory; one with gaps becomes FILE.partial",
+        "replaced only by a whole inventory; one with gaps becomes FILE.partial. Its directory "
+        "must be there",
     )
     add_project_filters(parser)
     add_connections(parser)
@@ -116,6 +118,8 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise HarborConfigurationError(
             "--json and --output - both want the standard output: give --output a file"
         )
+    if not uses_stdout:
+        _require_directory(Path(arguments.output))
     with HarborClient(**connection(arguments, arguments.url, "SOURCE")) as client:
         console.begin(f"checking {client.url}")
         status = check_harbor(client)
@@ -157,6 +161,16 @@ def _holdings_in_words(counts: Counts) -> str:
     )
 
 
+def _require_directory(path: Path) -> None:
+    """Make sure that a mistyped path is no new directory, before a Harbor is listed for it."""
+    folder = path.parent
+    if not folder.is_dir():
+        what = (
+            "is no directory" if folder.exists() else "is not there. Make it, or correct the name"
+        )
+        raise HarborConfigurationError(f"{path} cannot be written: the directory {folder} {what}")
+
+
 def _write_output(output: str, walk: _Walk) -> str:
     """Write an inventory, and return where it is: with gaps it does not replace a whole one."""
     if output == STDOUT:
@@ -172,7 +186,6 @@ def _write_output(output: str, walk: _Walk) -> str:
         return str(path)
     partial = path.with_name(path.name + ".partial")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished.open("xb") as stream:
             _write_records(stream, walk, is_compressed)

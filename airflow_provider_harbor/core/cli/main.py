@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
+from airflow_provider_harbor.core.cli.arguments import EXIT_CODES, insecure_options
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console, ConsoleHandler
 from airflow_provider_harbor.core.exceptions import (
@@ -115,9 +115,10 @@ def _show(
 def _run(arguments: argparse.Namespace, console: Console) -> tuple[int, Outcome]:
     """Run the chosen command; every error becomes one message and an exit code."""
     try:
-        if arguments.insecure:
+        if insecure := insecure_options(arguments):
             warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-            console.error(f"{PROGRAM}: warning: --insecure: nobody checks who the servers are")
+            given = " and ".join(insecure)
+            console.error(f"{PROGRAM}: warning: {given}: nobody checks who answers")
         configure(getattr(arguments, "workers", DEFAULT_CEILING))
         limit_rate(getattr(arguments, "limit_rate", None))
         outcome: Outcome = arguments.command(arguments, console)

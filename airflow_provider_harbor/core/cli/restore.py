@@ -117,7 +117,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add("--dry-run", action="store_true", help="show what would be sent, and change nothing")
     add_workers(parser)
     add_limit_rate(parser)
-    add_connections(parser)
+    add_connections(parser, {"": "URL, the destination", "from": "the mirror after --from"})
     add_output(parser)
 
 
@@ -237,7 +237,7 @@ def _open_mirror(
             f"--from names the registry that is restored to, {normalise_url(arguments.url)}. Name "
             "another mirror, or leave it out"
         )
-    registry = RegistryClient(**connection(arguments, arguments.mirror, "SOURCE"))
+    registry = RegistryClient(**connection(arguments, arguments.mirror, "SOURCE", "from"))
     source = RegistrySource(registry, rename=restore.original_name)
     opened.enter_context(closing(source))
     registry.ping()

@@ -7,16 +7,16 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trustme
 
 from airflow_provider_harbor.core.cli import backup as backup_command
 from airflow_provider_harbor.core.cli import inventory as inventory_command
@@ -241,6 +241,7 @@ def test_inventory_with_a_gap_does_not_replace_a_whole_one(filled, output, capsy
 
 def test_inventory_leaves_nothing_else_behind(filled, tmp_path, output):
     folder = tmp_path / "out"
+    folder.mkdir()
     assert cli.main(["inventory", filled.url, "--output", str(folder / "a.jsonl")]) == 0
     assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
 
@@ -511,7 +512,12 @@ def test_no_credentials(filled, monkeypatch, one_error):
     monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
     code, message = one_error(filled.url)
     assert code == 2
-    assert "no credentials were given. Give the name of a user or robot" in message
+    host = filled.url.partition("://")[2]
+    assert (
+        "no credentials were given. Set HARBOR_BACKUP_SOURCE_USER and "
+        "HARBOR_BACKUP_SOURCE_PASSWORD (or HARBOR_BACKUP_SOURCE_PASSWORD_FILE), or run: "
+        f"docker login {host}: "
+    ) in message
 
 
 def test_half_of_the_credentials(filled, monkeypatch, one_error):
@@ -565,6 +571,25 @@ def test_an_output_that_cannot_be_written(filled, one_error, tmp_path):
     assert f"{output} cannot be written: " in message
 
 
+def test_a_directory_of_the_output_that_is_mistyped_is_not_made(filled, one_error, tmp_path):
+    output = tmp_path / "no" / "such" / "x"
+    code, message = one_error(filled.url, "--output", str(output))
+    assert code == 2
+    assert f"the directory {output.parent} is not there. Make it, or correct the name" in message
+    assert list(tmp_path.iterdir()) == []
+    assert filled.requests.log == []
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+def test_the_example_of_an_inventory_prints_digests_only(filled, output):
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
+    (example,) = re.findall(r"jq -r '(.*)'", inventory_command._EXAMPLES)
+    printed = subprocess.run(
+        ["jq", "-r", example, output], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.splitlines() == [record.digest for record in records_of(output)]
+
+
 def test_a_disk_that_gets_full(filled, output, capsys, monkeypatch):
     def full(stream, records):
         list(records)
@@ -610,42 +635,6 @@ def test_the_store_of_another_harbor(filled, other_harbor, tmp_path, capsys):
     assert cli.main(["backup", other_harbor.url, state, "--to", filled.url]) == 0
     assert cli.main(["backup", filled.url, state, "--to", other_harbor.url]) == 2
     assert "use another one" in capsys.readouterr().err.lower()
-
-
-# -- TLS
-
-
-@pytest.fixture
-def tls_harbor(tmp_path: Path) -> Iterator[tuple[HarborDouble, Path]]:
-    """A Harbor with a certificate of its own CA, and the CA's file."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    paths = [tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")]
-    authority.cert_pem.write_to_path(paths[0])
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(paths[1], append=True)
-    certificate.private_key_pem.write_to_path(paths[2])
-    with HarborDouble(certfile=paths[1], keyfile=paths[2]) as harbor:
-        fill_small(harbor)
-        yield harbor, paths[0]
-
-
-def test_a_certificate_that_does_not_verify(tls_harbor, login, one_error, output):
-    harbor, authority = tls_harbor
-    code, message = one_error(harbor.url)
-    assert code == 2
-    assert "certificate does not verify" in message
-    arguments = ["inventory", harbor.url, "--output", str(output)]
-    assert cli.main([*arguments, "--ca-file", str(authority)]) == 0
-
-
-def test_insecure_warns_once(tls_harbor, login, output):
-    harbor, _ = tls_harbor
-    done = run("inventory", harbor.url, "--output", output, "--insecure", "--quiet")
-    assert done.returncode == 0
-    assert done.stderr == (
-        "harbor-backup: warning: --insecure: nobody checks who the servers are\n"
-    )
 
 
 # -- for machines, and what is never shown

@@ -217,7 +217,7 @@ def test_a_wrong_login_ends_it_before_anything_is_begun(
     monkeypatch.setenv("HARBOR_BACKUP_DESTINATION_PASSWORD", "not-the-Password-1")
     done = restore()
     assert done.code == 2
-    assert "the registry did not accept the login 'admin'" in done.error
+    assert "the login 'admin' was not accepted. Check name and password (of a robot: " in done.error
     assert "not-the-Password-1" not in done.err + done.out
     assert writes(other_harbor) == []
 
