@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.check import check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
+from airflow_provider_harbor.core.harbor.models import Project
 from airflow_provider_harbor.core.harbor.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.documents import pack
@@ -71,10 +72,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 class _Walk:
     """Lists projects one after the other; it is what it has found, once it was iterated over."""
 
-    def __init__(self, client: HarborClient, projects: Sequence[str], console: Console) -> None:
+    def __init__(self, client: HarborClient, projects: Sequence[Project], console: Console) -> None:
         self._client = client
+        self._weights = {project.name: project.repo_count for project in projects}
         # As their repositories are sorted: `a-b/x` comes before `a/x`.
-        self._projects = sorted(projects, key=lambda name: name + "/")
+        self._projects = sorted(self._weights, key=lambda name: name + "/")
         self._console = console
         self.is_begun = False
         self.counts = Counts()
@@ -83,13 +85,16 @@ class _Walk:
 
     def __iter__(self) -> Iterator[Record]:
         self.is_begun = True
+        self._console.begin_projects(self._weights)
         for number, project in enumerate(self._projects, start=1):
             yield from self._list(project, f"[{number}/{len(self._projects)}]")
 
     def _list(self, project: str, place: str) -> Iterator[Record]:
-        self._console.begin(f"{place} {project}: listing")
+        self._console.begin_project(place, project, "listing")
         walk = InventoryWalk(
-            self._client, project, progress=lambda text: self._console.status(f"{place} {text}")
+            self._client,
+            project,
+            progress=lambda text: self._console.tell_project(project, text),
         )
         counts = Counts()
         try:
@@ -100,15 +105,16 @@ class _Walk:
             log.debug("This is where it happened:", exc_info=True)
             self.with_gaps += 1
             self.failures.append(f"{project}: {describe(err)}")
-            self._console.error(f"{place} FAILED {self.failures[-1]}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}", "bad")
             return
         finally:
+            self._console.end_project(project)
             self.counts += counts
         self._console.line(f"{place} {project}: {_holdings_in_words(counts)}")
         self.with_gaps += bool(walk.gaps)
         for gap in walk.gaps:
             self.failures.append(f"repository {gap}")
-            self._console.error(f"{place} FAILED {self.failures[-1]}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}", "bad")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -125,7 +131,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         status = check_harbor(client)
         found = list_projects(client, arguments.project, arguments.exclude)
         projects = [project.name for project in found]
-        walk = _Walk(client, projects, console)
+        walk = _Walk(client, found, console)
         try:
             where = _write_output(arguments.output, walk)
         except BrokenPipeError:
@@ -142,6 +148,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         summary=f"{words}: {len(projects) - walk.with_gaps:,} of "
         f"{human_count(len(projects), 'project')}, {_holdings_in_words(walk.counts)}, "
         f"{human_size(walk.counts.size_bytes)}. Inventory: {where}",
+        verdict=words,
         document={
             "complete": not walk.failures,
             "harbor_url": status.url,

@@ -6,8 +6,8 @@ import argparse
 
 from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     unended = [key for key in store.snapshots.list_keys() if key not in ended]
     alone = [key for key in unended if is_of_settings(key)]
     cut_short = [key for key in unended if key not in alone]
-    lines = [f"Backups of {harbor_url} in {store.url}"]
+    lines: list[Part] = [f"Backups of {harbor_url} in {store.url}"]
     if found:
         columns = (
             "snapshot",
@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             "content",
             "settings",
         )
-        lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><<"))
+        rows = [_row(snapshot) for snapshot in found]
+        lines.append(Table(columns, rows, "<<<>>><<", {"PARTIAL": "bad", "complete": "good"}))
     else:
         lines.append("No run has come to its end yet.")
     states = {key: _state_of_settings(store, key) for key in alone}
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     lines += [f"DAMAGED: {damaged[key]}" for key in sorted(damaged)]
     return Outcome(
         is_complete=not damaged,
-        summary="\n".join(lines),
+        summary=lines,
         document={
             "store": store.url,
             "harbor_url": harbor_url,

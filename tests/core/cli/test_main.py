@@ -724,47 +724,61 @@ def test_no_secret_is_shown_or_kept(filled, other_harbor, monkeypatch, tmp_path,
 # -- a terminal
 
 
-def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor, tmp_path):
-    filled.generate(2, 4, 40)
-    filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
+def on_terminal(*arguments: object, **environment: str) -> tuple[int, str, str]:
+    """Run the command with a terminal as stderr; return its code, its stdout and what was drawn."""
     ours, theirs = pty.openpty()
-    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     process = subprocess.Popen(
-        [*COMMAND, *arguments, "--workers", "4"],
+        [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=theirs,
+        text=True,
         cwd=ROOT,
-        env=os.environ | {"TERM": "xterm"},
+        env={name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        | {"TERM": "xterm", "COLUMNS": "80"}
+        | environment,
     )
     os.close(theirs)
     shown = b""
-    try:
+    with contextlib.suppress(OSError):  # the other end is closed
         while block := os.read(ours, 4096):
             shown += block
-    except OSError:  # the other end is closed
-        pass
     os.close(ours)
-    assert process.stdout
-    summary = process.stdout.read()
-    process.stdout.close()
-    assert process.wait(60) == 0
-    assert summary.startswith(b"Everything is protected: 5 of 5 projects, ")
-    assert b"\x1b" not in summary
-    text = shown.decode()
-    lines = text.split("\n")
-    updates = [part for line in lines for part in line.split("\r\x1b[K")]
-    assert max(map(len, updates)) < 120
-    assert any(
-        re.fullmatch(r"\d of 5 projects done \| .*generated-\d: \d+ of 20 manifests.*", update)
-        for update in updates
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out, shown.decode()
+
+
+def test_progress_on_a_terminal_is_rows_that_are_drawn_anew(filled, other_harbor, tmp_path):
+    filled.generate(2, 4, 40)
+    filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
+    code, out, shown = on_terminal(
+        "backup", filled.url, tmp_path / "state", "--to", other_harbor.url, "--workers", "4"
     )
-    # What stays on the screen: that a store begins, and a line for each project.
-    begun = next(line for line in lines if "a new store begins at" in line)
-    lines.remove(begun)
-    stay = [line.rstrip("\r").split("\r\x1b[K")[-1] for line in lines]
-    assert sorted(re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line) == [
+    assert code == 0
+    assert out.startswith("Everything is protected: 5 of 5 projects, ")
+    assert "\x1b" not in out
+    # What is written after a line was erased is a line of its own.
+    parts = re.split(r"\n|\x1b\[2K", shown)
+    rows = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", part) for part in parts]
+    assert any(
+        re.match(r"generated-\d +\S+ +\d+ of 20 +\d+\.\d KiB +\d+ kB/s", row) for row in rows
+    )
+    assert any(re.match(r"\d of 5 projects +\S+ +", row) for row in rows)
+    assert "?25" not in shown
+    # Lines stay, one for each project: they are followed by none that takes them away.
+    lines = [re.match(r"\[\d/5\] ([\w-]+): ", row) for row in rows]
+    assert sorted(line[1] for line in lines if line) == [
         "alpha", "beta", "generated-0", "generated-1", "library",
     ]  # fmt: skip
+    # Whatever was drawn last is erased.
+    assert shown.rstrip("\r").endswith("\x1b[2K")
+
+
+def test_errors_on_a_terminal_have_a_colour_unless_nobody_wants_one(filled, tmp_path):
+    arguments = ("backup", filled.url, tmp_path / "state", "--project", "nobody*")
+    code, _, shown = on_terminal(*arguments)
+    assert (code, "\x1b[31mharbor-backup: no project matches" in shown) == (2, True)
+    code, _, shown = on_terminal(*arguments, NO_COLOR="1")
+    assert (code, "\x1b[31m" in shown) == (2, False)
 
 
 # -- signals
