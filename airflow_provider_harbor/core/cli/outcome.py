@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow_provider_harbor.core.cli.progress import Console, Part
 from airflow_provider_harbor.core.copy.outcome import Status
-from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.choosing import find_lacking
 from airflow_provider_harbor.core.jobs.keeping import Report
@@ -72,11 +71,7 @@ def tell_result(console: Console, place: str, name: str, result: ProjectResult) 
         name: Of the project, as it is to be shown.
         result: How it ended.
     """
-    counts = result.inventory.counts if result.inventory else Counts()
-    held = human_count(counts.digests, "digest")
-    if counts.attestations:  # they are copied too, so that the sum is right
-        held += f" and {human_count(counts.attestations, 'attestation')}"
-    console.line(f"{place} {name}: {held}; {result.outcome}")
+    console.line(f"{place} {name}: {result.outcome}")
     if result.error:
         console.error(f"{place} FAILED {name}: {result.error}", "bad")
     _tell_failures(console, place, [f"repository {gap}" for gap in result.gaps], "repository")

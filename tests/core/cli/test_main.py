@@ -284,14 +284,12 @@ def test_copy_to_another_harbor(filled, other_harbor, tmp_path, capsys):
     assert out.startswith("Everything is protected: 3 of 3 projects, ")
     assert out.endswith(f". Report: file://{page}\n")
     assert out.count("\n") == 1
-    assert "[1/3] alpha: 2 digests; 2 copied (" in err
+    assert "[1/3] alpha: 2 manifests (2 new), " in err
     only(tmp_path / "state" / "snapshots", "*/snapshot.json")
     only(tmp_path / "state" / "inventories" / "alpha", "*.jsonl.gz")
 
     assert cli.main(arguments) == 0
-    assert "alpha: 2 digests; 0 copied (0 B), 2 present, 0 skipped, 0 failed" in (
-        capsys.readouterr().err
-    )
+    assert "alpha: 2 manifests (2 unchanged), 0 B sent\n" in capsys.readouterr().err
     listed = tmp_path / "there.jsonl"
     assert cli.main(["inventory", other_harbor.url, "--output", str(listed)]) == 0
     here = tmp_path / "here.jsonl"
@@ -335,7 +333,7 @@ def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, t
     out, err = capsys.readouterr()
     assert out.startswith("NOT everything is protected: 2 of 3 projects, ")
     assert "[1/3] FAILED alpha: the login" in err
-    assert "[2/3] beta: 3 digests and 2 attestations; 5 copied (" in err
+    assert "[2/3] beta: 5 manifests (5 new), " in err
     only(state / "snapshots", "*/partial.json")
 
     filled.faults.clear()
@@ -349,7 +347,7 @@ def test_an_artifact_that_fails_is_named(filled, other_harbor, tmp_path, capsys)
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
     assert re.search(r"FAILED alpha/app@sha256:[0-9a-f]{64} \(1\.0, latest\): ", err)
-    assert "2 failed, in " in out
+    assert "7 manifests (5 new, 2 failed), " in out
 
 
 def test_a_bug_is_one_failed_project_and_no_traceback(
