@@ -191,7 +191,7 @@ def test_button_on_a_harbor(harbor: HarborDouble, connect: Connect) -> None:
     assert ok
     assert f"Harbor {harbor.state.version} at {harbor.url}" in message
     assert "logged in as 'admin'" in message
-    assert "sees all 1 projects" in message
+    assert "sees all projects: 1" in message
 
 
 def test_button_with_a_wrong_password(harbor: HarborDouble, connect: Connect) -> None:

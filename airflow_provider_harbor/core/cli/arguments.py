@@ -107,7 +107,7 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
         type=number,
         default=100,
         metavar="N",
-        help="show at most so many lines (default: 100); --json has all",
+        help="how many lines to show at most (default: 100); --json has all",
     )
 
 
@@ -159,7 +159,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         type=_workers,
         default=DEFAULT_CEILING,
         metavar="N",
-        help=f"at most so many requests to one server at once (default: {DEFAULT_CEILING}). How "
+        help=f"how many requests to one server at once, at most (default: {DEFAULT_CEILING}). How "
         "many really are found out: it begins with a few, more follow as long as that is faster, "
         "and fewer at once where a server answers 429 or 503, or connections break. The report "
         "says how many there were. Give a smaller number to spare a server",
@@ -173,7 +173,7 @@ def add_limit_rate(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=None,
         metavar="RATE",
-        help="move at most so many bytes a second in all, such as 500K, 50M or 1G (powers of "
+        help="how many bytes a second to move at most in all, such as 500K, 50M or 1G (powers of "
         "1,000); what is read at one end and written at the other counts once (default: no limit)",
     )
 

@@ -98,7 +98,7 @@ def credentials_for(
         return _from_docker(_read_json(path), _names_of(url), environ)
     except HarborConfigurationError as err:
         raise HarborConfigurationError(
-            f"{path}: {err}. Mend it, or set {names.user} and {names.password}"
+            f"{path}: {err}. Correct it, or set {names.user} and {names.password}"
         ) from None
 
 
@@ -148,7 +148,7 @@ def _read_password(name: str, said_by: str) -> str:
     except UnicodeError:
         raise HarborConfigurationError(f"{said_by}: {path} is not a text") from None
     except (OSError, ValueError) as err:
-        why = getattr(err, "strerror", "") or "it is no name of a file"
+        why = getattr(err, "strerror", "") or "it is not the name of a file"
         raise HarborConfigurationError(f"{said_by}: {path} cannot be read: {why}") from None
     if not text or len(text) > _MOST_PASSWORD_CHARACTERS or set(text) & set("\r\n\0"):
         raise HarborConfigurationError(
@@ -242,7 +242,7 @@ def _helpers(config: Mapping[str, Any], hosts: tuple[str, ...]) -> Iterator[tupl
 def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentials:
     program = f"docker-credential-{name}"
     if not re.fullmatch(r"[\w.-]+", name):
-        raise HarborConfigurationError(f"{name!r} is no name of a credential helper")
+        raise HarborConfigurationError(f"{name!r} is not the name of a credential helper")
     try:
         answer = subprocess.run(  # noqa: S603  (the person's own configuration names it)
             [program, "get"],

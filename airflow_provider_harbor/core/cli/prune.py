@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         return Outcome(
             is_complete=False,
             is_interrupted=True,
-            summary="Stopped. What was deleted was named by nothing; run the same command again to "
+            summary="Stopped. Only what nothing names was deleted. Run the same command again to "
             "go on",
         )
     lines: list[Part] = [f"The store {store.url}", render_table(done)]

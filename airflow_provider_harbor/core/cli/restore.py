@@ -262,7 +262,9 @@ def _lease(
     try:
         lease.acquire()
     except StoreError as err:
-        console.error(f"warning: nobody is kept from restoring at the same time: {err}", "warn")
+        console.error(
+            f"warning: another restore at the same time would not be noticed: {err}", "warn"
+        )
         yield None
         return
     try:

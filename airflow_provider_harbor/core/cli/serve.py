@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     if arguments.certfile:
         check_certificate(arguments.certfile, arguments.keyfile)
     elif arguments.keyfile:
-        raise HarborConfigurationError("--keyfile is of no use without --certfile")
+        raise HarborConfigurationError("--keyfile needs --certfile")
     logins = read_logins(arguments.htpasswd) if arguments.htpasswd else None
     store = BackupStore(arguments.store)
     console.begin(f"reading {store.url}")

@@ -69,7 +69,7 @@ _REASONS = {
     "lease": "Another run took over",
     "unexpected": "A defect of this program",
     "odd-answer": "An answer that is not what it should be",
-    "unsettled": "It went on to change",
+    "unsettled": "It kept changing while it was listed",
     "wrong-size": "Content whose size is not what its manifest says",
 }
 

@@ -220,7 +220,9 @@ def _read_token(data: Any) -> tuple[str, float]:
     if lifetime is None or lifetime == 0:
         return token, _DEFAULT_LIFETIME_SECONDS
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime < 0:
-        raise HarborProtocolError(f"'expires_in' is {shown(lifetime)}, which is no time in seconds")
+        raise HarborProtocolError(
+            f"'expires_in' is {shown(lifetime)}, which is not a time in seconds"
+        )
     return token, min(lifetime, _LONGEST_LIFETIME_SECONDS)
 
 
@@ -259,7 +261,7 @@ def _realm_url(realm: str, base_url: str) -> str:
     except ValueError:
         raise HarborProtocolError(
             f"{base_url} wants the login sent to an address that cannot be read. Have the "
-            "registry's configuration mended (its token realm)"
+            "registry's configuration corrected (its token realm)"
         ) from None
     target = target._replace(netloc=target.netloc.rpartition("@")[2], fragment="")
     if target.hostname == base.hostname and target.path == _HARBORS_TOKENS:
@@ -269,8 +271,8 @@ def _realm_url(realm: str, base_url: str) -> str:
         if target.hostname != base.hostname or target.port:
             raise HarborProtocolError(
                 f"{base_url} wants the login sent to {redact(target.geturl(), base_url)}, which is "
-                "not encrypted, so it was not sent. Have the registry's configuration mended (its "
-                "token realm)"
+                "not encrypted, so it was not sent. Have the registry's configuration corrected "
+                "(its token realm)"
             )
         target = target._replace(scheme="https")
     return target.geturl()

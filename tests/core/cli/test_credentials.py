@@ -170,7 +170,7 @@ def test_a_token_is_refused(environ, entry):
         ('{"auths": []}', "'auths' is not an object"),
         (json.dumps({"auths": {HOST: {"auth": SECRET}}}), "not the base64"),
         (json.dumps({"auths": {HOST: {"auth": "bm9jb2xvbg=="}}}), "not the base64"),
-        (json.dumps({"credHelpers": {HOST: "../../tmp/x"}}), "no name of a credential helper"),
+        (json.dumps({"credHelpers": {HOST: "../../tmp/x"}}), "not the name of a credential helper"),
     ],
 )
 def test_a_damaged_file_is_named_without_its_content(environ, text, message):
@@ -334,7 +334,11 @@ def test_a_file_that_is_no_password_is_an_error_that_shows_nothing_of_it(environ
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("missing", "No such file"), (".", "Is a directory"), ("a\0b", "it is no name of a file")],
+    [
+        ("missing", "No such file"),
+        (".", "Is a directory"),
+        ("a\0b", "it is not the name of a file"),
+    ],
 )
 def test_a_password_file_that_cannot_be_read_is_an_error(environ, tmp_path, name, why):
     given = Given(user="ann", password_file=str(tmp_path / name))
