@@ -109,7 +109,7 @@ def test_a_failure_has_a_reason_and_says_what_to_do(
         (RefusalReason.QUOTA, "quota", "the destination's quota is used up. Raise it"),
         (RefusalReason.IMMUTABLE, "immutable", "the tag is immutable at the destination"),
         (RefusalReason.POLICY, "policy", "a proxy cache takes no pushes"),
-        (RefusalReason.TOO_LARGE, "too-large", "takes nothing that large"),
+        (RefusalReason.TOO_LARGE, "too-large", "does not take anything so large"),
         (RefusalReason.CONFLICT, "conflict", "it conflicts with what the destination holds"),
         (RefusalReason.CHANGED, "changed", "somebody else changed it at the destination"),
         (RefusalReason.INVALID, "invalid", "misses content that this refers to"),
