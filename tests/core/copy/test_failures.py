@@ -74,7 +74,7 @@ ERRORS: list[tuple[HarborBackupError, str, str]] = [
     (HarborProtocolError("no list"), "odd-answer", "no list"),
     (UnexpectedError(ValueError("x")), "unexpected", "please report it"),
     (HarborConnectionError("reset"), "connection", "the connection broke, several times. Run it"),
-    (HarborRateLimitError(status=429, url=ELSEWHERE), "rate-limit", "ask for fewer requests"),
+    (HarborRateLimitError(status=429, url=ELSEWHERE), "rate-limit", "asking for fewer requests"),
     (HarborServerError(status=500, url=AT_SOURCE), "server-error", "keeps failing. Run it again"),
     (not_found("MANIFEST_UNKNOWN"), "missing-manifest", "storage has lost its manifest"),
     (not_found("NOT_FOUND"), "deleted-at-source", "Run the project again"),
