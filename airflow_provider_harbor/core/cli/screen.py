@@ -14,6 +14,7 @@ from typing import TextIO, cast
 
 from rich.console import Console as Terminal
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -36,6 +37,8 @@ _STYLES: dict[Kind, str] = {
 _MOST_NAME = 28
 # Cells are filled with spaces, which nobody wants to copy.
 _END_SPACES = re.compile(r" *((?:\x1b\[0m)?) *\n")
+# A terminal writes ^C behind what is drawn, and a line that wraps by that could not be erased.
+_ECHO_COLUMNS = 3
 # Below that many columns there is no room for a bar.
 _BAR_COLUMNS = 70
 
@@ -114,7 +117,8 @@ class Screen:
         if not rows and not work:
             self.stop()
             return
-        drawn = _draw(rows, sums, work, self._terminal.width)
+        columns = max(self._terminal.width - _ECHO_COLUMNS, 10)
+        drawn = Constrain(_draw(rows, sums, work, columns), columns)
         if self._live is None:
             self._live = Live(
                 drawn,
@@ -161,7 +165,7 @@ def _draw(
     others = [(row.name, row.text) for row in rows if not row.how_far]
     if others:
         texts = _grid(width)
-        texts.add_column(no_wrap=True, overflow="ellipsis")
+        texts.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for name, text in others:
             texts.add_row(Text(printable(name)), Text(printable(text), style="dim"))
         parts.insert(0, texts)

@@ -187,11 +187,14 @@ class Projects:
             self._rate.add(now, size_bytes)
             done = self._ended_weight + sum(row.share * row.weight for row in rows)
             share = done / max(sum(self._weights.values()), 1)
+            left = time_left(share, now - self._began)
+            if left is not None:  # never less than what one of them alone still takes
+                left = max([left, *(row.left_seconds or 0.0 for row in rows)])
             return sorted(rows, key=lambda row: row.how_far is None), Sum(
                 ended=self._ended,
                 total=len(self._weights),
                 share=min(share, 1.0),
                 size_bytes=size_bytes,
                 rate=self._rate,
-                left_seconds=time_left(share, now - self._began),
+                left_seconds=left,
             )
