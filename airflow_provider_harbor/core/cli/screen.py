@@ -209,7 +209,10 @@ def render(parts: Iterable[str | Table], verdict: str, kind: Kind, encoding: str
     terminal = _open(stream)
     for number, part in enumerate(parts):
         if isinstance(part, Table):
-            terminal.print(Padding(_table(part, terminal.width - 2), (0, 0, 0, 2)))
+            if grid := _table(part, terminal.width - 2):
+                terminal.print(Padding(grid, (0, 0, 0, 2)))
+            else:
+                terminal.print(Text(own_lines(f"\n{part}")[1:]), soft_wrap=True)
             continue
         # As in a file: what does not begin the result is indented.
         text = Text(own_lines(part) if number == 0 else own_lines(f"\n{part}")[1:])
@@ -220,18 +223,44 @@ def render(parts: Iterable[str | Table], verdict: str, kind: Kind, encoding: str
     return shown.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
 
-def _table(table: Table, columns: int) -> Grid:
-    """Return a table that fits: what is too long for its column goes on below, in the column."""
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, (name, alignment) in enumerate(zip(table.names, table.alignments, strict=True)):
-        widest = max((Text(row[index]).cell_len for row in table.rows), default=0)
-        grid.add_column(
-            name,
-            justify="right" if alignment == ">" else "left",
-            overflow="fold",
-            # What begins a row is copied and typed next: it stays in one piece where it can.
-            no_wrap=index == 0 and 3 * widest <= 2 * columns,
-        )
+def _table(table: Table, columns: int) -> Grid | None:
+    """Return a table that fits: what is too long for its column goes on below, in the column.
+
+    No word is broken for that; None where there is no room for whole words.
+    """
+    widths = _widths([table.names, *table.rows], columns - 2 * (len(table.columns) - 1))
+    if widths is None:
+        return None
+    # Two spaces between columns are columns of their own: padding is not in the width of one.
+    grid = Grid(box=None, padding=0, pad_edge=False, header_style="bold")
+    for index, (name, width) in enumerate(zip(table.names, widths, strict=True)):
+        if index:
+            grid.add_column(width=2)
+        is_number = table.alignments[index] == ">"
+        grid.add_column(name, justify="right" if is_number else "left", width=width)
     for row in table.rows:
-        grid.add_row(*(Text(printable(cell), style=_STYLES[table.kind_of(cell)]) for cell in row))
+        cells: list[Text] = []
+        for cell in row:
+            cells += [Text(), Text(printable(cell), style=_STYLES[table.kind_of(cell)])]
+        grid.add_row(*cells[1:])
     return grid
+
+
+def _widths(rows: Sequence[Sequence[str]], columns: int) -> list[int] | None:
+    """Return how wide each column is: as wide as it wants to be, the first ones before the others.
+
+    None where the longest words do not fit beside each other.
+    """
+    cells = list(zip(*rows, strict=True))
+    widths = [max(map(_longest_word, column)) for column in cells]
+    left = columns - sum(widths)
+    for index, column in enumerate(cells):
+        wanted = max(Text(printable(cell)).cell_len for cell in column)
+        more = min(wanted - widths[index], max(left, 0))
+        widths[index] += more
+        left -= more
+    return widths if left >= 0 else None
+
+
+def _longest_word(cell: str) -> int:
+    return max((Text(word).cell_len for word in printable(cell).split()), default=0)

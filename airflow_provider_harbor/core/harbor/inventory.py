@@ -425,5 +425,5 @@ def _advice(err: HarborStatusError, project: str) -> str:
         )
     return (
         f"project {project!r} could not be listed, since Harbor, or a proxy in front of it, keeps "
-        "fail. Run the project again; if it stays so, the logs of both say why"
+        "failing. Run the project again; if it stays so, the logs of both say why"
     )
