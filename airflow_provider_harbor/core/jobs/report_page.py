@@ -175,6 +175,7 @@ def _outcome(report: RunReport) -> str:
     legend = "".join(
         f'<li><b style="--dot:var(--{_COLOURS[word]})">{number:,}</b> {word}</li>'
         for word, number in totals.parts.items()
+        if number or word != NOT_KNOWN
     )
     note = "Each manifest is one of these."
     if unknown := totals.unknown:
