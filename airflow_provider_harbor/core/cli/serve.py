@@ -117,8 +117,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     with closing(listen(address)) as listener:
         tell_snapshot(console, store, snapshot)
         catalogue = read_catalogue(store, snapshot, console.status)
+        console.clear()  # from here on nothing is under way
         for problem in catalogue.problems:
-            console.error(f"warning: {problem}")
+            console.error(f"warning: {problem}", "warn")
         console.line(catalogue.summary())
         server = Server(
             store,
