@@ -84,9 +84,9 @@ class Console:
 
     def status(self, text: str) -> None:
         """Say how far the work is; shown now and then, and gone with `clear`."""
-        if self._work is None:
-            self._work = Row("", "", text, self._clock())
-        self._work.text = text
+        if (work := self._work) is None:  # which another thread may clear meanwhile
+            self._work = work = Row("", "", text, self._clock())
+        work.text = text
 
     def begin(self, text: str) -> None:
         """Say that some work begins: as the status on a terminal, as a line elsewhere."""
