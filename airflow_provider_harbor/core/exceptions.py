@@ -230,7 +230,7 @@ class HarborRouteError(HarborProtocolError):
 
     def __init__(self, err: HarborStatusError) -> None:
         super().__init__(
-            "a 404 that does not say that the thing is gone. Probably a proxy before Harbor "
+            "a 404 that does not say that the thing is gone. Probably a proxy in front of Harbor "
             "changes escaped slashes in paths: have it pass %252F on as it is. "
             f"What came: {err}"
         )
@@ -261,7 +261,7 @@ class UnhealthyHarborError(HarborBackupError):
         listed = "; ".join(f"{name}: {error}" for name, error in first)
         super().__init__(
             f"Harbor at {url} says that it is unhealthy: {listed or 'no component is named'}. "
-            "Mend that first: a backup of a half-working Harbor misses things."
+            "Repair that first: a backup of a half-working Harbor misses things."
         )
 
 

@@ -36,6 +36,7 @@ from airflow_provider_harbor.core.http.transport import (
     basic_authorization,
 )
 from airflow_provider_harbor.core.http.urls import names_port, normalise_url
+from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.texts import shown
 
@@ -136,6 +137,7 @@ class HarborHook(BaseHook):
         return {
             "user": connection.login or "",
             "password": connection.password or "",
+            "login_advice": f"Fill in user and password of the connection {self.harbor_conn_id!r}",
             **self._options,
         }
 
@@ -221,6 +223,7 @@ class HarborHook(BaseHook):
         except Exception as err:
             # Airflow's own trouble with a connection may repeat what is in it.
             return False, f"the connection cannot be used: {type(err).__name__}"
+        projects = human_count(seen, "project")
         text = f"Harbor {status.harbor_version} at {self.url}, logged in as {status.user!r}"
         if not status.is_healthy:
             ill = ", ".join(n for n, s in sorted(status.components.items()) if s != "healthy")
@@ -228,8 +231,8 @@ class HarborHook(BaseHook):
         try:
             list_projects(self.get_conn())
         except HarborBackupError as err:
-            return True, f"{text}, sees {seen} projects. As the source of a backup: {err}"
-        return True, f"{text}, sees all {seen} projects"
+            return True, f"{text}, sees {projects}. As the source of a backup: {err}"
+        return True, f"{text}, sees all projects: {seen:,}"
 
     # -- for other DAGs
 

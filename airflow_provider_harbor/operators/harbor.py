@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborTlsError,
 )
+from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.units import (
@@ -144,5 +145,7 @@ class HarborListProjectsOperator(BaseOperator):
             found = hook.list_projects(as_patterns(self.projects), as_patterns(self.exclude))
         max_units = int(self.max_units or 0) or conf.getint("core", "max_map_length")
         units = make_units([project.name for project in found], max_units)
-        self.log.info("%d projects to back up, in %d units", len(found), len(units))
+        self.log.info("%s to back up:", human_count(len(found), "project"))
+        for unit in units:
+            self.log.info("  %s", unit["name"])
         return units

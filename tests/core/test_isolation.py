@@ -60,3 +60,19 @@ def test_the_command_line_runs_without_airflow():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("harbor-backup ")
+
+
+def test_rich_is_loaded_only_where_something_is_drawn(tmp_path):
+    """It takes a tenth of a second, and every cron job would pay it."""
+    done = run_without_airflow(
+        "from airflow_provider_harbor.core.cli.main import main\n"
+        f"assert main(['snapshots', {str(tmp_path / 'no')!r}]) == 2\n"
+        f"assert main(['inventory', 'http://127.0.0.1:1/x/y', '--output', '-']) == 2\n"
+        "print('rich' in sys.modules)\n"
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_one_module_knows_what_draws():
+    uses = {path.stem for path in DIRECTORY.rglob("*.py") if "from rich" in path.read_text()}
+    assert uses == {"screen"}

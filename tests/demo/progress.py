@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_harbor.core.copy.outcome import WORDS, Status, parts_in_words
 from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count, human_size
 from tests.airflow_server import AirflowApi
@@ -73,7 +74,7 @@ class BackupProgress(RunProgress):
         listed = ""
         if refs := self._result(inventory):
             counts = sum((Counts.from_json(ref["counts"]) for ref in refs), Counts())
-            listed = human_count(counts.artifacts, "artifact")
+            listed = human_count(counts.records, "manifest")
         if state := _bad_state(inventory) or _bad_state(copy):
             return Row(name, "failed", f"{listed}, {state}" if listed else state)
         if results := self._result(copy):
@@ -134,8 +135,8 @@ def _copied(results: list[dict[str, Any]]) -> str:
         name: sum(copy[name] for copy in copies)
         for name in ("copied", "present", "skipped", "tags_set", "bytes_copied")
     }
-    parts = [f"{totals['copied']} copied ({human_size(totals['bytes_copied'])})"]
-    parts += [f"{totals[name]} {name}" for name in ("present", "skipped") if totals[name]]
+    ends = {WORDS[status]: totals[status.value] for status in Status if status.value in totals}
+    parts = [parts_in_words(ends) or "nothing to do", f"{human_size(totals['bytes_copied'])} sent"]
     if totals["tags_set"]:
         parts.append(f"{human_count(totals['tags_set'], 'tag')} set")
     return ", ".join(parts)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_harbor.core.copy.outcome import WORDS, Status, parts_in_words
+from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count, human_size
 
 from .sample import Holding
@@ -39,13 +41,14 @@ class Results:
         screen.line()
         screen.fields(
             [
+                ("manifests", f"{Counts.from_json(counts).records:,}: {self._ends()}"),
                 ("artifacts", f"{counts['artifacts']:,} in {counts['repositories']} repositories"),
                 ("children", f"{counts['children']:,} (images of one platform, in an index)"),
-                ("attestations", f"{counts['attestations']:,} excluded (copied, not counted)"),
                 ("accessories", f"{counts['accessories']:,} (signatures, SBOMs)"),
+                ("digests", f"{counts['digests']:,}, the sum of these three"),
+                ("attestations", f"{counts['attestations']:,} (copied, and no digests)"),
                 ("tags", f"{counts['tags']:,}"),
                 ("bytes", f"{human_size(counts['size_bytes'])} (shared layers counted each time)"),
-                ("copied", f"{report['copied']:,} digests; {self._rest()}"),
                 ("sent", f"{self._sent()} (shared layers sent once)"),
                 ("snapshot", f"{shown(self._store / 'snapshots' / self.name)}/snapshot.json"),
                 ("report", str(shown(self.page))),
@@ -59,7 +62,7 @@ class Results:
         screen.fields(
             [
                 ("snapshot", report["snapshot"]),
-                ("copied", f"{report['copied']:,} digests; {self._rest()}"),
+                ("manifests", self._ends()),
                 ("sent", self._sent()),
                 ("report", str(shown(self.page))),
             ]
@@ -71,9 +74,8 @@ class Results:
         screen.line()
         return self._report
 
-    def _rest(self) -> str:
-        rest = ("present", "skipped", "failed")
-        return ", ".join(f"{self._report[name]:,} {name}" for name in rest)
+    def _ends(self) -> str:
+        return parts_in_words({WORDS[status]: self._report[status.value] for status in Status})
 
     def _sent(self) -> str:
         sent = human_size(self._report["bytes_copied"])

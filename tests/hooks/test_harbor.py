@@ -191,7 +191,7 @@ def test_button_on_a_harbor(harbor: HarborDouble, connect: Connect) -> None:
     assert ok
     assert f"Harbor {harbor.state.version} at {harbor.url}" in message
     assert "logged in as 'admin'" in message
-    assert "sees all 1 projects" in message
+    assert "sees all projects: 1" in message
 
 
 def test_button_with_a_wrong_password(harbor: HarborDouble, connect: Connect) -> None:
@@ -199,8 +199,19 @@ def test_button_with_a_wrong_password(harbor: HarborDouble, connect: Connect) ->
     ok, message = HarborHook(conn_id).test_connection()
 
     assert not ok
-    assert "admin" in message
+    assert message.startswith("the login 'admin' was not accepted. Check name and password (of a ")
+    assert "robot: the whole name with its prefix" in message
     assert "Wrong12345" not in message
+
+
+def test_button_without_a_login(harbor: HarborDouble, connect: Connect) -> None:
+    conn_id = connect("some_harbor", harbor, login="", password="")
+    ok, message = HarborHook(conn_id).test_connection()
+
+    assert not ok
+    assert message.startswith(
+        "no credentials were given. Fill in user and password of the connection 'some_harbor': "
+    )
 
 
 def test_button_with_a_robot_that_sees_one_project(harbor: HarborDouble, connect: Connect) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -200,8 +201,12 @@ def test_check_of_an_unhealthy_harbor(filled: HarborDouble, store: BackupStore, 
 # -- projects
 
 
-def test_projects_become_units(filled: HarborDouble, task: Task) -> None:
+def test_projects_become_units_and_are_named_in_the_log(
+    filled: HarborDouble, task: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
     units = task.execute(HarborListProjectsOperator(task_id="projects"))
+    told = capsys.readouterr().out
+    assert re.search(r"3 projects to back up:.*\n.*  library .*\n.*  team-a .*\n.*  team-b ", told)
 
     assert units == [unit("library"), unit("team-a"), unit("team-b")]
 

@@ -54,7 +54,7 @@ def test_without_a_part_it_is_that_of_the_day(
     assert task.execute(verify(store))["part"] == f"{739618 % 28 + 1}/28"
     assert task.execute(verify(store, parts=5))["part"] == f"{739618 % 5 + 1}/5"
     assert task.execute(verify(store, part="none"))["part"] == ""
-    with pytest.raises(HarborConfigurationError, match="is no part"):
+    with pytest.raises(HarborConfigurationError, match="is not a part"):
         task.execute(verify(store, part="29/28"))
 
 

@@ -15,6 +15,8 @@ passphrases          what seals and opens secrets in them
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown
 projects             backing up several projects at once
+under_way            which of them are under way, and how far each is
 progress             what is shown meanwhile; the only module that writes to a terminal
+screen               how a terminal shows it; the only module that knows `rich`
 credentials          who logs in where
 """

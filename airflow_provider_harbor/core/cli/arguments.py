@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_harbor.core.cli.credentials import Prefix, credentials_for
+from airflow_provider_harbor.core.cli.credentials import (
+    Given,
+    Prefix,
+    credentials_for,
+    login_advice,
+)
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
@@ -17,6 +22,8 @@ from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 
 Commands = argparse._SubParsersAction  # the type of what `add_subparsers` returns
+
+_ONE_SERVER: Mapping[str, str] = {"": "the server"}
 
 EXIT_CODES = """\
 exit codes:
@@ -33,8 +40,11 @@ credentials of registries:
                         of the Harbor that is backed up, or of the mirror after --from
   HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD
                         of the registry that is written to, or of that after --mirror
-  Where they are not set, docker's configuration is asked, with its credential helpers
-  ($DOCKER_CONFIG/config.json, else ~/.docker/config.json): `docker login HOST` is enough.
+  HARBOR_BACKUP_SOURCE_PASSWORD_FILE, HARBOR_BACKUP_DESTINATION_PASSWORD_FILE
+                        a file with the password in one line, in place of the password
+  --user and --password-file come before these variables. Where nothing is set, docker's
+  configuration is asked, with its credential helpers ($DOCKER_CONFIG/config.json, else
+  ~/.docker/config.json): `docker login HOST` is enough.
   REQUESTS_CA_BUNDLE, HTTPS_PROXY and NO_PROXY are followed.
 """
 _STORES = """\
@@ -81,7 +91,7 @@ def add_command(
         epilog="\n".join(part for part in parts if part),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(command=function, insecure=False)
+    parser.set_defaults(command=function)
     return parser
 
 
@@ -97,7 +107,7 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
         type=number,
         default=100,
         metavar="N",
-        help="show at most so many lines (default: 100); --json has all",
+        help="how many lines to show at most (default: 100); --json has all",
     )
 
 
@@ -149,7 +159,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         type=_workers,
         default=DEFAULT_CEILING,
         metavar="N",
-        help=f"at most so many requests to one server at once (default: {DEFAULT_CEILING}). How "
+        help=f"how many requests to one server at once, at most (default: {DEFAULT_CEILING}). How "
         "many really are found out: it begins with a few, more follow as long as that is faster, "
         "and fewer at once where a server answers 429 or 503, or connections break. The report "
         "says how many there were. Give a smaller number to spare a server",
@@ -163,13 +173,21 @@ def add_limit_rate(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=None,
         metavar="RATE",
-        help="move at most so many bytes a second in all, such as 500K, 50M or 1G (powers of "
+        help="how many bytes a second to move at most in all, such as 500K, 50M or 1G (powers of "
         "1,000); what is read at one end and written at the other counts once (default: no limit)",
     )
 
 
-def add_connections(parser: argparse.ArgumentParser) -> None:
-    """Add how registries are reached."""
+def add_connections(
+    parser: argparse.ArgumentParser, servers: Mapping[str, str] = _ONE_SERVER
+) -> None:
+    """Add how registries are reached.
+
+    Args:
+        parser: Of the command.
+        servers: Each server that the command may reach: with what the names of its options begin
+            (empty for nothing, `to` for `--to-...`), and what the help calls it.
+    """
     parser.add_argument(
         "--timeout",
         type=_seconds,
@@ -177,9 +195,23 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait for each next byte of an answer (default: 60)",
     )
-    trust = parser.add_mutually_exclusive_group()
-    trust.add_argument("--ca-file", metavar="FILE", help="CA certificates to trust (PEM)")
-    trust.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
+    for name, words in servers.items():
+        group = parser.add_argument_group(f"connection to {words}")
+        begin = _option(name)
+        group.add_argument(f"{begin}user", default="", metavar="NAME", help="of a user or robot")
+        group.add_argument(
+            f"{begin}password-file",
+            default="",
+            metavar="FILE",
+            help="a file that has the password in one line",
+        )
+        trust = group.add_mutually_exclusive_group()
+        trust.add_argument(
+            f"{begin}ca-file", default="", metavar="FILE", help="CA certificates to trust (PEM)"
+        )
+        trust.add_argument(
+            f"{begin}insecure", action="store_true", help="do not verify its TLS certificate"
+        )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -192,25 +224,56 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("--verbose", action="store_true", help="log what is done, on stderr")
 
 
-def connection(arguments: argparse.Namespace, url: str, prefix: Prefix) -> dict[str, Any]:
+def connection(
+    arguments: argparse.Namespace, url: str, prefix: Prefix, server: str = ""
+) -> dict[str, Any]:
     """Return how to reach a registry, as the keyword arguments that every client takes.
+
+    Args:
+        arguments: Of the command.
+        url: Of the registry.
+        prefix: Which variables have its login.
+        server: With what the names of its options begin, see `add_connections`.
 
     Raises:
         HarborConfigurationError: The file of certificates is not there, or the login is none.
     """
-    user, password = credentials_for(url, prefix)
-    verify: bool | str = not arguments.insecure
-    if arguments.ca_file:
-        if not Path(arguments.ca_file).is_file():
-            raise HarborConfigurationError(f"--ca-file: there is no file {arguments.ca_file}")
-        verify = str(arguments.ca_file)
+    options = _option(server)
+
+    def option(name: str) -> Any:
+        return getattr(arguments, f"{server}_{name}" if server else name)
+
+    # The options are those of the login that does most; a second one is in the environment.
+    given = None
+    if prefix != "ADMIN":
+        given = Given(user=option("user"), password_file=option("password_file"), options=options)
+    user, password = credentials_for(url, prefix, given=given)
+    verify: bool | str = not option("insecure")
+    if ca_file := option("ca_file"):
+        if not Path(ca_file).is_file():
+            raise HarborConfigurationError(f"{options}ca-file: there is no file {ca_file}")
+        verify = str(ca_file)
     return {
         "url": normalise_url(url),
         "user": user,
         "password": password,
         "verify": verify,
         "timeout_seconds": arguments.timeout,
+        "login_advice": login_advice(url, prefix),
     }
+
+
+def insecure_options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options that were given to trust whoever answers."""
+    return [
+        "--" + name.replace("_", "-")
+        for name, value in vars(arguments).items()
+        if name.rpartition("_")[2] == "insecure" and value is True
+    ]
+
+
+def _option(server: str) -> str:
+    return f"--{server}-" if server else "--"
 
 
 def _workers(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -82,7 +82,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_project_filters(parser)
     add_workers(parser)
     add_limit_rate(parser)
-    add_connections(parser)
+    add_connections(parser, {"": "URL, the source", "to": "the registry after --to"})
     add_output(parser)
 
 
@@ -100,8 +100,12 @@ class _Backup:
     workers: int
     dry_run: bool
 
-    def all(self, projects: Sequence[str]) -> bool:
-        """Take all projects, some at once; False when it was told to stop."""
+    def all(self, projects: Mapping[str, int]) -> bool:
+        """Take all projects, some at once; False when it was told to stop.
+
+        Args:
+            projects: Their names, and how many repositories each one has.
+        """
         with Shared(self.source, self.place, self.workers, PROJECTS_AT_ONCE) as shared:
 
             def back_up(project: str, progress: Progress) -> ProjectResult:
@@ -133,7 +137,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     if arguments.to and normalise_url(arguments.url) == normalise_url(arguments.to):
         raise HarborConfigurationError("source and destination are the same registry")
     source = connection(arguments, arguments.url, "SOURCE")
-    target = connection(arguments, arguments.to, "DESTINATION") if arguments.to else None
+    target = connection(arguments, arguments.to, "DESTINATION", "to") if arguments.to else None
     with ExitStack() as opened:
         client = opened.enter_context(HarborClient(**source))
         store = BackupStore(arguments.store)
@@ -148,7 +152,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
             console.begin(f"checking {client.url}")
             status = check_harbor(client)
             found = list_projects(client, arguments.project, arguments.exclude)
-            projects = [project.name for project in found]
+            projects = {project.name: project.repo_count for project in found}
             if not is_there:  # not before Harbor answered: its URL may be mistyped
                 store.begin_for(client.url)
                 is_there = True
@@ -203,7 +207,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 def _conclude(
     backup: _Backup,
-    projects: Sequence[str],
+    projects: Iterable[str],
     status: HarborStatus,
     started_at: datetime,
     limited_to: Sequence[str],
@@ -229,7 +233,9 @@ def _conclude(
 def _outcome(backup: _Backup, report: RunReport, is_whole: bool) -> Outcome:
     page = backup.store.files.url_of(layout.report(backup.run, "html"))
     summary = f"{report.summary_line()}. Report: {page}"
+    verdict = report.headline
     if not is_whole:
+        verdict = "Stopped"
         summary = f"Stopped; run the same command again to go on. {summary}"
     if backup.dry_run:
         summary += f". Plans: {backup.store.files.url_of(layout.plans(backup.run))}"
@@ -237,6 +243,7 @@ def _outcome(backup: _Backup, report: RunReport, is_whole: bool) -> Outcome:
         is_complete=not report.failures(),
         is_interrupted=not is_whole,
         summary=summary,
+        verdict=verdict,
         document={
             **report.to_json(),
             "interrupted": not is_whole,

@@ -1,10 +1,11 @@
-"""Who logs in where, for the command line: the environment first, else docker's configuration.
+"""Who logs in where, for the command line: what comes first in this list counts.
 
-    HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD              and the same with
-    HARBOR_BACKUP_DESTINATION_USER, HARBOR_BACKUP_DESTINATION_PASSWORD    DESTINATION
-    $DOCKER_CONFIG/config.json, else ~/.docker/config.json                what `docker login` wrote
+    --user, --password-file                                    never a password as an argument
+    HARBOR_BACKUP_SOURCE_USER, HARBOR_BACKUP_SOURCE_PASSWORD   or _PASSWORD_FILE; and the same with
+                                                               DESTINATION and ADMIN
+    $DOCKER_CONFIG/config.json, else ~/.docker/config.json     what `docker login` wrote
 
-Nothing here is logged, and no error holds a password or any part of what could be one.
+No log and no error holds a password or any part of what could be one.
 
 Source of the file's format: docker/cli cli/config/configfile/file.go; of the helpers' protocol:
 docker/docker-credential-helpers README.md.
@@ -14,20 +15,27 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.http.urls import normalise_url
 
+log = logging.getLogger(__name__)
+
 Credentials = tuple[str, str]
 Prefix = Literal["SOURCE", "DESTINATION", "ADMIN"]
 NOBODY: Credentials = ("", "")
 
+# Longer than any password, and short enough to read whatever a name leads to.
+_MOST_PASSWORD_CHARACTERS = 65_536
 _HELPER_TIMEOUT_SECONDS = 60
 # Printed by a helper that simply has none. Source: docker-credential-helpers credentials/error.go.
 _NOT_FOUND = "credentials not found in native keychain"
@@ -35,36 +43,120 @@ _NOT_FOUND = "credentials not found in native keychain"
 _TOKEN_USER = "<token>"  # noqa: S105
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the arguments say of a login.
+
+    Attributes:
+        user: Name of a user or robot; empty where it is not said.
+        password_file: Path of a file that has the password; empty where it is not said.
+        options: How the names of these options begin: `--`, or `--to-` for another server.
+    """
+
+    user: str = ""
+    password_file: str = ""
+    options: str = "--"
+
+
 def credentials_for(
     url: str,
     prefix: Prefix,
     environ: Mapping[str, str] = os.environ,
+    given: Given | None = None,
 ) -> Credentials:
     """Return user and password for a registry; two empty texts where none are known.
 
     Args:
         url: Of the registry, see `urls.normalise_url`.
-        prefix: Which pair of variables is meant.
+        prefix: Which variables are meant.
         environ: The environment; a credential helper is found and run with it.
+        given: What the arguments say.
 
     Raises:
-        HarborConfigurationError: Half a pair is set, docker's file cannot be read or used, or it
-            has only a token where a password is needed.
+        HarborConfigurationError: Half a pair is set, a file cannot be read or used, or docker has
+            only a token where a password is needed.
     """
-    names = (f"HARBOR_BACKUP_{prefix}_USER", f"HARBOR_BACKUP_{prefix}_PASSWORD")
-    user, password = (environ.get(name, "") for name in names)
+    given = given or Given()
+    names = _variables(prefix)
+    user, user_from = given.user, f"{given.options}user"
+    if not user:
+        user, user_from = environ.get(names.user, ""), names.user
+    password, password_from = _find_password(given, names, environ)
     if user and password:
         return user, password
-    if user or password:
-        there, missing = names if user else reversed(names)
-        raise HarborConfigurationError(f"{there} is set, but {missing} is not: set both or none")
+    if user:
+        raise HarborConfigurationError(
+            f"{user_from} is set, but {names.password} is not. Set it or {names.password_file}, "
+            f"or give {given.options}password-file"
+        )
+    if password:
+        raise HarborConfigurationError(
+            f"{password_from} is set, but {names.user} is not. Set it, or give {given.options}user"
+        )
     path = _docker_path(environ)
     try:
         return _from_docker(_read_json(path), _names_of(url), environ)
     except HarborConfigurationError as err:
         raise HarborConfigurationError(
-            f"{path}: {err}. Mend it, or set {names[0]} and {names[1]}"
+            f"{path}: {err}. Correct it, or set {names.user} and {names.password}"
         ) from None
+
+
+def login_advice(url: str, prefix: Prefix) -> str:
+    """Return how a login is given for a registry, in a sentence."""
+    names = _variables(prefix)
+    return (
+        f"Set {names.user} and {names.password} (or {names.password_file}), or run: "
+        f"docker login {_names_of(url)[0]}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Variables:
+    user: str
+    password: str
+    password_file: str
+
+
+def _variables(prefix: Prefix) -> _Variables:
+    begin = f"HARBOR_BACKUP_{prefix}"
+    return _Variables(f"{begin}_USER", f"{begin}_PASSWORD", f"{begin}_PASSWORD_FILE")
+
+
+def _find_password(given: Given, names: _Variables, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the password, and the name of what said it; two empty texts where nothing did."""
+    if given.password_file:
+        option = f"{given.options}password-file"
+        return _read_password(given.password_file, option), option
+    password, path = environ.get(names.password, ""), environ.get(names.password_file, "")
+    if password and path:
+        raise HarborConfigurationError(
+            f"{names.password} and {names.password_file} are both set. Set one of them"
+        )
+    if path:
+        return _read_password(path, names.password_file), names.password_file
+    return password, names.password
+
+
+def _read_password(name: str, said_by: str) -> str:
+    """Return what a file has, without the end of its line; warn where everybody can read it."""
+    path = Path(name)
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_open_to_all = os.fstat(file.fileno()).st_mode & stat.S_IROTH
+            text = file.read(_MOST_PASSWORD_CHARACTERS + 1).rstrip("\r\n")
+    except UnicodeError:
+        raise HarborConfigurationError(f"{said_by}: {path} is not a text") from None
+    except (OSError, ValueError) as err:
+        why = getattr(err, "strerror", "") or "it is not the name of a file"
+        raise HarborConfigurationError(f"{said_by}: {path} cannot be read: {why}") from None
+    if not text or len(text) > _MOST_PASSWORD_CHARACTERS or set(text) & set("\r\n\0"):
+        raise HarborConfigurationError(
+            f"{said_by}: {path} has to hold the password and nothing else, in one line"
+        )
+    if is_open_to_all:
+        log.warning("Everybody on this machine can read the password in %s: chmod 600 it", path)
+    return text
 
 
 def _docker_path(environ: Mapping[str, str]) -> Path:
@@ -150,7 +242,7 @@ def _helpers(config: Mapping[str, Any], hosts: tuple[str, ...]) -> Iterator[tupl
 def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentials:
     program = f"docker-credential-{name}"
     if not re.fullmatch(r"[\w.-]+", name):
-        raise HarborConfigurationError(f"{name!r} is no name of a credential helper")
+        raise HarborConfigurationError(f"{name!r} is not the name of a credential helper")
     try:
         answer = subprocess.run(  # noqa: S603  (the person's own configuration names it)
             [program, "get"],

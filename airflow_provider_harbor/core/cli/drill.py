@@ -58,7 +58,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         type=number,
         default=5,
         metavar="N",
-        help="so many repositories (default: 5); all where there are no more",
+        help="how many repositories (default: 5); all where there are fewer",
     )
     add(
         "--seed",

@@ -12,8 +12,8 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import more, short_digest, table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table, more, short_digest
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.search import Sighting, search
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -51,19 +51,20 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     found = search(store, arguments.text, progress=console.status)
     console.clear()
     for damage in found.damages:
-        console.error(damage)
+        console.error(damage, "bad")
     shown = found.sightings[: arguments.limit]
     places = human_count(len(found.sightings), "place")
-    lines = [f"{places} in {human_count(found.searched, 'snapshot')} of {store.url}"]
+    lines: list[Part] = [f"{places} in {human_count(found.searched, 'snapshot')} of {store.url}"]
     if shown:
         columns = ("what", "digest", "from", "to", "nights", "")
-        lines.append(table(columns, [_row(sighting) for sighting in shown], "<<<<><"))
+        rows = [_row(sighting) for sighting in shown]
+        lines.append(Table(columns, rows, "<<<<><", {"gone since": "warn"}))
     lines += more(len(found.sightings), len(shown))
     if found.damages:
         lines.append(f"{human_count(len(found.damages), 'list')} could not be read, see above")
     return Outcome(
         is_complete=bool(found.sightings) and not found.damages,
-        summary="\n".join(lines),
+        summary=lines,
         document={
             "text": arguments.text,
             "searched": found.searched,

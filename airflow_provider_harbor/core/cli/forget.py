@@ -6,8 +6,8 @@ import argparse
 
 from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table
 from airflow_provider_harbor.core.jobs.forget import Forgotten, forget
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.retention import Policy
@@ -63,12 +63,13 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
     store = BackupStore(arguments.store)
     done = forget(store, policy, dry_run=arguments.dry_run, progress=console.status)
-    lines = [f"Backups of {store.harbor_url} in {store.url}: {policy}", render_table(done)]
+    lines: list[Part] = [f"Backups of {store.harbor_url} in {store.url}: {policy}"]
+    lines += [render_table(done)] if done.decisions else []
     lines += [f"KEPT, since it cannot be read: {text}" for text in done.unreadable.values()]
     lines.append(done.summary_line())
     return Outcome(
         is_complete=not done.unreadable,
-        summary="\n".join(line for line in lines if line),
+        summary=[line for line in lines if line],
         document={
             "store": store.url,
             "policy": str(policy),
@@ -90,10 +91,8 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
 
 
-def render_table(done: Forgotten) -> str:
-    """Return what becomes of each run, the newest first; empty where there is none."""
-    if not done.decisions:
-        return ""
+def render_table(done: Forgotten) -> Table:
+    """Return what becomes of each run, the newest first."""
     go = "go" if done.dry_run else "gone"
     rows = [
         (
@@ -105,7 +104,8 @@ def render_table(done: Forgotten) -> str:
         )
         for decision in done.decisions
     ]
-    return table(("snapshot", "begun", "state", "", "why"), rows)
+    columns = ("snapshot", "begun", "state", "", "why")
+    return Table(columns, rows, marks={"PARTIAL": "bad", "gone": "warn", "go": "warn"})
 
 
 def _number(text: str) -> int:

@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.check import check_harbor, list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
+from airflow_provider_harbor.core.harbor.models import Project
 from airflow_provider_harbor.core.harbor.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.documents import pack
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 STDOUT = "-"
 _EXAMPLES = """\
   harbor-backup inventory https://harbor.example.com --output inventory.jsonl.gz
-  harbor-backup inventory harbor.example.com --output - --project library | jq -r .digest
+  harbor-backup inventory harbor.example.com --output - --project library \\
+      | jq -r '.digest // empty'      # the first line is no artifact: it names the format
 """
 
 
@@ -59,7 +61,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         required=True,
         metavar="FILE",
         help="where to write; compressed if it ends in .gz; '-' is the standard output. It is "
-        "replaced only by a whole inventory; one with gaps becomes FILE.partial",
+        "replaced only by a whole inventory; one with gaps becomes FILE.partial. Its directory "
+        "must be there",
     )
     add_project_filters(parser)
     add_connections(parser)
@@ -69,10 +72,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 class _Walk:
     """Lists projects one after the other; it is what it has found, once it was iterated over."""
 
-    def __init__(self, client: HarborClient, projects: Sequence[str], console: Console) -> None:
+    def __init__(self, client: HarborClient, projects: Sequence[Project], console: Console) -> None:
         self._client = client
+        self._weights = {project.name: project.repo_count for project in projects}
         # As their repositories are sorted: `a-b/x` comes before `a/x`.
-        self._projects = sorted(projects, key=lambda name: name + "/")
+        self._projects = sorted(self._weights, key=lambda name: name + "/")
         self._console = console
         self.is_begun = False
         self.counts = Counts()
@@ -81,13 +85,16 @@ class _Walk:
 
     def __iter__(self) -> Iterator[Record]:
         self.is_begun = True
+        self._console.begin_projects(self._weights)
         for number, project in enumerate(self._projects, start=1):
             yield from self._list(project, f"[{number}/{len(self._projects)}]")
 
     def _list(self, project: str, place: str) -> Iterator[Record]:
-        self._console.begin(f"{place} {project}: listing")
+        self._console.begin_project(place, project, "listing")
         walk = InventoryWalk(
-            self._client, project, progress=lambda text: self._console.status(f"{place} {text}")
+            self._client,
+            project,
+            progress=lambda text: self._console.tell_project(project, text),
         )
         counts = Counts()
         try:
@@ -98,15 +105,16 @@ class _Walk:
             log.debug("This is where it happened:", exc_info=True)
             self.with_gaps += 1
             self.failures.append(f"{project}: {describe(err)}")
-            self._console.error(f"{place} FAILED {self.failures[-1]}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}", "bad")
             return
         finally:
+            self._console.end_project(project)
             self.counts += counts
         self._console.line(f"{place} {project}: {_holdings_in_words(counts)}")
         self.with_gaps += bool(walk.gaps)
         for gap in walk.gaps:
             self.failures.append(f"repository {gap}")
-            self._console.error(f"{place} FAILED {self.failures[-1]}")
+            self._console.error(f"{place} FAILED {self.failures[-1]}", "bad")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -116,12 +124,14 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise HarborConfigurationError(
             "--json and --output - both want the standard output: give --output a file"
         )
+    if not uses_stdout:
+        _require_directory(Path(arguments.output))
     with HarborClient(**connection(arguments, arguments.url, "SOURCE")) as client:
         console.begin(f"checking {client.url}")
         status = check_harbor(client)
         found = list_projects(client, arguments.project, arguments.exclude)
         projects = [project.name for project in found]
-        walk = _Walk(client, projects, console)
+        walk = _Walk(client, found, console)
         try:
             where = _write_output(arguments.output, walk)
         except BrokenPipeError:
@@ -138,6 +148,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         summary=f"{words}: {len(projects) - walk.with_gaps:,} of "
         f"{human_count(len(projects), 'project')}, {_holdings_in_words(walk.counts)}, "
         f"{human_size(walk.counts.size_bytes)}. Inventory: {where}",
+        verdict=words,
         document={
             "complete": not walk.failures,
             "harbor_url": status.url,
@@ -157,6 +168,16 @@ def _holdings_in_words(counts: Counts) -> str:
     )
 
 
+def _require_directory(path: Path) -> None:
+    """Make sure that a mistyped path is no new directory, before a Harbor is listed for it."""
+    folder = path.parent
+    if not folder.is_dir():
+        what = (
+            "is no directory" if folder.exists() else "is not there. Make it, or correct the name"
+        )
+        raise HarborConfigurationError(f"{path} cannot be written: the directory {folder} {what}")
+
+
 def _write_output(output: str, walk: _Walk) -> str:
     """Write an inventory, and return where it is: with gaps it does not replace a whole one."""
     if output == STDOUT:
@@ -172,7 +193,6 @@ def _write_output(output: str, walk: _Walk) -> str:
         return str(path)
     partial = path.with_name(path.name + ".partial")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished.open("xb") as stream:
             _write_records(stream, walk, is_compressed)

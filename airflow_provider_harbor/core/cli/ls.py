@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_harbor.core.cli.arguments import (
@@ -14,8 +14,8 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import short_digest, table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table, short_digest
 from airflow_provider_harbor.core.harbor.records import Record, count_records
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot, unknown_name
@@ -70,22 +70,23 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     return _outcome(snapshot, *_repositories(store, snapshot, project))
 
 
-def _outcome(snapshot: Snapshot, text: str, document: dict[str, Any]) -> Outcome:
+def _outcome(snapshot: Snapshot, parts: Sequence[Part], document: dict[str, Any]) -> Outcome:
     state = "" if snapshot.complete else " (PARTIAL)"
     return Outcome(
         is_complete=True,
-        summary=f"Snapshot {snapshot.key}{state} of {snapshot.harbor_url}\n{text}",
+        summary=[f"Snapshot {snapshot.key}{state} of {snapshot.harbor_url}", *parts],
         document={"snapshot": snapshot.key, "complete": snapshot.complete, **document},
     )
 
 
-def _projects(snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
+def _projects(snapshot: Snapshot) -> tuple[list[Part], dict[str, Any]]:
     rows = [
         (name, f"{item.digests:,}", human_size(item.size_bytes), "" if item.ok else "NOT whole")
         for name, item in sorted(snapshot.projects.items())
     ]
     projects = {name: item.to_json() for name, item in sorted(snapshot.projects.items())}
-    return table(("project", "digests", "size", ""), rows, "<>><"), {"projects": projects}
+    table = Table(("project", "digests", "size", ""), rows, "<>><", {"NOT": "bad"})
+    return [table], {"projects": projects}
 
 
 def _iter_repositories(
@@ -97,7 +98,7 @@ def _iter_repositories(
 
 def _repositories(
     store: BackupStore, snapshot: Snapshot, project: str
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[list[Part], dict[str, Any]]:
     found = {
         name: count_records(records)
         for name, records in _iter_repositories(store, snapshot, project)
@@ -107,15 +108,15 @@ def _repositories(
         for name, counts in found.items()
     ]
     if not rows:
-        return "The project was empty.", {"repositories": {}}
-    return table(("repository", "tags", "digests", "size"), rows, "<>>>"), {
+        return ["The project was empty."], {"repositories": {}}
+    return [Table(("repository", "tags", "digests", "size"), rows, "<>>>")], {
         "repositories": {name: counts.to_json() for name, counts in found.items()}
     }
 
 
 def _artifacts(
     store: BackupStore, snapshot: Snapshot, project: str, path: str
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[list[Part], dict[str, Any]]:
     names = set()
     records: list[Record] = []
     for name, listed in _iter_repositories(store, snapshot, project):
@@ -125,7 +126,7 @@ def _artifacts(
     if path not in names:
         raise unknown_name(path, "repository", f"the snapshot {snapshot.key}", names)
     counts = count_records(records)
-    text = table(
+    table = Table(
         ("tags", "digest", "kind", "size", "pushed"),
         [_row(record) for record in sorted(records, key=_order)],
         "<<<><",
@@ -134,7 +135,7 @@ def _artifacts(
         f"{human_count(counts.digests, 'digest')}, {human_count(counts.tags, 'tag')}, "
         f"{human_size(counts.size_bytes)}"
     )
-    return f"{text}\n{total}", {
+    return [table, total], {
         "repository": path,
         "artifacts": [record.to_json() for record in records],
     }

@@ -19,9 +19,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from airflow_provider_harbor import __version__
-from airflow_provider_harbor.core.cli.arguments import EXIT_CODES
+from airflow_provider_harbor.core.cli.arguments import EXIT_CODES, insecure_options
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console, ConsoleHandler
+from airflow_provider_harbor.core.cli.tables import Kind
 from airflow_provider_harbor.core.exceptions import (
     BackupIncompleteError,
     HarborBackupError,
@@ -88,8 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _bound_memory()
     words = sys.argv[1:] if argv is None else argv
     arguments = _parser(words).parse_args(words)
-    console = Console(sys.stdout, sys.stderr, quiet=arguments.quiet)
-    with _logging_to(console, verbose=arguments.verbose), _signals(console):
+    with (
+        Console(sys.stdout, sys.stderr, quiet=arguments.quiet) as console,
+        _logging_to(console, verbose=arguments.verbose),
+        _signals(console),
+    ):
         try:
             exit_code, outcome = _run(arguments, console)
             _show(arguments, console, exit_code, outcome)
@@ -105,8 +109,12 @@ def _show(
         if arguments.json:
             console.document({"exit_code": exit_code, **outcome.document})
         elif outcome.summary:
-            write = console.error if outcome.used_stdout else console.result
-            write(outcome.summary)
+            kind: Kind = "good" if exit_code == EXIT_DONE else "bad"
+            if outcome.used_stdout:
+                for part in outcome.parts:
+                    console.error(str(part))
+            else:
+                console.result(outcome.parts, outcome.verdict, kind)
     except BrokenPipeError:
         _forget_stdout()
     console.clear()
@@ -115,9 +123,10 @@ def _show(
 def _run(arguments: argparse.Namespace, console: Console) -> tuple[int, Outcome]:
     """Run the chosen command; every error becomes one message and an exit code."""
     try:
-        if arguments.insecure:
+        if insecure := insecure_options(arguments):
             warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-            console.error(f"{PROGRAM}: warning: --insecure: nobody checks who the servers are")
+            given = " and ".join(insecure)
+            console.error(f"{PROGRAM}: warning: {given}: nobody checks who answers", "warn")
         configure(getattr(arguments, "workers", DEFAULT_CEILING))
         limit_rate(getattr(arguments, "limit_rate", None))
         outcome: Outcome = arguments.command(arguments, console)
@@ -135,7 +144,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> tuple[int, Outcome]
 
 
 def _fail(console: Console, exit_code: int, message: str) -> tuple[int, Outcome]:
-    console.error(f"{PROGRAM}: {message}")
+    console.error(f"{PROGRAM}: {message}", "bad")
     return exit_code, Outcome(is_complete=False, document={"error": message})
 
 
@@ -189,7 +198,7 @@ def _signals(console: Console) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal is_stopping
         if is_stopping:
-            console.error(f"{PROGRAM}: stopped at once")
+            console.last_words(f"{PROGRAM}: stopped at once")
             os._exit(EXIT_INTERRUPTED)
         is_stopping = True
         console.begin("stopping; what is on its way ends first (Ctrl-C again: at once)")

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_harbor.core.cli.progress import Console
+from airflow_provider_harbor.core.cli.progress import Console, Part
 from airflow_provider_harbor.core.copy.outcome import Status
-from airflow_provider_harbor.core.harbor.records import Counts
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.choosing import find_lacking
 from airflow_provider_harbor.core.jobs.keeping import Report
@@ -27,15 +26,22 @@ class Outcome:
         is_complete: Whether all was done that was asked for.
         is_interrupted: Whether it was told to stop before its end.
         used_stdout: Whether the standard output is taken by what was asked for.
-        summary: The last lines for people; may be empty.
+        summary: The last lines for people, with tables maybe; may be empty.
+        verdict: What the summary begins with where that tells how it ended.
         document: The same for machines, with all details.
     """
 
     is_complete: bool
     is_interrupted: bool = False
     used_stdout: bool = False
-    summary: str = ""
+    summary: Part | Sequence[Part] = ""
+    verdict: str = ""
     document: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The summary, as texts and tables."""
+        return [self.summary] if isinstance(self.summary, Part) else self.summary
 
 
 def outcome_of(report: Report, page: str, **more: Any) -> Outcome:
@@ -51,6 +57,7 @@ def outcome_of(report: Report, page: str, **more: Any) -> Outcome:
         is_complete=report.ok,
         is_interrupted=report.is_interrupted,
         summary=f"{text}\n  report     {page}" if page else text,
+        verdict=text.partition("\n")[0].partition(":")[0],
         document={**report.to_json(), **more, "report": page},
     )
 
@@ -64,13 +71,9 @@ def tell_result(console: Console, place: str, name: str, result: ProjectResult) 
         name: Of the project, as it is to be shown.
         result: How it ended.
     """
-    counts = result.inventory.counts if result.inventory else Counts()
-    held = human_count(counts.digests, "digest")
-    if counts.attestations:  # they are copied too, so that the sum is right
-        held += f" and {human_count(counts.attestations, 'attestation')}"
-    console.line(f"{place} {name}: {held}; {result.outcome}")
+    console.line(f"{place} {name}: {result.outcome}")
     if result.error:
-        console.error(f"{place} FAILED {name}: {result.error}")
+        console.error(f"{place} FAILED {name}: {result.error}", "bad")
     _tell_failures(console, place, [f"repository {gap}" for gap in result.gaps], "repository")
     findings = [str(finding) for finding in result.iter_findings(Status.FAILED)]
     _tell_failures(console, place, findings, "artifact")
@@ -88,13 +91,14 @@ def tell_snapshot(console: Console, store: BackupStore, snapshot: Snapshot) -> N
         lacking = find_lacking(store, snapshot)
         console.error(
             "warning: the snapshot is partial: what it lacks cannot be got from it"
-            + (f" (not whole: {', '.join(lacking)})" if lacking else "")
+            + (f" (not whole: {', '.join(lacking)})" if lacking else ""),
+            "warn",
         )
 
 
 def _tell_failures(console: Console, place: str, lines: Sequence[str], noun: str) -> None:
     for line in lines[:_SHOWN_FINDINGS]:
-        console.error(f"{place} FAILED {line}")
+        console.error(f"{place} FAILED {line}", "bad")
     if len(lines) > _SHOWN_FINDINGS:
         more = human_count(len(lines) - _SHOWN_FINDINGS, f"further {noun}")
-        console.error(f"{place} FAILED {more}, all in the report")
+        console.error(f"{place} FAILED {more}, all in the report", "bad")

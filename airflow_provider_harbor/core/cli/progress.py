@@ -1,10 +1,11 @@
 """What the command line shows: the only place of this package that writes to a terminal.
 
-Nothing that is written here moves a cursor or changes a colour but the line of progress itself, and
-no words of others can begin a line, see `texts`.
+Nothing that is written here moves a cursor or changes a colour but what `screen` draws, and no
+words of others can begin a line, see `texts`.
 
-Progress and errors go to stderr, results to stdout. On a terminal one line is updated in place;
-elsewhere (a file, a service's journal) only lines that are worth keeping are written.
+Progress and errors go to stderr, results to stdout. On a terminal rows are drawn, and drawn anew
+some times a second, below the lines that stay. Elsewhere (a file, a service's journal) there are
+lines only, and of what takes long one now and then.
 """
 
 from __future__ import annotations
@@ -14,18 +15,30 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from airflow_provider_harbor.core.cli.tables import Kind, Table
+from airflow_provider_harbor.core.cli.under_way import Projects, Row
 from airflow_provider_harbor.core.texts import own_lines, printable
 
-_SECONDS_BETWEEN_UPDATES = 0.1
-_ERASE_LINE = "\r\x1b[K"
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from airflow_provider_harbor.core.cli.screen import Screen
+
+# So often a terminal is drawn anew, and a file looked at whether a line is due.
+_DRAWN_SECONDS = 0.25
+_LOOKED_SECONDS = 5.0
+
+Part = str | Table
 
 
 class Console:
     """The two streams of a command. May be used by threads.
+
+    A context manager: in its block what is under way is shown again and again.
 
     Args:
         stdout: Where results go.
@@ -46,79 +59,170 @@ class Console:
         self._stderr = stderr
         self._quiet = quiet
         self._clock = clock
-        self._is_terminal = stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_terminal = _is_terminal(stderr)
         # Reentrant, since a signal's handler may write while its own thread is writing.
         self._lock = threading.RLock()
-        self._is_status_shown = False
-        self._updated_at = float("-inf")
+        self._screen: Screen | None = None
+        self._lines: list[tuple[str, Kind]] = []  # that wait for the screen to be drawn
+        self._work: Row | None = None
+        self._projects: Projects | None = None
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick_on, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if not self._quiet:
+            self._ticker.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        if not self._quiet:
+            self._ticker.join()
+        self.clear()
+
+    # -- what is under way
 
     def status(self, text: str) -> None:
-        """Show how far things are: now and then, on a terminal only, gone with the next line."""
-        now = self._clock()
-        if now - self._updated_at >= _SECONDS_BETWEEN_UPDATES:
-            self._show(text, now)
+        """Say how far the work is; shown now and then, and gone with `clear`."""
+        if (work := self._work) is None:  # which another thread may clear meanwhile
+            self._work = work = Row("", "", text, self._clock())
+        work.text = text
 
     def begin(self, text: str) -> None:
-        """Show that something begins: as the status on a terminal, as a line elsewhere."""
-        if self._is_terminal:
-            self._show(text, self._clock())
-        else:
+        """Say that some work begins: as the status on a terminal, as a line elsewhere."""
+        self._work = Row("", "", text, self._clock())
+        if not self._is_terminal:
             self.line(text)
 
-    def line(self, text: str) -> None:
-        """Write a line of progress that stays."""
-        if not self._quiet:
-            self.error(text)
+    def begin_projects(self, weights: Mapping[str, int]) -> None:
+        """Say which projects will be taken, and how many repositories each one has."""
+        self._work = None
+        self._projects = Projects(weights, self._clock())
 
-    def error(self, text: str) -> None:
+    def begin_project(self, place: str, name: str, text: str) -> None:
+        """Say that a project begins; it is one of `begin_projects`."""
+        if self._projects:
+            self._projects.begin(place, name, text, self._clock())
+
+    def tell_project(self, name: str, text: str) -> None:
+        """Say how far a project is."""
+        if self._projects:
+            self._projects.tell(name, text)
+
+    def end_project(self, name: str) -> None:
+        """Say that a project has ended."""
+        if self._projects:
+            self._projects.end(name)
+
+    def clear(self) -> None:
+        """Take away what is shown of what is under way."""
+        with self._lock:
+            self._work = self._projects = None
+            self._flush()
+            if self._screen:
+                self._screen.stop()
+
+    def tick(self) -> None:
+        """Show what is under way; called again and again."""
+        if self._quiet:
+            return
+        with self._lock:
+            now = self._clock()
+            rows, sums = self._projects.look(now) if self._projects else ([], None)
+            work = [self._work] if self._work else []
+            if self._is_terminal:
+                self._flush()
+                if rows or work or self._screen:
+                    self._get_screen().draw(rows, sums, work)
+                return
+            due = [row for row in (*rows, *work) if row.is_due(now)]
+            for row in due:
+                self.line(row.line())
+            if sums and sums.total > 1 and any(row.how_far for row in due):
+                self.line(sums.line())
+
+    def _tick_on(self) -> None:
+        seconds = _DRAWN_SECONDS if self._is_terminal else _LOOKED_SECONDS
+        while not self._ended.wait(seconds):
+            self.tick()
+
+    # -- what stays
+
+    def line(self, text: str, kind: Kind = "") -> None:
+        """Write a line of progress that stays."""
+        if self._quiet:
+            return
+        if not self._is_terminal:
+            self.error(text)
+            return
+        with self._lock:
+            # Together with the next drawing: a thousand projects may end in a second.
+            self._lines.append((text, kind))
+            if self._ended.is_set() or not self._ticker.is_alive():
+                self._flush()
+
+    def error(self, text: str, kind: Kind = "") -> None:
         """Write to stderr, whatever was asked for."""
         with self._lock:
-            self.clear()
-            self._write(own_lines(text) + "\n")
+            if self._is_terminal:
+                self._lines.append((text, kind))
+                self._flush()
+            else:
+                self._write(own_lines(text) + "\n")
 
-    def result(self, text: str) -> None:
-        """Write to stdout, below whatever progress was shown."""
-        self._write_result(own_lines(text))
+    def last_words(self, text: str) -> None:
+        """Write to stderr at once, in the midst of whatever is being written, before the end."""
+        self._write(("\n" if self._is_terminal else "") + own_lines(text) + "\n")
+
+    def result(self, parts: Part | Sequence[Part], verdict: str = "", kind: Kind = "") -> None:
+        """Write to stdout, below whatever progress was shown.
+
+        Args:
+            parts: Texts and tables.
+            verdict: What the first one begins with, and is to be seen first.
+            kind: Of the verdict.
+        """
+        self.clear()
+        parts = [parts] if isinstance(parts, (str, Table)) else parts
+        if _is_terminal(self._stdout):
+            from airflow_provider_harbor.core.cli.screen import render
+
+            text = render(parts, verdict, kind, self._stdout.encoding)
+        else:
+            text = own_lines("\n".join(map(str, parts))) + "\n"
+        self._stdout.write(text)
+        self._stdout.flush()
 
     def document(self, data: Mapping[str, Any]) -> None:
         """Write to stdout as JSON, below whatever progress was shown."""
-        text = json.dumps(data, ensure_ascii=False, indent=2)
-        self._write_result("\n".join(map(printable, text.split("\n"))))
-
-    def _write_result(self, text: str) -> None:
         self.clear()
-        self._stdout.write(text + "\n")
+        text = json.dumps(data, ensure_ascii=False, indent=2)
+        self._stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
         self._stdout.flush()
 
-    def clear(self) -> None:
-        """Take the status away."""
-        with self._lock:
-            if self._is_status_shown:
-                self._is_status_shown = False
-                self._write(_ERASE_LINE)
+    def _flush(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._get_screen().write([(own_lines(text), kind) for text, kind in lines])
 
-    def _show(self, text: str, now: float) -> None:
-        if self._quiet or not self._is_terminal:
-            return
-        with self._lock:
-            self._updated_at = now
-            self._is_status_shown = True
-            self._write(_ERASE_LINE + printable(text[: self._width()]))
+    def _get_screen(self) -> Screen:
+        if self._screen is None:
+            # Only where something is drawn: it takes a tenth of a second to load.
+            from airflow_provider_harbor.core.cli.screen import Screen
+
+            self._screen = Screen(self._stderr)
+        return self._screen
 
     def _write(self, text: str) -> None:
-        """Write to stderr; a terminal that is gone must not stop a backup."""
+        """Write to stderr; a stream that is gone must not stop a backup."""
         # RuntimeError: a signal's handler writes while its thread is in the midst of writing.
         with suppress(OSError, RuntimeError):
             self._stderr.write(text)
             self._stderr.flush()
 
-    def _width(self) -> int:
-        """Return how much fits on one line: a longer text would wrap, and could not be erased."""
-        try:
-            columns = os.get_terminal_size(self._stderr.fileno()).columns
-        except (OSError, ValueError):
-            columns = 0
-        return (columns or 80) - 1
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class ConsoleHandler(logging.Handler):
@@ -130,7 +234,10 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
+        kind: Kind = ""
+        if record.levelno >= logging.WARNING:
+            kind = "bad" if record.levelno >= logging.ERROR else "warn"
         try:
-            self._console.error(self.format(record))
+            self._console.error(self.format(record), kind)
         except Exception:
             self.handleError(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from airflow_provider_harbor.core.cli.outcome import tell_result
 from airflow_provider_harbor.core.cli.progress import Console
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 # So many projects are listed and copied at once: while one waits for its list, others copy.
 PROJECTS_AT_ONCE = 4
-_LISTING = "listing"
 
 # Backs up one project, given its name, and what tells how far it is.
 BackUp = Callable[[str, Progress], ProjectResult]
@@ -29,15 +28,14 @@ class SideBySide:
     """Takes projects in the order given, some at once.
 
     Args:
-        projects: Their names.
+        projects: Their names, and how many repositories each one has.
         console: What shows how they go and end.
     """
 
-    def __init__(self, projects: Sequence[str], console: Console) -> None:
+    def __init__(self, projects: Mapping[str, int], console: Console) -> None:
         self._projects = projects
         self._console = console
         self._stopping = threading.Event()
-        self._words = _Words(console, len(projects))
         self._lock = threading.Lock()
         self._is_store_lost = False
 
@@ -53,6 +51,7 @@ class SideBySide:
                 self._back_up(*numbered, back_up)
 
         projects = list(enumerate(self._projects, start=1))
+        self._console.begin_projects(self._projects)
         try:
             do_all(projects, one, PROJECTS_AT_ONCE, "project", stopping=self._stopping)
         except KeyboardInterrupt:
@@ -63,17 +62,17 @@ class SideBySide:
         if self._is_store_lost or self._stopping.is_set():
             return
         place = f"[{number}/{len(self._projects)}]"
-        self._words.begin(place, name)
+        self._console.begin_project(place, name, "listing")
         try:
-            result = back_up(name, lambda text: self._words.tell(name, text))
+            result = back_up(name, lambda text: self._console.tell_project(name, text))
         except StoppedError:
             return
         except Exception as err:
             log.debug("This is where it happened:", exc_info=True)
-            self._words.end(name)
+            self._console.end_project(name)
             self._tell_failed(f"{place} FAILED {name}: {describe(err)}", err)
             return
-        self._words.end(name)
+        self._console.end_project(name)
         tell_result(self._console, place, name, result)
 
     def _tell_failed(self, text: str, err: Exception) -> None:
@@ -83,34 +82,4 @@ class SideBySide:
             is_shown = not (is_store and self._is_store_lost)
             self._is_store_lost = self._is_store_lost or is_store
         if is_shown:
-            self._console.error(text)
-
-
-class _Words:
-    """One line of progress for all projects that are under way."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        self._console = console
-        self._total = total
-        self._lock = threading.Lock()
-        self._texts: dict[str, str] = {}
-        self._ended = 0
-
-    def begin(self, place: str, name: str) -> None:
-        with self._lock:
-            self._texts[name] = _LISTING
-        self._console.begin(f"{place} {name}: {_LISTING}")
-
-    def tell(self, name: str, text: str) -> None:
-        with self._lock:
-            self._texts[name] = text
-            # What fits on a line is to be of those that get on.
-            told = sorted(self._texts.items(), key=lambda item: item[1] == _LISTING)
-            texts = [f"{name}: {text}" for name, text in told]
-            ended = self._ended
-        self._console.status(f"{ended} of {self._total} projects done | {' | '.join(texts)}")
-
-    def end(self, name: str) -> None:
-        with self._lock:
-            del self._texts[name]
-            self._ended += 1
+            self._console.error(text, "bad")

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 
 from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.prune import (
     GRACE,
@@ -82,10 +82,10 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         return Outcome(
             is_complete=False,
             is_interrupted=True,
-            summary="Stopped. What was deleted was named by nothing; run the same command again to "
+            summary="Stopped. Only what nothing names was deleted. Run the same command again to "
             "go on",
         )
-    lines = [f"The store {store.url}", render_table(done)]
+    lines: list[Part] = [f"The store {store.url}", render_table(done)]
     if done.leftovers.files:
         lines.append(f"Deleted leftovers of writers that were killed: {done.leftovers}")
     if done.foreign:
@@ -94,14 +94,14 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         number = human_count(len(done.foreign), "file")
         lines.append(f"Left alone, since they are not of a backup: {number} ({shown}{more})")
     lines.append(done.summary_line())
-    return Outcome(is_complete=True, summary="\n".join(lines), document=_document(store, done))
+    return Outcome(is_complete=True, summary=lines, document=_document(store, done))
 
 
-def render_table(done: Pruned) -> str:
+def render_table(done: Pruned) -> Table:
     """Return what was found of each kind of files."""
     columns = ("files", "there", "named", "marked", "deleted", "bytes deleted")
     rows = [_row(kind, tally) for kind, tally in done.tallies.items() if tally.there.files]
-    return table(columns, rows, "<>>>>>")
+    return Table(columns, rows, "<>>>>>")
 
 
 def _row(kind: str, tally: Tally) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add("--dry-run", action="store_true", help="show what would be sent, and change nothing")
     add_workers(parser)
     add_limit_rate(parser)
-    add_connections(parser)
+    add_connections(parser, {"": "URL, the destination", "from": "the mirror after --from"})
     add_output(parser)
 
 
@@ -137,6 +137,10 @@ class _Run:
 
     def all(self, projects: Mapping[str, Counts | None]) -> bool:
         """Take all projects in turn; False when it was told to stop."""
+        weights = {name: counts.repositories if counts else 0 for name, counts in projects.items()}
+        self.console.begin_projects(
+            {self._name_of(project): weight for project, weight in weights.items()}
+        )
         try:
             for number, (project, counts) in enumerate(projects.items(), start=1):
                 self._one(project, counts, f"[{number}/{len(projects)}]")
@@ -145,9 +149,8 @@ class _Run:
         return True
 
     def _one(self, project: str, counts: Counts | None, place: str) -> None:
-        target = self.restore.target_of(project)
-        name = project if target == project else f"{project} as {target}"
-        self.console.begin(f"{place} {name}: comparing")
+        name = self._name_of(project)
+        self.console.begin_project(place, name, "comparing")
         try:
             result = restore_project(
                 self.restore,
@@ -160,13 +163,19 @@ class _Run:
                 lease=self.lease,
                 workers=self.workers,
                 dry_run=self.dry_run,
-                progress=lambda text: self.console.status(f"{place} {name}: {text}"),
+                progress=lambda text: self.console.tell_project(name, text),
             )
         except Exception as err:
             log.debug("This is where it happened:", exc_info=True)
-            self.console.error(f"{place} FAILED {name}: {describe(err)}")
+            self.console.end_project(name)
+            self.console.error(f"{place} FAILED {name}: {describe(err)}", "bad")
             return
+        self.console.end_project(name)
         tell_result(self.console, place, name, result)
+
+    def _name_of(self, project: str) -> str:
+        target = self.restore.target_of(project)
+        return project if target == project else f"{project} as {target}"
 
     def _keep(self, result: ProjectResult) -> None:
         self.results[result.project] = result
@@ -237,7 +246,7 @@ def _open_mirror(
             f"--from names the registry that is restored to, {normalise_url(arguments.url)}. Name "
             "another mirror, or leave it out"
         )
-    registry = RegistryClient(**connection(arguments, arguments.mirror, "SOURCE"))
+    registry = RegistryClient(**connection(arguments, arguments.mirror, "SOURCE", "from"))
     source = RegistrySource(registry, rename=restore.original_name)
     opened.enter_context(closing(source))
     registry.ping()
@@ -253,7 +262,9 @@ def _lease(
     try:
         lease.acquire()
     except StoreError as err:
-        console.error(f"warning: nobody is kept from restoring at the same time: {err}")
+        console.error(
+            f"warning: another restore at the same time would not be noticed: {err}", "warn"
+        )
         yield None
         return
     try:
@@ -274,15 +285,17 @@ def _outcome(one: _Run, projects: Sequence[str], started_at: datetime, is_whole:
         started_at=started_at,
         dry_run=one.dry_run,
     )
-    summary = report.summary_line()
+    summary, verdict = report.summary_line(), report.headline
     if page:
         summary += f". Report: {page}"
     if not is_whole:
+        verdict = "Stopped"
         summary = f"Stopped; run the same command again to go on. {summary}"
     return Outcome(
         is_complete=not report.failures(),
         is_interrupted=not is_whole,
         summary=summary,
+        verdict=verdict,
         document={
             **report.to_json(),
             "interrupted": not is_whole,

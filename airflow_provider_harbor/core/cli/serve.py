@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     if arguments.certfile:
         check_certificate(arguments.certfile, arguments.keyfile)
     elif arguments.keyfile:
-        raise HarborConfigurationError("--keyfile is of no use without --certfile")
+        raise HarborConfigurationError("--keyfile needs --certfile")
     logins = read_logins(arguments.htpasswd) if arguments.htpasswd else None
     store = BackupStore(arguments.store)
     console.begin(f"reading {store.url}")
@@ -117,8 +117,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     with closing(listen(address)) as listener:
         tell_snapshot(console, store, snapshot)
         catalogue = read_catalogue(store, snapshot, console.status)
+        console.clear()  # from here on nothing is under way
         for problem in catalogue.problems:
-            console.error(f"warning: {problem}")
+            console.error(f"warning: {problem}", "warn")
         console.line(catalogue.summary())
         server = Server(
             store,

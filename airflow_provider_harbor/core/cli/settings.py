@@ -64,8 +64,9 @@ _DIFF_EXAMPLES = """\
 """
 _ADMIN = """\
 configurations:
-  No robot may read them. With HARBOR_BACKUP_ADMIN_USER and HARBOR_BACKUP_ADMIN_PASSWORD they are
-  read by that login, and all else by the one of HARBOR_BACKUP_SOURCE_USER.
+  No robot may read them. With HARBOR_BACKUP_ADMIN_USER and HARBOR_BACKUP_ADMIN_PASSWORD (or
+  HARBOR_BACKUP_ADMIN_PASSWORD_FILE) they are read by that login, and all else by the one of
+  HARBOR_BACKUP_SOURCE_USER.
 """
 
 
@@ -141,7 +142,8 @@ def _administrator(
     environ: Mapping[str, str] = os.environ,
 ) -> HarborClient | None:
     """Return the login for the configurations, where one is given."""
-    if not any(environ.get(f"HARBOR_BACKUP_ADMIN_{name}") for name in ("USER", "PASSWORD")):
+    names = ("USER", "PASSWORD", "PASSWORD_FILE")
+    if not any(environ.get(f"HARBOR_BACKUP_ADMIN_{name}") for name in names):
         return None
     return opened.enter_context(HarborClient(**connection(arguments, arguments.url, "ADMIN")))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from airflow_provider_harbor.core.cli.arguments import Commands, add_command, add_output, add_store
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -27,8 +28,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "snapshots",
         run,
         short="show which nights a store has",
-        description="Show all snapshots of a store, newest first: when each was begun, whether it\n"
-        "is complete, and what it holds. Runs that were cut short are named at the end.",
+        description="Show all snapshots of a store, newest first: whether each is complete, and\n"
+        "what it holds. Runs that were cut short are named at the end.",
         examples=_EXAMPLES,
         uses_registries=False,
     )
@@ -46,19 +47,9 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     unended = [key for key in store.snapshots.list_keys() if key not in ended]
     alone = [key for key in unended if is_of_settings(key)]
     cut_short = [key for key in unended if key not in alone]
-    lines = [f"Backups of {harbor_url} in {store.url}"]
+    lines: list[Part] = [f"Backups of {harbor_url} in {store.url}"]
     if found:
-        columns = (
-            "snapshot",
-            "begun",
-            "state",
-            "projects",
-            "digests",
-            "size",
-            "content",
-            "settings",
-        )
-        lines.append(table(columns, [_row(snapshot) for snapshot in found], "<<<>>><<"))
+        lines.append(_table(found))
     else:
         lines.append("No run has come to its end yet.")
     states = {key: _state_of_settings(store, key) for key in alone}
@@ -73,7 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     lines += [f"DAMAGED: {damaged[key]}" for key in sorted(damaged)]
     return Outcome(
         is_complete=not damaged,
-        summary="\n".join(lines),
+        summary=lines,
         document={
             "store": store.url,
             "harbor_url": harbor_url,
@@ -103,17 +94,32 @@ def _state_of_settings(store: BackupStore, key: str) -> str:
     return night.state if night else ""
 
 
+def _table(snapshots: Sequence[Snapshot]) -> Table:
+    """Return what there is, with columns only that say something; a name begins with its time."""
+    columns = ["snapshot", "state", "projects", "digests", "size"]
+    has_mirrors = not all(snapshot.has_contents for snapshot in snapshots)
+    has_settings = any(snapshot.settings for snapshot in snapshots)
+    columns += ["content"] if has_mirrors else []
+    columns += ["settings"] if has_settings else []
+    rows = []
+    for snapshot in snapshots:
+        row = list(_row(snapshot))
+        if has_mirrors:
+            row.append("in the store" if snapshot.has_contents else f"at {snapshot.destination}")
+        if has_settings:
+            row.append((snapshot.settings.state or "yes") if snapshot.settings else "-")
+        rows.append(row)
+    return Table(columns, rows, "<<>>>", {"PARTIAL": "bad", "complete": "good"})
+
+
 def _row(snapshot: Snapshot) -> tuple[str, ...]:
     state = "complete" if snapshot.complete else "PARTIAL"
     if snapshot.limited_to:
         state += ", limited"
     return (
         snapshot.key,
-        snapshot.started_at[:16].replace("T", " "),
         state,
         f"{len(snapshot.projects):,}",
         f"{snapshot.digests:,}",
         human_size(snapshot.size_bytes),
-        "in the store" if snapshot.has_contents else f"at {snapshot.destination}",
-        (snapshot.settings.state or "yes") if snapshot.settings else "-",
     )

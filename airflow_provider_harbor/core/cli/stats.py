@@ -12,8 +12,8 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome
-from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.cli.tables import more, table
+from airflow_provider_harbor.core.cli.progress import Console, Part
+from airflow_provider_harbor.core.cli.tables import Table, more
 from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.jobs.usage import Usage, measure
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -47,34 +47,36 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     usage = measure(store, progress=console.status)
     console.clear()
     for damage in usage.damages:
-        console.error(damage)
-    tables = [part for part in (_projects(usage), _nights(usage, arguments.limit)) if part]
+        console.error(damage, "bad")
+    summary: list[Part] = [store.url, _totals(usage)]
+    for parts in (_projects(usage), _nights(usage, arguments.limit)):
+        summary += ["", *parts] if parts else []
     return Outcome(
         is_complete=not usage.damages,
-        summary="\n\n".join([f"{store.url}\n{_totals(usage)}", *tables]),
+        summary=summary,
         document=usage.to_json(),
     )
 
 
-def _projects(usage: Usage) -> str:
+def _projects(usage: Usage) -> list[Part]:
     # What takes the most first.
     items = sorted(usage.projects.items(), key=lambda item: (-item[1].alone_bytes, item[0]))
     rows = [
         (name, human_size(item.newest_bytes), human_size(item.alone_bytes)) for name, item in items
     ]
-    return table(("project", "newest night", "alone, all nights"), rows, "<>>") if rows else ""
+    return [Table(("project", "newest night", "alone, all nights"), rows, "<>>")] if rows else []
 
 
-def _nights(usage: Usage, limit: int) -> str:
+def _nights(usage: Usage, limit: int) -> list[Part]:
     newest = usage.nights[::-1]
     rows = [
         (night.snapshot, f"{night.digests:,}", f"{night.new_files:,}", human_size(night.new_bytes))
         for night in newest[:limit]
     ]
     if not rows:
-        return ""
-    lines = [table(("snapshot", "digests", "new files", "new"), rows, "<>>>")]
-    return "\n".join(lines + more(len(newest), len(rows)))
+        return []
+    columns = ("snapshot", "digests", "new files", "new")
+    return [Table(columns, rows, "<>>>"), *more(len(newest), len(rows))]
 
 
 def _totals(usage: Usage) -> str:

@@ -92,7 +92,10 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_workers(parser)
     add_limit_rate(parser)
-    add_connections(parser)
+    add_connections(
+        parser,
+        {"source": "the Harbor after --source", "mirror": "the registry after --mirror"},
+    )
     add_output(parser)
 
 
@@ -126,7 +129,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _source(arguments: argparse.Namespace, opened: ExitStack) -> RegistryUnderTest:
-    login = connection(arguments, arguments.source, "SOURCE")
+    login = connection(arguments, arguments.source, "SOURCE", "source")
     client = opened.enter_context(closing(HarborClient(**login)))
     client.ping()
     _ = client.system_info  # proves the login
@@ -134,7 +137,7 @@ def _source(arguments: argparse.Namespace, opened: ExitStack) -> RegistryUnderTe
 
 
 def _mirror(arguments: argparse.Namespace, opened: ExitStack) -> RegistryUnderTest:
-    login = connection(arguments, arguments.mirror, "DESTINATION")
+    login = connection(arguments, arguments.mirror, "DESTINATION", "mirror")
     if arguments.source and login["url"] == normalise_url(arguments.source):
         raise HarborConfigurationError("--mirror names the source. Name another registry")
     return RegistryUnderTest("mirror", _registry(login, opened))

@@ -46,7 +46,8 @@ _REFUSED_AT_DESTINATION = {
     "there. Delete the tag or the rule at the destination",
     RefusalReason.POLICY: "a rule of the destination forbids it (a proxy cache takes no pushes). "
     "Copy to another project or registry",
-    RefusalReason.TOO_LARGE: "the destination, or a proxy before it, takes nothing that large",
+    RefusalReason.TOO_LARGE: "the destination, or a proxy in front of it, does not take anything "
+    "so large",
     RefusalReason.CONFLICT: "it conflicts with what the destination holds",
     RefusalReason.CHANGED: "somebody else changed it at the destination meanwhile. Run it again",
     RefusalReason.INVALID: "the destination misses content that this refers to, or does not accept "
@@ -65,8 +66,8 @@ _PLAIN_REASONS: tuple[tuple[type[HarborBackupError], str], ...] = (
 )
 _PASSING: tuple[tuple[type[HarborBackupError], str, str], ...] = (
     (HarborConnectionError, "connection", "the connection broke, several times"),
-    (HarborRateLimitError, "rate-limit", "the server goes on to ask for fewer requests"),
-    (HarborServerError, "server-error", "the server, or a proxy before it, goes on to fail"),
+    (HarborRateLimitError, "rate-limit", "the server keeps asking for fewer requests"),
+    (HarborServerError, "server-error", "the server, or a proxy in front of it, keeps failing"),
 )
 
 
@@ -121,7 +122,7 @@ def _at_source(error: HarborStatusError) -> tuple[str, str]:
     if isinstance(error, HarborRefusedError):
         return f"{error.reason}-at-source", (
             "a rule of the source keeps it from being pulled (vulnerabilities, missing signature). "
-            "Exempt it, or have the rule's cause mended"
+            "Exempt it from the rule, or correct what the rule is about"
         )
     return "refused-at-source", "the source refused it"
 

@@ -16,6 +16,7 @@ def open_registry(
     *,
     verify: bool | str = True,
     timeout_seconds: float = 60,
+    login_advice: str = "",
 ) -> RegistryPlace:
     """Return a registry to copy to, and make sure that it takes the login. The caller closes it.
 
@@ -25,8 +26,22 @@ def open_registry(
         HarborAuthError: The login is not accepted.
         HarborRouteError: A proxy before a Harbor changes paths.
     """
-    registry = RegistryClient(url, user, password, verify=verify, timeout_seconds=timeout_seconds)
-    client = HarborClient(url, user, password, verify=verify, timeout_seconds=timeout_seconds)
+    registry = RegistryClient(
+        url,
+        user,
+        password,
+        verify=verify,
+        timeout_seconds=timeout_seconds,
+        login_advice=login_advice,
+    )
+    client = HarborClient(
+        url,
+        user,
+        password,
+        verify=verify,
+        timeout_seconds=timeout_seconds,
+        login_advice=login_advice,
+    )
     try:
         client.ping()
     except (HarborProtocolError, HarborStatusError):

@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.http.pace import default_pace
 from airflow_provider_harbor.core.http.pace_notes import PaceNote
-from airflow_provider_harbor.core.human import human_size
+from airflow_provider_harbor.core.human import human_count, human_size
 from airflow_provider_harbor.core.store.known import Held
 
 _SHOWN_TAGS = 5
@@ -30,6 +30,27 @@ class Status(str, enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+# What these are called where people read them, see `jobs.totals`.
+WORDS: Mapping[Status, str] = {
+    Status.COPIED: "new",
+    Status.PRESENT: "unchanged",
+    Status.SKIPPED: "left out",
+    Status.FAILED: "failed",
+}
+UNCHANGED = WORDS[Status.PRESENT]
+
+
+def sum_in_words(parts: Mapping[str, int]) -> str:
+    """Return how many manifests there are, and in brackets what they are, which adds up to that."""
+    total = human_count(sum(parts.values()), "manifest")
+    return f"{total} ({parts_in_words(parts)})" if any(parts.values()) else total
+
+
+def parts_in_words(parts: Mapping[str, int]) -> str:
+    """Return what of a sum is not 0, in words; empty for nothing."""
+    return ", ".join(f"{number:,} {word}" for word, number in parts.items() if number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,10 +191,9 @@ class CopyReport:
         return self.copied + self.present + self.skipped + self.failed
 
     def __str__(self) -> str:
-        return (
-            f"{self.copied:,} copied ({human_size(self.bytes_copied)}), {self.present:,} present, "
-            f"{self.skipped:,} skipped, {self.failed:,} failed"
-        )
+        numbers = (self.copied, self.present, self.skipped, self.failed)
+        parts = dict(zip(WORDS.values(), numbers, strict=True))
+        return f"{sum_in_words(parts)}, {human_size(self.bytes_copied)} sent"
 
     def to_json(self, *, with_findings: bool = True) -> dict[str, Any]:
         """Return the report; without its findings it is small enough for an XCom."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from airflow_provider_harbor.core.copy.outcome import UNCHANGED, sum_in_words
 from airflow_provider_harbor.core.copy.places import Group, View
 from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
 from airflow_provider_harbor.core.harbor.records import Record
@@ -80,10 +81,8 @@ class PlanCounts:
         )
 
     def __str__(self) -> str:
-        return (
-            f"{self.to_copy:,} to copy (at most {human_size(self.most_bytes)}), "
-            f"{self.to_tag:,} to tag, {self.present:,} present"
-        )
+        parts = {"to copy": self.to_copy, "to tag": self.to_tag, UNCHANGED: self.present}
+        return f"{sum_in_words(parts)}, at most {human_size(self.most_bytes)} to send"
 
     def to_json(self) -> dict[str, int]:
         """Return the counts by name."""

@@ -212,8 +212,8 @@ class HarborPlace(RegistryPlace):
             if err.reason is RefusalReason.CONFLICT:  # somebody else was faster
                 return
             err.hint = (
-                f"the destination refuses to create the project {project}. Mend what it says, and "
-                "run it again"
+                f"the destination refuses to create the project {project}. Correct what it says, "
+                "and run it again"
             )
             if err.reason is RefusalReason.READ_ONLY:
                 err.hint = "the destination is read-only. Switch that off, and run it again"

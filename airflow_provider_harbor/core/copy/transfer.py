@@ -28,7 +28,7 @@ from airflow_provider_harbor.core.copy.threads import end_all
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.http import waiting
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
-from airflow_provider_harbor.core.human import Progress, human_count, human_size
+from airflow_provider_harbor.core.human import HowFar, Progress
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
 
@@ -177,11 +177,14 @@ class Transfer:
         if now - self._told_at < _SECONDS_BETWEEN_WORDS and not always:
             return
         self._told_at = now
-        sent = self._blobs.numbers["bytes"]
-        rate = sent / max(self.seconds, 0.001)
         self._progress(
-            f"{self._done:,} of {human_count(self._total, 'manifest')}, "
-            f"{human_size(sent)} copied, {human_size(int(rate))}/s"
+            HowFar(
+                done=self._done,
+                total=self._total,
+                noun="manifest",
+                size_bytes=self._blobs.numbers["bytes"],
+                seconds=self.seconds,
+            )
         )
 
 

@@ -35,6 +35,7 @@ from airflow_provider_harbor.core.harbor.paths import (
     split_repository,
 )
 from airflow_provider_harbor.core.http.answers import LIST_BYTES, Answer
+from airflow_provider_harbor.core.http.logins import login_hint
 from airflow_provider_harbor.core.http.transport import Client, HttpSession, basic_authorization
 from airflow_provider_harbor.core.oci.names import (
     is_repository_name,
@@ -67,6 +68,7 @@ class HarborClient(Client):
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         timeout_seconds: How long to wait for each answer.
         page_size: Items for each page, 1 to 100.
+        login_advice: How a login is given, for the error where there is none.
         session: Another transport, for tests.
 
     Attributes:
@@ -83,6 +85,7 @@ class HarborClient(Client):
         verify: bool | str = True,
         timeout_seconds: float = 60,
         page_size: int = _MAX_PAGE_SIZE,
+        login_advice: str = "",
         session: HttpSession | None = None,
     ) -> None:
         if not 1 <= page_size <= _MAX_PAGE_SIZE:
@@ -92,6 +95,7 @@ class HarborClient(Client):
             session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds), user
         )
         self._authorization = basic_authorization(user, password) if user else None
+        self._login_advice = login_advice
         self.page_size = page_size
         self._lists = PagedLists(functools.partial(self._ask, headers=_BY_NAME), page_size)
         self.clock = Clock()
@@ -181,10 +185,7 @@ class HarborClient(Client):
             message="as if nobody had logged in",
             method="GET",
             url=f"{self.url}{_API}/systeminfo",
-            hint=f"the login {self.user!r} was not accepted. Check name and password (of a robot: "
-            "the whole name with its prefix, that it is enabled and has not expired)"
-            if self.user
-            else "no credentials were given. Give the name of a user or robot, and its password",
+            hint=login_hint(self.user, self._login_advice),
         )
 
     def get_statistics(self) -> Statistics:

@@ -424,6 +424,6 @@ def _advice(err: HarborStatusError, project: str) -> str:
             "listed. Give the login its permissions on the project, or run the whole backup again"
         )
     return (
-        f"project {project!r} could not be listed, since Harbor, or a proxy before it, goes on to "
-        "fail. Run the project again; if it stays so, the logs of both say why"
+        f"project {project!r} could not be listed, since Harbor, or a proxy in front of it, keeps "
+        "failing. Run the project again; if it stays so, the logs of both say why"
     )

@@ -141,7 +141,7 @@ class PagedLists:
         if total is None:
             raise answer.error(
                 "it has no X-Total-Count, so that nobody knows whether the list is whole. Does a "
-                "proxy before Harbor take it away?"
+                "proxy in front of Harbor take it away?"
             )
         return items, total, answer
 

@@ -68,7 +68,7 @@ def settle(
         listings.pop(name, None)
         return
     raise UnsettledHarborError(
-        f"{contradiction or 'it went on to change while it was listed'}, also when it was "
+        f"{contradiction or 'it kept changing while it was listed'}, also when it was "
         f"listed again ({rounds} times). What was listed last is copied; a tag or an artifact "
         "that moved meanwhile may be missing. Run the project again; if it stays so and nobody "
         "pushes, Harbor's database is damaged there"

@@ -12,6 +12,7 @@ The only room that knows `requests`. It knows nothing of registries, of Harbor, 
     window, allowance      how much at once; how fast, where a server answers 429
     rate                   how many bytes a second a process moves at most
     waiting                waiting that ends where a thread is told to stop
+    logins                 what to say where a login is not accepted
     connection_errors      why there was no answer, in plain words
     echoes                 taking a login out of what a server sends back
     attempts               doing again what is more than one request

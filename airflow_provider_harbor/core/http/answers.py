@@ -129,7 +129,7 @@ class Answer(_Reply):
         except (ValueError, RecursionError):
             raise self.error(
                 "this is not JSON. Is there a Harbor behind this URL, and no login page or proxy "
-                "before it?"
+                "in front of it?"
             ) from None
 
     def read(self, reader: Callable[[Any], T]) -> T:

@@ -96,7 +96,7 @@ def _tls_problem(cause: BaseException) -> str:
         # The words of OpenSSL, which may have names of the certificate in them.
         return (
             f"the TLS certificate does not verify ({one_line(cause.verify_message, 200)}). Give "
-            "the CA's file, or have the certificate mended"
+            "the CA's file, or have the certificate corrected"
         )
     reason = getattr(cause, "reason", "")
     said = reason if isinstance(reason, str) and reason else type(cause).__name__

@@ -50,7 +50,7 @@ def parse_rate(text: str) -> float:
     value = float(found[1]) * _UNITS[found[2].upper()] if found else 0.0
     if value < LEAST_BYTES_PER_SECOND:
         raise ValueError(
-            f"{text!r} is no rate: write bytes a second, 1K at least, such as 500K, 50M or 1G"
+            f"{text!r} is not a rate: write bytes a second, 1K at least, such as 500K, 50M or 1G"
         )
     return value
 

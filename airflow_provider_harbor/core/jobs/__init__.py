@@ -37,6 +37,7 @@ settings_rights        of it: whether the login may do it at all
 settings_labels        of it: labels on artifacts
 settings_outcome       of it: what it came to
 settings_report        what the report of a run says of them
+totals                 what a run comes to, as one sum, and the words of it
 report, report_page    how a run ended, as values and as a page
 page                   what the pages of all reports share
 verify                 is a store whole, and what can be had of its registries?

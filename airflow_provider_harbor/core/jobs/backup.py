@@ -129,7 +129,7 @@ def inventory_project(
 
 def _pruned_again_and_again(project: str) -> BackupInterruptedError:
     return BackupInterruptedError(
-        f"project {project}: prune went on deleting what this run needs. Run it again", []
+        f"project {project}: prune deleted what this run needs, again and again. Run it again", []
     )
 
 

@@ -389,7 +389,7 @@ def _iter_renames(texts: Iterable[str], projects: Sequence[str]) -> Iterator[tup
         old, equals, new = text.partition("=")
         if not (old and equals and new):
             raise HarborConfigurationError(
-                f"{text!r} is no renaming. Write the project, '=' and its "
+                f"{text!r} is not a new name for a project. Write the project, '=' and its "
                 "new name: library=restored"
             )
         if not is_project_name(new):

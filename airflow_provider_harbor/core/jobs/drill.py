@@ -100,7 +100,9 @@ class _Wanted:
 class _Drill:
     def __init__(self, wanted: Drill, progress: Progress) -> None:
         if wanted.sample < 1:
-            raise HarborConfigurationError(f"a sample of {wanted.sample} is none: draw 1 or more")
+            raise HarborConfigurationError(
+                f"the sample is {wanted.sample}, and has to be 1 or more"
+            )
         if not is_project_name(wanted.project):
             raise HarborConfigurationError(
                 f"{wanted.project!r} is not a name that a project can have"

@@ -17,11 +17,13 @@ _STYLE = """
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #fff; --ink: #1b2230; --soft: #5b6576; --line: #e1e5eb;
   --good: #1a7f4b; --bad: #c02b32; --warn: #a15c00;
-  --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32; }
+  --copied: #1a7f4b; --present: #9fd3b8; --skipped: #e0a43a; --failed: #c02b32;
+  --unknown: repeating-linear-gradient(45deg, #9aa5b5 0 5px, #e1e5eb 5px 10px); }
 @media (prefers-color-scheme: dark) { :root {
   --page: #12161d; --card: #1b212b; --ink: #e6eaf0; --soft: #9aa5b5; --line: #2c3543;
   --good: #37b577; --bad: #f0737a; --warn: #e0a43a;
-  --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d; } }
+  --copied: #37b577; --present: #245c43; --skipped: #c98a1c; --failed: #e5565d;
+  --unknown: repeating-linear-gradient(45deg, #5b6576 0 5px, #2c3543 5px 10px); } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }

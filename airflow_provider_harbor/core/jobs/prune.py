@@ -263,7 +263,7 @@ class _Prune:
         try:
             since = {mark.path: mark.since for mark in self._store.sweeps.iter_marks(before)}
         except IntegrityError:
-            self._tell("the marks cannot be read, and begin anew")
+            self._tell("the marks cannot be read, and are made again")
         marks = {}
         for entry in self._unnamed:
             at = since.get(entry.path, now)

@@ -15,7 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
+from airflow_provider_harbor.core.copy.outcome import (
+    WORDS,
+    CopyReport,
+    Finding,
+    Status,
+)
 from airflow_provider_harbor.core.copy.plan import PlanCounts
 from airflow_provider_harbor.core.harbor.records import Counts, Gap
 from airflow_provider_harbor.core.http.pace_notes import in_words
@@ -27,6 +32,7 @@ from airflow_provider_harbor.core.human import (
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
+from airflow_provider_harbor.core.jobs.totals import Totals, kinds_in_words, sum_up
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 __all__ = [
@@ -114,7 +120,7 @@ class RunReport:
 
     @property
     def unprotected(self) -> tuple[str, ...]:
-        """Names of the projects that are not wholly done (in a dry run: planned), sorted."""
+        """Names of the projects of which something is not done (in a dry run: not planned)."""
         return tuple(sorted([*self.missing, *(r.project for r in self.projects if not r.ok)]))
 
     @property
@@ -213,18 +219,19 @@ class RunReport:
         done = (
             f"{self.expected - len(self.unprotected):,} of {human_count(self.expected, 'project')}"
         )
-        parts = [done, human_count(self.counts.digests, "digest")]
-        if self.counts.attestations:
-            # They are copied too, and the numbers that follow count them.
-            parts[-1] += f" and {human_count(self.counts.attestations, 'attestation')}"
+        sent = f"{human_size(self.bytes_copied)} sent"
         if self.dry_run:
-            parts.append(str(self.planned))
-        else:
-            parts.append(f"{self.copied:,} copied ({human_size(self.bytes_copied)})")
-            parts.append(f"{self.present:,} present")
-            parts.append(f"{self.skipped:,} skipped")
-            parts.append(f"{self.failed:,} failed")
-        return f"{self.headline}: {', '.join(parts)}, in {human_duration(self.seconds)}"
+            sent = f"at most {human_size(self.planned.most_bytes)} to send"
+        return (
+            f"{self.headline}: {done}, {self.totals}, {sent}, "
+            f"in {human_duration(self.seconds)}"
+            + (f"; not known is {self.totals.unknown}" if self.totals.unknown else "")
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What became of all manifests, as one sum."""
+        return sum_up(self.projects, self.missing)
 
     def to_text(self, *, with_failures: bool = True) -> str:
         """Return the report as a dozen aligned lines, for a log."""
@@ -258,31 +265,24 @@ class RunReport:
         return in_words(note for copy in self._copies() for note in copy.pace)
 
     def _content_rows(self) -> list[tuple[str, str]]:
-        counts = self.counts
+        counts, totals = self.counts, self.totals
+        done = "planned" if self.dry_run else self.kind.value.done
+        sent = f"{human_size(self.bytes_copied)} in {human_count(self.blobs_copied, 'blob')}"
+        if self.dry_run:
+            sent = f"nothing; a real run sends at most {human_size(self.planned.most_bytes)}"
         rows = [
             (
                 "projects",
-                f"{self.expected - len(self.unprotected):,} of {self.expected:,} in order",
+                f"{self.expected - len(self.unprotected):,} of {self.expected:,} {done}",
             ),
-            (
-                "digests",
-                f"{counts.digests:,}: {human_count(counts.artifacts, 'artifact')}, "
-                f"{counts.children:,} children, {human_count(counts.accessories, 'accessory')} "
-                f"(and {human_count(counts.attestations, 'attestation')}, not counted)",
-            ),
+            ("manifests", totals.row),
+            ("unknown", totals.unknown),
+            ("kinds", kinds_in_words(counts)),
             ("content", f"{human_count(counts.tags, 'tag')}, {human_size(counts.size_bytes)}"),
-        ]
-        if self.settings:
-            rows.append(("settings", self.settings.summary_line()))
-        if self.dry_run:
-            return [*rows, ("plan", str(self.planned))]
-        states = (self.copied, self.present, self.skipped, self.failed)
-        sent = f"{human_size(self.bytes_copied)} in {human_count(self.blobs_copied, 'blob')}"
-        return [
-            *rows,
-            ("records", ", ".join(f"{n:,} {s}" for n, s in zip(states, Status, strict=True))),
+            ("settings", self.settings.summary_line() if self.settings else ""),
             ("sent", sent),
         ]
+        return [(name, value) for name, value in rows if value]
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole report, all findings included."""
@@ -382,15 +382,15 @@ def _problem(result: ProjectResult, dry_run: bool) -> str:
         return "only a dry run of it was made. Run the project again"
     if copy.total != inventory.counts.records:
         return (
-            f"the copy accounts for {copy.total:,} of the {inventory.counts.records:,} records of "
-            "its inventory, so something may be missing. Run the project again; if it stays so, it "
-            "is a defect of this program: please report it"
+            f"the copy accounts for {copy.total:,} of the {inventory.counts.records:,} manifests "
+            "of its inventory, so something may be missing. Run the project again; if it stays "
+            "so, it is a defect of this program: please report it"
         )
     for status, number in ((Status.FAILED, copy.failed), (Status.SKIPPED, copy.skipped)):
         named = sum(1 for _ in result.iter_findings(status))
         if named != number:
             return (
-                f"{human_count(number, 'record')} {status}, but its findings give the reasons of "
-                f"{named:,}. Read the log of its copy task, then run the project again"
+                f"{human_count(number, 'manifest')} {WORDS[status]}, but its findings give the "
+                f"reasons of {named:,}. Read the log of its copy task, then run the project again"
             )
     return ""

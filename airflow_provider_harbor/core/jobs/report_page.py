@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from airflow_provider_harbor.core.copy.outcome import Finding, Status
+from airflow_provider_harbor.core.copy.outcome import UNCHANGED, WORDS, Finding, Status
 from airflow_provider_harbor.core.human import (
     human_count,
     human_duration,
@@ -18,14 +18,24 @@ from airflow_provider_harbor.core.human import (
 from airflow_provider_harbor.core.jobs.page import digest, document, escape, facts, verdict
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.jobs.totals import NOT_KNOWN
 
 _SHOWN_ARTIFACTS = 20
 _SHOWN_NAMES = 5
 
-_LISTED = ("Digests", "Tags", "Content")
-_COLUMNS = (*_LISTED, *(status.value.capitalize() for status in Status), "Sent", "Took")
-_PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", "Present")
+_LISTED = ("Manifests", "Tags", "Content")
+_COLUMNS = (*_LISTED, *(word.capitalize() for word in WORDS.values()), "Sent", "Took")
+_PLAN_COLUMNS = (*_LISTED, "To copy", "At most", "To tag", UNCHANGED.capitalize())
+# Of the bar, for each project of which nobody knows how many manifests it has.
+_UNKNOWN_SHARE = 0.08
 
+# Of the bar, by the words of its parts.
+_COLOURS = {
+    "to copy": "copied",
+    "to tag": "skipped",
+    **{word: status.value for status, word in WORDS.items()},
+    NOT_KNOWN: "unknown",
+}
 _REASONS = {
     "changed": "Changed at the destination meanwhile",
     "connection": "No answer",
@@ -59,7 +69,7 @@ _REASONS = {
     "lease": "Another run took over",
     "unexpected": "A defect of this program",
     "odd-answer": "An answer that is not what it should be",
-    "unsettled": "It went on to change",
+    "unsettled": "It kept changing while it was listed",
     "wrong-size": "Content whose size is not what its manifest says",
 }
 
@@ -82,7 +92,7 @@ def _verdict(report: RunReport) -> str:
     kind = "good" if report.complete else "plan" if _is_clean_plan(report) else "bad"
     counts = report.counts
     held = (
-        f"{human_count(report.expected, 'project')}, {human_count(counts.digests, 'digest')}, "
+        f"{human_count(report.expected, 'project')}, {human_count(counts.records, 'manifest')}, "
         f"{human_size(counts.size_bytes)}"
     )
     if report.error:
@@ -91,9 +101,10 @@ def _verdict(report: RunReport) -> str:
         names = ", ".join(report.unprotected[:_SHOWN_NAMES])
         more = len(report.unprotected) - _SHOWN_NAMES
         names += f" and {more:,} more" if more > 0 else ""
+        done = "planned" if report.dry_run else report.kind.value.done
         text = (
             f"{len(report.unprotected):,} of {human_count(report.expected, 'project')} "
-            f"not wholly done: {names}"
+            f"not {done}, or only in part: {names}"
         )
     elif not report.expected:
         text = "There was no project to do anything for. Check the project filters."
@@ -103,7 +114,8 @@ def _verdict(report: RunReport) -> str:
         text = f"{held}, at {report.destination}."
         if report.skipped:
             text += (
-                f" {human_count(report.skipped, 'record')} left out, each for a reason: see below."
+                f" {human_count(report.skipped, 'manifest')} left out, each for a reason: see "
+                "below."
             )
     return verdict(kind, report.headline, text)
 
@@ -131,11 +143,14 @@ def _settings(report: RunReport) -> str:
 
 def _totals(report: RunReport) -> str:
     counts = report.counts
+    repositories = human_count(counts.repositories, "repository")
     cells = (
-        ("Artifacts", f"{counts.artifacts:,}", human_count(counts.repositories, "repository")),
+        ("Artifacts", f"{counts.artifacts:,}", f"in {repositories}"),
         ("Children of indexes", f"{counts.children:,}", "one for each platform"),
         ("Accessories", f"{counts.accessories:,}", "signatures, SBOMs"),
-        ("Digests in all", f"{counts.digests:,}", f"{counts.attestations:,} attestations excluded"),
+        ("Digests", f"{counts.digests:,}", "the sum of these three"),
+        ("Attestations", f"{counts.attestations:,}", "of how images were built; no digests here"),
+        ("Manifests in all", f"{counts.records:,}", "digests and attestations"),
         ("Tags", f"{counts.tags:,}", ""),
         ("Content", human_size(counts.size_bytes), "sum of all images"),
     )
@@ -148,32 +163,30 @@ def _totals(report: RunReport) -> str:
 
 def _outcome(report: RunReport) -> str:
     """Show how the records ended; of a dry run, how they would."""
+    totals = report.totals
+    sent = f"{human_size(report.bytes_copied)} in {human_count(report.blobs_copied, 'blob')}"
     if report.dry_run:
-        plan = report.planned
-        size = human_size(plan.most_bytes)
-        return (
-            f'<ul class="legend"><li><b>{plan.to_copy:,}</b> to copy, at most {size}</li>'
-            f"<li><b>{plan.to_tag:,}</b> to tag</li><li><b>{plan.present:,}</b> present</li></ul>"
-        )
-    numbers = {
-        Status.COPIED: report.copied,
-        Status.PRESENT: report.present,
-        Status.SKIPPED: report.skipped,
-        Status.FAILED: report.failed,
-    }
+        sent = f"nothing; a real run sends at most {human_size(report.planned.most_bytes)}"
     bar = "".join(
-        f'<i style="flex:{number};background:var(--{status})"></i>'
-        for status, number in numbers.items()
+        f'<i style="flex:{number};background:var(--{_COLOURS[word]})"></i>'
+        for word, number in totals.parts.items()
         if number
     )
     legend = "".join(
-        f'<li><b style="--dot:var(--{status})">{number:,}</b> {status}</li>'
-        for status, number in numbers.items()
+        f'<li><b style="--dot:var(--{_COLOURS[word]})">{number:,}</b> {word}</li>'
+        for word, number in totals.parts.items()
+        if number or word != NOT_KNOWN
     )
-    sent = f"{human_size(report.bytes_copied)} in {human_count(report.blobs_copied, 'blob')}"
+    note = "Each manifest is one of these."
+    if unknown := totals.unknown:
+        # A bar that looks full would say that this is all there is.
+        share = max(totals.total, 1) * _UNKNOWN_SHARE * (len(totals.unlisted) or 1)
+        bar += f'<i style="flex:{share:.2f};background:var(--unknown)"></i>'
+        legend += f'<li><b style="--dot:var(--unknown)">?</b> not known: {escape(unknown)}</li>'
+        note = "Each manifest that was listed is one of these; the others are in no number here."
     return (
         f'<div class="bar">{bar}</div><ul class="legend">{legend}<li>sent: {sent}</li></ul>'
-        '<p class="note">Every record of the inventory, attestations included, is one of these.</p>'
+        f'<p class="note">{note}</p>'
     )
 
 
@@ -251,9 +264,16 @@ def _projects(report: RunReport) -> str:
     columns = _PLAN_COLUMNS if report.dry_run else _COLUMNS
     head = "".join(f'<th class="n">{name}</th>' for name in columns)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
-    rows = [_row(name, "bad", "no result", [], len(columns)) for name in report.missing]
+    rows = [_row(name, "bad", "no result", [], len(columns), NOT_KNOWN) for name in report.missing]
     rows += [
-        _row(r.project, *_state(r, report.kind), _numbers_of(r), len(columns)) for r in results
+        _row(
+            r.project,
+            *_state(r, report.kind),
+            _numbers_of(r),
+            len(columns),
+            NOT_KNOWN if r.copy is None and r.error else "",
+        )
+        for r in results
     ]
     return (
         f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
@@ -261,9 +281,9 @@ def _projects(report: RunReport) -> str:
     )
 
 
-def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
+def _row(project: str, kind: str, state: str, cells: list[str], columns: int, instead: str) -> str:
     empty = columns - len(cells)
-    rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
+    rest = "".join(cells) + (f'<td colspan="{empty}">{instead}</td>' if empty else "")
     return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
@@ -284,7 +304,7 @@ def _numbers_of(result: ProjectResult) -> list[str]:
     cells = []
     if result.inventory:
         counts = result.inventory.counts
-        cells += [_cell(counts.digests), _cell(counts.tags), _text(human_size(counts.size_bytes))]
+        cells += [_cell(counts.records), _cell(counts.tags), _text(human_size(counts.size_bytes))]
     if result.inventory and result.dry_run and result.plan:
         plan = result.plan
         cells += [_cell(plan.to_copy), _text(human_size(plan.most_bytes))]

@@ -106,7 +106,7 @@ class Query:
         self._hex = found[1] if found and len(found[1]) >= _SHORTEST_HEX else ""
         if at and not self._hex:
             raise HarborConfigurationError(
-                f"{digest!r} is no digest: give at least {_SHORTEST_HEX} of its hex digits"
+                f"{digest!r} is not a digest: give at least {_SHORTEST_HEX} of its hex digits"
             )
         self._repository = name if at else ""
         self._name, self._tag = ("", "") if at or self._hex else (text, text)

@@ -134,7 +134,7 @@ class Repairs:
                     registry.prove_blob(repository, damage.thing, damage.size_bytes)
                 return f"can be repaired from {registry.url}"
             except HarborBackupError as err:
-                log.info("%s is not to be had: %s", damage.thing, err)
+                log.info("%s cannot be got: %s", damage.thing, err)
                 if is_passing(err):
                     remedy = f"whether the {registry.name} has it could not be asked: {err}"
         return remedy
@@ -250,7 +250,7 @@ class Repairs:
                 )
             return f"repaired from {registry.url} {repository}"
         for reason in reasons:
-            log.info("%s is not to be had: %s", damage.thing, reason)
+            log.info("%s cannot be got: %s", damage.thing, reason)
             if is_passing(reason):
                 raise reason
         return ""

@@ -192,8 +192,8 @@ class Part:
         digits = number.isascii() and of.isascii() and number.isdecimal() and of.isdecimal()
         if not slash or not digits or not 1 <= int(number) <= int(of) <= _MOST_PARTS:
             raise HarborConfigurationError(
-                f"{text!r} is no part. Write which of how many: 3/28 is the third of 28, from 1/28 "
-                f"to 28/28, and there are at most {_MOST_PARTS:,}"
+                f"{text!r} is not a part. Write which of how many: 3/28 is the third of 28, from "
+                f"1/28 to 28/28, and there are at most {_MOST_PARTS:,}"
             )
         return cls(number=int(number), of=int(of))
 
@@ -278,13 +278,13 @@ class VerifyReport:
     def headline(self) -> str:
         """The report in a few words."""
         if self.left:
-            text = f"{human_count(len(self.left), 'damage')} left"
+            text = f"{human_count(len(self.left), 'damaged thing')} left"
             repaired = len(self.damages) - len(self.left)
             return f"{text}, {repaired:,} repaired" if repaired else text.removesuffix(" left")
         if self.stopped or self.is_interrupted:
             return "NOT everything could be looked at"
         if self.damages:
-            return f"Whole again: {human_count(len(self.damages), 'damage')} repaired"
+            return f"Whole again: {human_count(len(self.damages), 'damaged thing')} repaired"
         return "Everything that was looked at is whole"
 
     @property

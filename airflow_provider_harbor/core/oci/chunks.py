@@ -288,7 +288,7 @@ class ChunkedUpload:
             if lost.__cause__ is None:
                 raise _LostUploadError from err
             if isinstance(lost.__cause__, HarborStatusError):
-                lost.__cause__.hint = f"an upload that breaks has to begin anew there ({err})"
+                lost.__cause__.hint = f"an upload that breaks has to start again there ({err})"
             raise
         self._body.rewind(self._offset)
 

@@ -138,7 +138,7 @@ def _missing(manifests: Sequence[Manifest], entries: Sequence[dict[str, Any]]) -
 
 def _unsettled(repository: str, tag: str) -> UnsettledHarborError:
     return UnsettledHarborError(
-        f"the list of referrers {repository}:{tag} goes on to lack what was added to it: does "
+        f"the list of referrers {repository}:{tag} still lacks what was added to it: does "
         "somebody else write it? Run it again"
     )
 

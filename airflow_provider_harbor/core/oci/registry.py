@@ -87,6 +87,7 @@ class RegistryClient(Client):
         password: Its password or secret.
         verify: Whether to verify TLS certificates, or the path of a CA bundle.
         timeout_seconds: How long to wait for each next byte.
+        login_advice: How a login is given, for the error where there is none.
         session: Another transport, for tests.
 
     Attributes:
@@ -101,13 +102,14 @@ class RegistryClient(Client):
         *,
         verify: bool | str = True,
         timeout_seconds: float = 60,
+        login_advice: str = "",
         session: HttpSession | None = None,
     ) -> None:
         super().__init__(
             session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds),
             user,
         )
-        self._authenticator = Authenticator(self._session, user, password)
+        self._authenticator = Authenticator(self._session, user, password, advice=login_advice)
         self.uploads = Uploads(
             Endpoint(self.url, self._request, self.has_blob, self._session.pause)
         )

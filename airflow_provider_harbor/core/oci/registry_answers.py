@@ -54,7 +54,7 @@ def upload_location(answer: Answer, base_url: str, *, statuses: Sequence[int] = 
     if target.scheme != "https" and base_url.startswith("https:"):
         raise HarborProtocolError(
             f"{base_url} wants uploads sent to {redact(target.geturl(), base_url)}, which is not "
-            "encrypted, so nothing was sent. Have the registry's configuration mended"
+            "encrypted, so nothing was sent. Have the registry's configuration corrected"
         )
     return target.geturl()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -20,6 +21,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborProtocolError,
 )
 from airflow_provider_harbor.core.http.answers import Answer, Stream
+from airflow_provider_harbor.core.http.logins import login_hint
 from airflow_provider_harbor.core.http.transport import HttpSession, basic_authorization
 from airflow_provider_harbor.core.http.urls import origin_of, redact
 from airflow_provider_harbor.core.locks import KeyedLocks
@@ -60,11 +62,18 @@ class Authenticator:
 
     Tokens are asked for each repository on its own: one for all of them outgrows the header size
     that proxies accept (8 kB) at some 70 repositories. They are renewed before they end.
+
+    Args:
+        session: With the registry.
+        user: Name of a user or robot; empty for no login.
+        password: Its password or secret.
+        advice: How a login is given, see `login_hint`.
     """
 
-    def __init__(self, session: HttpSession, user: str, password: str) -> None:
+    def __init__(self, session: HttpSession, user: str, password: str, *, advice: str = "") -> None:
         self._session = session
         self._user = user
+        self._advice = advice
         self._basic = basic_authorization(user, password) if user else None
         self._challenge: _Challenge | None = None
         self._tokens: dict[tuple[str, ...], _Token] = {}
@@ -127,7 +136,8 @@ class Authenticator:
         """
         challenge = self._get_challenge()
         if challenge.scheme == "basic":
-            self._session.request("GET", "/v2/", authorization=self._basic)
+            with self._saying_what_to_do():
+                self._session.request("GET", "/v2/", authorization=self._basic)
         elif challenge.scheme == "bearer" and self._basic:
             self._fetch(challenge, ())
 
@@ -177,16 +187,21 @@ class Authenticator:
         started = time.monotonic()
         query = [("service", challenge.service)] if challenge.service else []
         query += [("scope", scope) for scope in scopes]
-        try:
+        with self._saying_what_to_do():
             answer = self._session.request(
                 "GET", challenge.realm, authorization=self._basic, params=query
             )
-        except HarborAuthError as err:
-            err.hint = f"the registry did not accept the login {self._user!r}"
-            raise
         token, lifetime_seconds = answer.read(_read_token)
         # At half its life, so that a long upload does not outlive the token it began with.
         return _Token(f"Bearer {token}", started + lifetime_seconds / 2)
+
+    @contextmanager
+    def _saying_what_to_do(self) -> Iterator[None]:
+        try:
+            yield
+        except HarborAuthError as err:
+            err.hint = login_hint(self._user, self._advice)
+            raise
 
 
 def _read_token(data: Any) -> tuple[str, float]:
@@ -205,7 +220,9 @@ def _read_token(data: Any) -> tuple[str, float]:
     if lifetime is None or lifetime == 0:
         return token, _DEFAULT_LIFETIME_SECONDS
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or lifetime < 0:
-        raise HarborProtocolError(f"'expires_in' is {shown(lifetime)}, which is no time in seconds")
+        raise HarborProtocolError(
+            f"'expires_in' is {shown(lifetime)}, which is not a time in seconds"
+        )
     return token, min(lifetime, _LONGEST_LIFETIME_SECONDS)
 
 
@@ -244,7 +261,7 @@ def _realm_url(realm: str, base_url: str) -> str:
     except ValueError:
         raise HarborProtocolError(
             f"{base_url} wants the login sent to an address that cannot be read. Have the "
-            "registry's configuration mended (its token realm)"
+            "registry's configuration corrected (its token realm)"
         ) from None
     target = target._replace(netloc=target.netloc.rpartition("@")[2], fragment="")
     if target.hostname == base.hostname and target.path == _HARBORS_TOKENS:
@@ -254,8 +271,8 @@ def _realm_url(realm: str, base_url: str) -> str:
         if target.hostname != base.hostname or target.port:
             raise HarborProtocolError(
                 f"{base_url} wants the login sent to {redact(target.geturl(), base_url)}, which is "
-                "not encrypted, so it was not sent. Have the registry's configuration mended (its "
-                "token realm)"
+                "not encrypted, so it was not sent. Have the registry's configuration corrected "
+                "(its token realm)"
             )
         target = target._replace(scheme="https")
     return target.geturl()

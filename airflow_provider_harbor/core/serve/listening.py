@@ -82,8 +82,8 @@ def require_protection(
     lacking = []
     if not (has_certificate or without_tls):
         lacking.append(
-            "a certificate (--certfile, --keyfile), or --without-tls where something before it has "
-            "one"
+            "a certificate (--certfile, --keyfile), or --without-tls where something in front of "
+            "it has one"
         )
     if not (has_logins or without_login):
         lacking.append("logins (--htpasswd), or --without-login where everybody may read all of it")

@@ -33,7 +33,7 @@ def split_address(text: str) -> tuple[str, str]:
         parts = urlsplit(text)
     except ValueError:  # brackets, in which there can only be an address of a machine
         raise HarborConfigurationError(
-            "the address of the store is no URL. Write it as s3://bucket/prefix"
+            "the address of the store is not a URL. Write it as s3://bucket/prefix"
         ) from None
     if parts.scheme not in _SCHEMES:
         raise HarborConfigurationError(

@@ -173,6 +173,6 @@ def _key(path: str) -> bytes:
 
 def _cannot_tell(err: Exception) -> IntegrityError:
     return IntegrityError(
-        f"{err}. So nobody can tell what it names, and nothing is deleted. Mend it, or forget the "
-        "snapshots that have it"
+        f"{err}. So nobody can tell what it names, and nothing is deleted. Repair it, or forget "
+        "the snapshots that have it"
     )

@@ -72,7 +72,7 @@ class UploadFiles:
         try:
             self._files.write(layout.upload(self._place, repository, digest), content)
         except HarborBackupError as err:
-            log.warning("if this run is killed, an upload has to begin anew: %s", err)
+            log.warning("if this run is killed, an upload has to start again: %s", err)
 
     def forget(self, repository: str, digest: str) -> None:
         """Forget it; what was not known does no harm."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_harbor.core.cli.credentials import NOBODY, credentials_for
+from airflow_provider_harbor.core.cli.credentials import NOBODY, Given, credentials_for
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 
 URL = "https://harbor.example.com:8443"
@@ -170,7 +170,7 @@ def test_a_token_is_refused(environ, entry):
         ('{"auths": []}', "'auths' is not an object"),
         (json.dumps({"auths": {HOST: {"auth": SECRET}}}), "not the base64"),
         (json.dumps({"auths": {HOST: {"auth": "bm9jb2xvbg=="}}}), "not the base64"),
-        (json.dumps({"credHelpers": {HOST: "../../tmp/x"}}), "no name of a credential helper"),
+        (json.dumps({"credHelpers": {HOST: "../../tmp/x"}}), "not the name of a credential helper"),
     ],
 )
 def test_a_damaged_file_is_named_without_its_content(environ, text, message):
@@ -249,3 +249,98 @@ def test_a_helper_that_hangs_is_an_error(environ, monkeypatch):
     install_helper(environ, "slow", "exec sleep 30")
     with pytest.raises(HarborConfigurationError, match="gave no answer in"):
         credentials_for(URL, "SOURCE", environ)
+
+
+# -- passwords in files
+
+
+def write_password(environ, text: str = f"{SECRET}\n", mode: int = 0o600) -> str:
+    path = Path(environ["DOCKER_CONFIG"], "password")
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=["none", "unix", "windows"])
+@pytest.mark.parametrize("prefix", ["SOURCE", "DESTINATION", "ADMIN"])
+def test_a_variable_names_a_file_with_the_password(environ, prefix, end, caplog):
+    environ[f"HARBOR_BACKUP_{prefix}_USER"] = "ann"
+    environ[f"HARBOR_BACKUP_{prefix}_PASSWORD_FILE"] = write_password(environ, f" {SECRET} {end}")
+    assert credentials_for(URL, prefix, environ) == ("ann", f" {SECRET} ")
+    assert caplog.records == []
+
+
+def test_arguments_come_before_variables(environ):
+    environ["HARBOR_BACKUP_SOURCE_USER"] = "robot$other"
+    environ["HARBOR_BACKUP_SOURCE_PASSWORD"] = "another"
+    given = Given(user="ann", password_file=write_password(environ))
+    assert credentials_for(URL, "SOURCE", environ, given) == ("ann", SECRET)
+    given = Given(password_file=write_password(environ))
+    assert credentials_for(URL, "SOURCE", environ, given) == ("robot$other", SECRET)
+    assert credentials_for(URL, "SOURCE", environ, Given(user="ann")) == ("ann", "another")
+
+
+def test_what_is_lacking_is_told_by_the_names_of_options_and_variables(environ):
+    given = Given(password_file=write_password(environ), options="--to-")
+    with pytest.raises(HarborConfigurationError) as caught:
+        credentials_for(URL, "DESTINATION", environ, given)
+    assert str(caught.value) == (
+        "--to-password-file is set, but HARBOR_BACKUP_DESTINATION_USER is not. Set it, or give "
+        "--to-user"
+    )
+    with pytest.raises(HarborConfigurationError) as caught:
+        credentials_for(URL, "SOURCE", environ, Given(user="ann"))
+    assert str(caught.value) == (
+        "--user is set, but HARBOR_BACKUP_SOURCE_PASSWORD is not. Set it or "
+        "HARBOR_BACKUP_SOURCE_PASSWORD_FILE, or give --password-file"
+    )
+
+
+def test_a_password_and_a_file_of_one_are_one_too_many(environ):
+    environ["HARBOR_BACKUP_SOURCE_USER"] = "ann"
+    environ["HARBOR_BACKUP_SOURCE_PASSWORD"] = "another"
+    environ["HARBOR_BACKUP_SOURCE_PASSWORD_FILE"] = write_password(environ)
+    with pytest.raises(HarborConfigurationError, match="are both set"):
+        credentials_for(URL, "SOURCE", environ)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o640], ids=oct)
+def test_a_file_that_everybody_can_read_is_a_warning(environ, mode, caplog):
+    given = Given(user="ann", password_file=write_password(environ, mode=mode))
+    assert credentials_for(URL, "SOURCE", environ, given) == ("ann", SECRET)
+    assert len(caplog.records) == bool(mode & 0o004)
+    assert all(given.password_file in record.message for record in caplog.records)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has to hold the password and nothing else"),
+        ("\n", "has to hold the password and nothing else"),
+        (f"ann\n{SECRET}\n", "has to hold the password and nothing else, in one line"),
+        (f"{SECRET}\0", "has to hold the password and nothing else"),
+        (SECRET * 10_000, "has to hold the password and nothing else"),
+    ],
+    ids=["empty", "a line", "two lines", "binary", "endless"],
+)
+def test_a_file_that_is_no_password_is_an_error_that_shows_nothing_of_it(environ, text, message):
+    given = Given(user="ann", password_file=write_password(environ, text))
+    with pytest.raises(HarborConfigurationError, match=message) as caught:
+        credentials_for(URL, "SOURCE", environ, given)
+    assert given.password_file in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing", "No such file"),
+        (".", "Is a directory"),
+        ("a\0b", "it is not the name of a file"),
+    ],
+)
+def test_a_password_file_that_cannot_be_read_is_an_error(environ, tmp_path, name, why):
+    given = Given(user="ann", password_file=str(tmp_path / name))
+    with pytest.raises(HarborConfigurationError, match=f"^--password-file: .*{why}"):
+        credentials_for(URL, "SOURCE", environ, given)

@@ -178,7 +178,7 @@ def test_stopped_in_the_midst(
     with monkeypatch.context() as patched:
         patched.setattr(type(store.files), "delete", stop)
         assert run("prune", stored, "--limit", 100, "--grace", 0) == 130
-    assert "Stopped. What was deleted was named by nothing" in capsys.readouterr().out
+    assert "Stopped. Only what nothing names was deleted" in capsys.readouterr().out
     assert deleted
     assert not store.sweeps.read().is_going_on
     assert run("prune", stored, "--limit", 100, "--grace", 0) == 0

@@ -7,16 +7,16 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trustme
 
 from airflow_provider_harbor.core.cli import backup as backup_command
 from airflow_provider_harbor.core.cli import inventory as inventory_command
@@ -147,10 +147,10 @@ def test_version():
         (["restore", "d"], "required: URL"),
         (["backup", "http://x", "d", "--to", "http://y", "--workers", "0"], "from 1 to 256"),
         (["backup", "http://x", "d", "--to", "http://y", "--workers", "many"], "from 1 to 256"),
-        (["backup", "http://x", "d", "--limit-rate", "0"], "is no rate"),
+        (["backup", "http://x", "d", "--limit-rate", "0"], "is not a rate"),
         (["restore", "d", "http://x", "--limit-rate", "-5M"], "expected one argument"),
-        (["drill", "d", "http://x", "--limit-rate=-5M"], "is no rate"),
-        (["verify", "d", "--limit-rate", "fast"], "is no rate"),
+        (["drill", "d", "http://x", "--limit-rate=-5M"], "is not a rate"),
+        (["verify", "d", "--limit-rate", "fast"], "is not a rate"),
         (["export", "d", "a/b", "e", "--limit-rate", "999"], "1K at least"),
         (["inventory", "http://x", "--output", "f", "--timeout", "-1"], "a number of seconds"),
         (["inventory", "http://x", "--output", "f", "--timeout", "nan"], "a number of seconds"),
@@ -241,6 +241,7 @@ def test_inventory_with_a_gap_does_not_replace_a_whole_one(filled, output, capsy
 
 def test_inventory_leaves_nothing_else_behind(filled, tmp_path, output):
     folder = tmp_path / "out"
+    folder.mkdir()
     assert cli.main(["inventory", filled.url, "--output", str(folder / "a.jsonl")]) == 0
     assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
 
@@ -283,14 +284,12 @@ def test_copy_to_another_harbor(filled, other_harbor, tmp_path, capsys):
     assert out.startswith("Everything is protected: 3 of 3 projects, ")
     assert out.endswith(f". Report: file://{page}\n")
     assert out.count("\n") == 1
-    assert "[1/3] alpha: 2 digests; 2 copied (" in err
+    assert "[1/3] alpha: 2 manifests (2 new), " in err
     only(tmp_path / "state" / "snapshots", "*/snapshot.json")
     only(tmp_path / "state" / "inventories" / "alpha", "*.jsonl.gz")
 
     assert cli.main(arguments) == 0
-    assert "alpha: 2 digests; 0 copied (0 B), 2 present, 0 skipped, 0 failed" in (
-        capsys.readouterr().err
-    )
+    assert "alpha: 2 manifests (2 unchanged), 0 B sent\n" in capsys.readouterr().err
     listed = tmp_path / "there.jsonl"
     assert cli.main(["inventory", other_harbor.url, "--output", str(listed)]) == 0
     here = tmp_path / "here.jsonl"
@@ -334,7 +333,7 @@ def test_one_project_that_fails_does_not_stop_the_others(filled, other_harbor, t
     out, err = capsys.readouterr()
     assert out.startswith("NOT everything is protected: 2 of 3 projects, ")
     assert "[1/3] FAILED alpha: the login" in err
-    assert "[2/3] beta: 3 digests and 2 attestations; 5 copied (" in err
+    assert "[2/3] beta: 5 manifests (5 new), " in err
     only(state / "snapshots", "*/partial.json")
 
     filled.faults.clear()
@@ -348,7 +347,7 @@ def test_an_artifact_that_fails_is_named(filled, other_harbor, tmp_path, capsys)
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
     assert re.search(r"FAILED alpha/app@sha256:[0-9a-f]{64} \(1\.0, latest\): ", err)
-    assert "2 failed, in " in out
+    assert "7 manifests (5 new, 2 failed), " in out
 
 
 def test_a_bug_is_one_failed_project_and_no_traceback(
@@ -511,7 +510,12 @@ def test_no_credentials(filled, monkeypatch, one_error):
     monkeypatch.delenv("HARBOR_BACKUP_SOURCE_PASSWORD")
     code, message = one_error(filled.url)
     assert code == 2
-    assert "no credentials were given. Give the name of a user or robot" in message
+    host = filled.url.partition("://")[2]
+    assert (
+        "no credentials were given. Set HARBOR_BACKUP_SOURCE_USER and "
+        "HARBOR_BACKUP_SOURCE_PASSWORD (or HARBOR_BACKUP_SOURCE_PASSWORD_FILE), or run: "
+        f"docker login {host}: "
+    ) in message
 
 
 def test_half_of_the_credentials(filled, monkeypatch, one_error):
@@ -565,6 +569,25 @@ def test_an_output_that_cannot_be_written(filled, one_error, tmp_path):
     assert f"{output} cannot be written: " in message
 
 
+def test_a_directory_of_the_output_that_is_mistyped_is_not_made(filled, one_error, tmp_path):
+    output = tmp_path / "no" / "such" / "x"
+    code, message = one_error(filled.url, "--output", str(output))
+    assert code == 2
+    assert f"the directory {output.parent} is not there. Make it, or correct the name" in message
+    assert list(tmp_path.iterdir()) == []
+    assert filled.requests.log == []
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+def test_the_example_of_an_inventory_prints_digests_only(filled, output):
+    assert cli.main(["inventory", filled.url, "--output", str(output)]) == 0
+    (example,) = re.findall(r"jq -r '(.*)'", inventory_command._EXAMPLES)
+    printed = subprocess.run(
+        ["jq", "-r", example, output], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.splitlines() == [record.digest for record in records_of(output)]
+
+
 def test_a_disk_that_gets_full(filled, output, capsys, monkeypatch):
     def full(stream, records):
         list(records)
@@ -610,42 +633,6 @@ def test_the_store_of_another_harbor(filled, other_harbor, tmp_path, capsys):
     assert cli.main(["backup", other_harbor.url, state, "--to", filled.url]) == 0
     assert cli.main(["backup", filled.url, state, "--to", other_harbor.url]) == 2
     assert "use another one" in capsys.readouterr().err.lower()
-
-
-# -- TLS
-
-
-@pytest.fixture
-def tls_harbor(tmp_path: Path) -> Iterator[tuple[HarborDouble, Path]]:
-    """A Harbor with a certificate of its own CA, and the CA's file."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    paths = [tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")]
-    authority.cert_pem.write_to_path(paths[0])
-    for blob in certificate.cert_chain_pems:
-        blob.write_to_path(paths[1], append=True)
-    certificate.private_key_pem.write_to_path(paths[2])
-    with HarborDouble(certfile=paths[1], keyfile=paths[2]) as harbor:
-        fill_small(harbor)
-        yield harbor, paths[0]
-
-
-def test_a_certificate_that_does_not_verify(tls_harbor, login, one_error, output):
-    harbor, authority = tls_harbor
-    code, message = one_error(harbor.url)
-    assert code == 2
-    assert "certificate does not verify" in message
-    arguments = ["inventory", harbor.url, "--output", str(output)]
-    assert cli.main([*arguments, "--ca-file", str(authority)]) == 0
-
-
-def test_insecure_warns_once(tls_harbor, login, output):
-    harbor, _ = tls_harbor
-    done = run("inventory", harbor.url, "--output", output, "--insecure", "--quiet")
-    assert done.returncode == 0
-    assert done.stderr == (
-        "harbor-backup: warning: --insecure: nobody checks who the servers are\n"
-    )
 
 
 # -- for machines, and what is never shown
@@ -735,47 +722,61 @@ def test_no_secret_is_shown_or_kept(filled, other_harbor, monkeypatch, tmp_path,
 # -- a terminal
 
 
-def test_progress_on_a_terminal_is_one_line_that_is_updated(filled, other_harbor, tmp_path):
-    filled.generate(2, 4, 40)
-    filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
+def on_terminal(*arguments: object, **environment: str) -> tuple[int, str, str]:
+    """Run the command with a terminal as stderr; return its code, its stdout and what was drawn."""
     ours, theirs = pty.openpty()
-    arguments = ["backup", filled.url, str(tmp_path / "state"), "--to", other_harbor.url]
     process = subprocess.Popen(
-        [*COMMAND, *arguments, "--workers", "4"],
+        [*COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=theirs,
+        text=True,
         cwd=ROOT,
-        env=os.environ | {"TERM": "xterm"},
+        env={name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        | {"TERM": "xterm", "COLUMNS": "80"}
+        | environment,
     )
     os.close(theirs)
     shown = b""
-    try:
+    with contextlib.suppress(OSError):  # the other end is closed
         while block := os.read(ours, 4096):
             shown += block
-    except OSError:  # the other end is closed
-        pass
     os.close(ours)
-    assert process.stdout
-    summary = process.stdout.read()
-    process.stdout.close()
-    assert process.wait(60) == 0
-    assert summary.startswith(b"Everything is protected: 5 of 5 projects, ")
-    assert b"\x1b" not in summary
-    text = shown.decode()
-    lines = text.split("\n")
-    updates = [part for line in lines for part in line.split("\r\x1b[K")]
-    assert max(map(len, updates)) < 120
-    assert any(
-        re.fullmatch(r"\d of 5 projects done \| .*generated-\d: \d+ of 20 manifests.*", update)
-        for update in updates
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out, shown.decode()
+
+
+def test_progress_on_a_terminal_is_rows_that_are_drawn_anew(filled, other_harbor, tmp_path):
+    filled.generate(2, 4, 40)
+    filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.05))
+    code, out, shown = on_terminal(
+        "backup", filled.url, tmp_path / "state", "--to", other_harbor.url, "--workers", "4"
     )
-    # What stays on the screen: that a store begins, and a line for each project.
-    begun = next(line for line in lines if "a new store begins at" in line)
-    lines.remove(begun)
-    stay = [line.rstrip("\r").split("\r\x1b[K")[-1] for line in lines]
-    assert sorted(re.match(r"\[\d/5\] ([\w-]+): ", line)[1] for line in stay if line) == [
+    assert code == 0
+    assert out.startswith("Everything is protected: 5 of 5 projects, ")
+    assert "\x1b" not in out
+    # What is written after a line was erased is a line of its own.
+    parts = re.split(r"\n|\x1b\[2K", shown)
+    rows = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", part) for part in parts]
+    assert any(
+        re.match(r"generated-\d +\S+ +\d+ of 20 +\d+\.\d KiB +\d+ kB/s", row) for row in rows
+    )
+    assert any(re.match(r"\d of 5 projects +\S+ +", row) for row in rows)
+    assert "?25" not in shown
+    # Lines stay, one for each project: they are followed by none that takes them away.
+    lines = [re.match(r"\[\d/5\] ([\w-]+): ", row) for row in rows]
+    assert sorted(line[1] for line in lines if line) == [
         "alpha", "beta", "generated-0", "generated-1", "library",
     ]  # fmt: skip
+    # Whatever was drawn last is erased.
+    assert shown.rstrip("\r").endswith("\x1b[2K")
+
+
+def test_errors_on_a_terminal_have_a_colour_unless_nobody_wants_one(filled, tmp_path):
+    arguments = ("backup", filled.url, tmp_path / "state", "--project", "nobody*")
+    code, _, shown = on_terminal(*arguments)
+    assert (code, "\x1b[31mharbor-backup: no project matches" in shown) == (2, True)
+    code, _, shown = on_terminal(*arguments, NO_COLOR="1")
+    assert (code, "\x1b[31m" in shown) == (2, False)
 
 
 # -- signals

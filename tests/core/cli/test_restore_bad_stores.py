@@ -384,7 +384,7 @@ def test_a_store_that_can_only_be_read_is_restored_with_a_warning(
         monkeypatch.setattr(function, refuse)
     done = restore("--json")
     assert done.code == 0, done.err
-    assert "warning: nobody is kept from restoring at the same time: " in done.err
+    assert "warning: another restore at the same time would not be noticed: " in done.err
     assert "The report is not kept: " in done.err
     assert done.document["report"] == ""
 

@@ -46,7 +46,10 @@ def restore(command: Command, kept: Path, other_harbor: HarborDouble) -> Callabl
             ["--repository", "team/nested", "--tag", "1.0"],
             "has no tag '1.0'. The nearest of 1 tag there: 3.0",
         ),
-        (["--as", "team"], "'team' is no renaming. Write the project, '=' and its new name"),
+        (
+            ["--as", "team"],
+            "'team' is not a new name for a project. Write the project, '=' and its new name",
+        ),
         (["--as", "teem=x"], "what is restored has no project 'teem'"),
         (["--as", "team=UP"], "'UP' is not a name that a project can have"),
         (["--as", "team=shop"], "'shop' and 'team' would both be restored as 'shop'"),
@@ -217,7 +220,7 @@ def test_a_wrong_login_ends_it_before_anything_is_begun(
     monkeypatch.setenv("HARBOR_BACKUP_DESTINATION_PASSWORD", "not-the-Password-1")
     done = restore()
     assert done.code == 2
-    assert "the registry did not accept the login 'admin'" in done.error
+    assert "the login 'admin' was not accepted. Check name and password (of a robot: " in done.error
     assert "not-the-Password-1" not in done.err + done.out
     assert writes(other_harbor) == []
 

@@ -278,7 +278,7 @@ def test_so_many_words_open_it(night: Night, tmp_path: Path):
         (["--listen", "0.0.0.0:0", "--without-tls"], "logins (--htpasswd), or --without-login"),
         (["--listen", "nonsense"], "Write HOST:PORT"),
         (["--certfile", "none.pem"], "the certificate cannot be read: none.pem: No such file"),
-        (["--keyfile", "none.pem"], "--keyfile is of no use without --certfile"),
+        (["--keyfile", "none.pem"], "--keyfile needs --certfile"),
         (["--htpasswd", "none"], "the file of logins cannot be read: none: No such file"),
         (["--snapshot", "1999"], "has no snapshot '1999'"),
     ],

@@ -100,7 +100,8 @@ def assert_told_once(lines: list[str], message: str) -> None:
     """
     assert any(message in line for line in lines), lines
     assert len(lines) <= 4, lines
-    told = [project for project in PROJECTS if any(project in line for line in lines)]
+    failed = [line for line in lines if "FAILED" in line]
+    told = [project for project in PROJECTS if any(project in line for line in failed)]
     assert len(told) <= 2, lines
 
 

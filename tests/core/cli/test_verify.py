@@ -78,7 +78,7 @@ def test_a_damage_is_told_with_its_uses_in_text_json_and_page(
     blob_of(kept, layer).unlink()
     done = command("verify", kept)
     assert done.code == 1
-    assert done.out.startswith("1 damage\n")
+    assert done.out.startswith("1 damaged thing\n")
     assert f"! {layer}: it is gone from the pool; used by " in done.out
     document = command("verify", kept, "--json").document
     (damage,) = document["damages"]
@@ -88,7 +88,7 @@ def test_a_damage_is_told_with_its_uses_in_text_json_and_page(
     assert len(document["failures"]) == 1
     pages = sorted((kept / "reports").glob("*.verify.html"))
     text = pages[-1].read_text()
-    assert '<header class="bad"><h1>1 damage</h1>' in text
+    assert '<header class="bad"><h1>1 damaged thing</h1>' in text
     assert "shop/app:again" in text
     assert "whether the source or a mirror still has it, was not asked" in text
     kept_json = json.loads(pages[-1].with_suffix(".json").read_text())
@@ -120,7 +120,7 @@ def test_a_store_is_repaired_from_its_harbor_and_nothing_else_is_touched(
     done = command("verify", kept, "--all", "--source", harbor.url, "--repair", "--json")
     assert done.code == 0, done.out
     document = done.document
-    assert document["summary"].startswith("Whole again: 4 damages repaired")
+    assert document["summary"].startswith("Whole again: 4 damaged things repaired")
     assert files_of(kept) == whole
     assert writes(harbor) == []
     assert command("verify", kept, "--all").code == 0
@@ -185,7 +185,7 @@ def test_what_nobody_has_any_more_is_named(
     harbor.state.lose_blob(layer)
     done = command("verify", kept, "--source", harbor.url, "--repair")
     assert done.code == 1
-    assert done.out.startswith("2 damages\n")
+    assert done.out.startswith("2 damaged things\n")
     assert "used by shop/charts/web:1.0.0" in done.out
     assert "cannot be repaired: nobody that was asked has it" in done.out
 
@@ -289,7 +289,7 @@ def test_what_a_harbor_lost_is_found_given_back_and_can_be_pulled(
     harbor.requests.reset()
     done = command("verify", kept, "--source", harbor.url, "--repair")
     assert done.code == 0, done.out
-    assert done.out.startswith("Whole again: 5 damages repaired")
+    assert done.out.startswith("Whole again: 5 damaged things repaired")
     assert files_of(kept) == before
     sent = {path.partition("digest=")[2].replace("%3A", ":") for _, path, _ in writes(harbor)}
     assert sent - {""} <= lost
@@ -443,7 +443,7 @@ def test_another_harbor_is_no_source_and_the_source_is_no_mirror(
 def test_a_part_that_is_none(command: Command, kept: Path, part: str) -> None:
     done = command("verify", kept, "--part", part)
     assert done.code == 2
-    assert "is no part" in done.error
+    assert "is not a part" in done.error
 
 
 def test_no_store(command: Command, tmp_path: Path) -> None:

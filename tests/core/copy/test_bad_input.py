@@ -523,7 +523,9 @@ def test_a_harbor_and_a_plain_registry_are_told_apart(
 
 
 def test_a_wrong_password_at_the_destination_is_an_error_at_once(harbor: HarborDouble) -> None:
-    with pytest.raises(HarborAuthError, match="did not accept the login"):
+    with pytest.raises(
+        HarborAuthError, match=r"was not accepted\. Check name and password \(of a robot"
+    ):
         open_registry(harbor.url, harbor.user, "wrong")
 
 

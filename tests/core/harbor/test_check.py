@@ -311,7 +311,7 @@ def test_a_proxy_that_changes_escaped_slashes_is_found_before_the_night(system: 
         harbor.faults.add(
             Fault(path="%252F", status=404, body=body, content_type="application/json", times=None)
         )
-        with pytest.raises(HarborProtocolError, match="a proxy before Harbor"):
+        with pytest.raises(HarborProtocolError, match="a proxy in front of Harbor"):
             check_harbor(login(harbor))
         assert harbor.faults.hits == 1
 

@@ -63,7 +63,7 @@ def test_a_rate_as_people_write_it(text: str, rate: float) -> None:
     ["", "0", "0M", "-5M", "fast", "M", "5T", "1e6", "nan", "inf", "999", "0.5K", "5 5", "5,5M"],
 )
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no rate"):
+    with pytest.raises(ValueError, match="is not a rate"):
         parse_rate(text)
 
 

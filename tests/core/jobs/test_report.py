@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport, Finding, Status
 from airflow_provider_harbor.core.copy.plan import PlanCounts
-from airflow_provider_harbor.core.harbor.records import Counts, Role
+from airflow_provider_harbor.core.harbor.records import Counts, Gap, Role
 from airflow_provider_harbor.core.http.pace_notes import PaceNote
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
@@ -159,15 +159,15 @@ class TestComplete:
             (result(inventory=None), "project library: its result names no inventory"),
             (result(copy=None), "project library: only a dry run"),
             (result(dry_run=True), "project library: only a dry run"),
-            (result(copy=copied(present=5)), "accounts for 9 of the 10 records"),
-            (result(copy=copied(present=7)), "accounts for 11 of the 10 records"),
+            (result(copy=copied(present=5)), "accounts for 9 of the 10 manifests"),
+            (result(copy=copied(present=7)), "accounts for 11 of the 10 manifests"),
             (
                 result(copy=copied(copied=3, failed=1)),
-                "1 record failed, but its findings give the reasons of 0",
+                "1 manifest failed, but its findings give the reasons of 0",
             ),
             (
                 result(copy=copied(copied=3, skipped=1)),
-                "1 record skipped, but its findings give the reasons of 0",
+                "1 manifest left out, but its findings give the reasons of 0",
             ),
         ],
     )
@@ -211,6 +211,76 @@ def test_each_record_counts_once() -> None:
     assert made.bytes_copied == 3 * 2048
 
 
+LISTED = result("listed", copy=None, error="the destination was gone")
+GAP = Gap(repository="library/bad", reason="error", message="500. Run the project again")
+
+
+@pytest.mark.parametrize(
+    ("made", "parts", "unknown"),
+    [
+        (report(result("a"), FAILED), (7, 12, 0, 1, 0), ""),
+        (report(SKIPPED), (3, 6, 1, 0, 0), ""),
+        # It was listed, and then stopped: nobody knows what became of the ten.
+        (report(result("a"), LISTED), (4, 6, 0, 0, 10), ""),
+        (report(result("a"), STOPPED), (4, 6, 0, 0, 0), "what 1 project (library) holds"),
+        (
+            report(result("a"), expected=["a", "d", "c", "e", "b"]),
+            (4, 6, 0, 0, 0),
+            "what 4 projects (b, c, d and 1 more) hold",
+        ),
+        (report(result(gaps=(GAP,))), (4, 6, 0, 0, 0), "what 1 repository holds"),
+        (
+            report(STOPPED, result("a", gaps=(GAP,))),
+            (4, 6, 0, 0, 0),
+            "what 1 project (library) and 1 repository hold",
+        ),
+        # It accounts for less than it should, which is an error of its own.
+        (report(result(copy=copied(present=1))), (4, 1, 0, 0, 5), ""),
+    ],
+)
+def test_one_sum_adds_up_and_what_is_not_known_is_shown_as_that(
+    made: RunReport, parts: tuple[int, ...], unknown: str
+) -> None:
+    words = ("new", "unchanged", "left out", "failed", "not known")
+    assert made.totals.parts == dict(zip(words, parts, strict=True))
+    assert sum(parts) == made.counts.records == made.totals.total
+    assert made.totals.unknown == unknown
+    shown = ", ".join(f"{n:,} {word}" for n, word in zip(parts, words, strict=True) if n)
+    text, line = made.to_text(), made.summary_line()
+    assert f"{sum(parts)} manifests ({shown})" in line
+    assert f"  manifests    {sum(parts)}: {shown}\n" in text
+    assert (f"not known is {unknown}" in line) is bool(unknown)
+    assert (f"  unknown      {unknown}\n" in text) is bool(unknown)
+    page = Page(render_page(made))
+    for number, word in zip(parts, words, strict=True):
+        if number or word != "not known":
+            assert re.search(rf"(?<!\d){number} {word}", page.text)
+    assert (f"? not known: {unknown}" in page.text) is bool(unknown)
+    # The bar has a part of its own for what is not known: it does not look full.
+    bars = re.findall(r"background:var\(--(\w+)\)", render_page(made))
+    assert ("unknown" in bars) is bool(unknown or parts[-1])
+
+
+def test_what_the_manifests_are_adds_up_to_them() -> None:
+    text = report(result("a"), result("b")).to_text()
+    assert "14 artifacts, 2 children and 2 accessories are 18 digests; and 2 attestations" in text
+    assert "  manifests    20: 8 new, 12 unchanged\n" in text
+    assert "  projects     2 of 2 protected\n" in text
+
+
+def test_a_row_of_the_page_adds_up_and_says_what_is_not_known_of_it() -> None:
+    html = render_page(report(result("a"), LISTED, expected=["a", "listed", "gone"]))
+    rows = {
+        name: re.sub(r"<[^>]+>", "|", rest).strip("|")
+        for name, rest in re.findall(r"<tr><td>(\w+)</td>(.*)</tr>", html)
+    }
+    numbers = re.findall(r"(?<=\|)\d+(?=\|)", rows["a"])
+    manifests, _tags, *ended = map(int, numbers)
+    assert (manifests, sum(ended)) == (10, 10)
+    assert re.search(r"\|10\|.*\|not known$", rows["listed"])
+    assert rows["gone"].endswith("|not known")
+
+
 def test_the_order_of_results_does_not_matter() -> None:
     results = [result("b"), FAILED, STOPPED, result("a")]
     assert report(*results[:2], result("a")) == report(result("a"), *results[1::-1])
@@ -223,8 +293,8 @@ def test_times_need_a_zone() -> None:
 
 def test_summary_is_one_line_that_says_it_all() -> None:
     assert report(FAILED, result("a")).summary_line() == (
-        "NOT everything is protected: 1 of 2 projects, 18 digests and 2 attestations, "
-        "7 copied (4.0 KiB), 12 present, 0 skipped, 1 failed, in 4 min 12 s"
+        "NOT everything is protected: 1 of 2 projects, 20 manifests (7 new, 12 unchanged, "
+        "1 failed), 4.0 KiB sent, in 4 min 12 s"
     )
 
 
@@ -232,13 +302,13 @@ def test_a_dry_run_says_what_there_is_to_copy_and_not_what_was() -> None:
     plan = PlanCounts(to_copy=3, to_tag=1, present=6, most_bytes=2048)
     made = report(result(copy=None, dry_run=True, plan=plan), dry_run=True)
     assert made.summary_line() == (
-        "Dry run: nothing was copied: 1 of 1 project, 9 digests and 1 attestation, "
-        "3 to copy (at most 2.0 KiB), 1 to tag, 6 present, in 4 min 12 s"
+        "Dry run: nothing was copied: 1 of 1 project, 10 manifests (3 to copy, 1 to tag, "
+        "6 unchanged), at most 2.0 KiB to send, in 4 min 12 s"
     )
-    assert "3 to copy (at most 2.0 KiB)" in made.to_text()
+    assert "manifests    10: 3 to copy, 1 to tag, 6 unchanged\n" in made.to_text()
     assert "at most 2.0 KiB" in render_page(made)
-    heads = ("Digests", "Tags", "Content", "To copy", "At most", "To tag", "Present")
-    cells = ("9", "4", "3.0 GiB", "3", "2.0 KiB", "1", "6")
+    heads = ("Manifests", "Tags", "Content", "To copy", "At most", "To tag", "Unchanged")
+    cells = ("10", "4", "3.0 GiB", "3", "2.0 KiB", "1", "6")
     html = render_page(made)
     assert re.findall(r'<th class="n">(.*?)</th>', html) == list(heads)
     assert re.findall(r'<td class="n[^"]*">(.*?)</td>', html) == list(cells)

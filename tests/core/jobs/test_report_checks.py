@@ -54,7 +54,7 @@ def test_a_dry_run_after_a_copy_is_not_complete() -> None:
     assert not report(result(), dry_run=True).complete
 
 
-def test_the_text_of_a_dry_run_ends_with_its_plan() -> None:
+def test_the_text_of_a_dry_run_ends_with_what_a_real_run_would_send() -> None:
     plan = PlanCounts(to_copy=3, to_tag=1, present=6, most_bytes=2048)
     made = report(result(copy=None, dry_run=True, plan=plan), dry_run=True)
     lines = made.to_text().splitlines()
@@ -64,11 +64,13 @@ def test_the_text_of_a_dry_run_ends_with_its_plan() -> None:
         "destination",
         "started",
         "projects",
-        "digests",
+        "manifests",
+        "kinds",
         "content",
-        "plan",
+        "sent",
     ]
-    assert "3 to copy (at most 2.0 KiB)" in lines[-1]
+    assert "10: 3 to copy, 1 to tag, 6 unchanged" in lines[-4]
+    assert "a real run sends at most 2.0 KiB" in lines[-1]
 
 
 def test_json_says_all_that_the_report_knows() -> None:

@@ -222,7 +222,7 @@ def test_what_was_not_looked_at_is_said(night: Night) -> None:
 
 @pytest.mark.parametrize("text", ["0/28", "29/28", "3", "3/0", "-1/2", "a/b", "1/99999", "²/3", ""])
 def test_no_part(text: str) -> None:
-    with pytest.raises(HarborConfigurationError, match="is no part"):
+    with pytest.raises(HarborConfigurationError, match="is not a part"):
         Part.parse(text)
 
 

@@ -63,7 +63,7 @@ def test_nothing_that_others_wrote_is_markup() -> None:
 
 def test_what_is_damaged_comes_first_and_is_not_all_of_it() -> None:
     page = render_verify_page(replace(WHOLE, damages=tuple(map(damage, range(60)))))
-    assert '<header class="bad"><h1>60 damages</h1><p>60 of them can be repaired' in page
+    assert '<header class="bad"><h1>60 damaged things</h1><p>60 of them can be repaired' in page
     assert page.index("What is damaged") < page.index("What was looked at")
     assert "Content that is gone from the store" in page
     assert "and 10 more, all in the JSON of this report" in page
@@ -73,7 +73,7 @@ def test_what_is_damaged_comes_first_and_is_not_all_of_it() -> None:
 def test_what_was_repaired_is_green_and_said() -> None:
     done = replace(damage(), repaired=True, remedy="repaired from there")
     page = render_verify_page(replace(WHOLE, damages=(done,)))
-    assert '<header class="good"><h1>Whole again: 1 damage repaired</h1>' in page
+    assert '<header class="good"><h1>Whole again: 1 damaged thing repaired</h1>' in page
     assert "What was damaged, and is repaired" in page
     assert 'class="problems"' not in page
 

@@ -42,11 +42,19 @@ def test_a_registry_that_wants_the_password_itself_gets_it() -> None:
 
 def test_a_wrong_password_at_a_registry_that_wants_it_itself_is_an_error() -> None:
     with client_of(with_basic, "somebody-else") as (client, sent):
-        with pytest.raises(HarborAuthError):
+        with pytest.raises(HarborAuthError, match="login 'somebody-else' was not accepted"):
             client.ping()
         with pytest.raises(HarborAuthError):
             client.get_manifest("p/app", "1.0")
     assert len(sent) == 3
+
+
+def test_no_login_at_a_registry_that_wants_one_is_an_error_that_says_so() -> None:
+    with (
+        client_of(with_basic, "") as (client, _sent),
+        pytest.raises(HarborAuthError, match="no credentials were given"),
+    ):
+        client.ping()
 
 
 def test_what_is_no_registry_says_404() -> None:

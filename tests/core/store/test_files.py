@@ -185,8 +185,8 @@ class TestAddresses:
             ("file://host/backups", "three slashes"),
             ("", "is empty"),
             ("s3:/secret/prefix", "two slashes"),
-            ("s3://[secret", "is no URL"),
-            ("s3://[secret]/prefix", "is no URL"),
+            ("s3://[secret", "is not a URL"),
+            ("s3://[secret]/prefix", "is not a URL"),
         ],
     )
     def test_what_is_no_address_is_refused_without_repeating_a_secret(
