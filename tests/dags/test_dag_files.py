@@ -112,18 +112,6 @@ def test_nights_are_forgotten_only_after_a_green_snapshot(nightly: Any) -> None:
     assert forget.delete_conn_id is prune.delete_conn_id is None
 
 
-def test_without_a_policy_nothing_is_ever_deleted(tmp_path: Path) -> None:
-    from airflow.dag_processing.dagbag import DagBag
-
-    text = (DAGS / "harbor_backup.py").read_text()
-    before, _, rest = text.partition("RETENTION = {")
-    (tmp_path / "harbor_backup.py").write_text(f"{before}RETENTION = None{rest.partition('}')[2]}")
-    dag = DagBag(tmp_path / "harbor_backup.py").dags["harbor_backup"]
-
-    assert dag.task_dict["snapshot"].downstream_task_ids == set()
-    assert not [task for task in dag.task_ids if task.startswith("retention")]
-
-
 def test_nightly_load_is_bounded(nightly: Any) -> None:
     tasks = nightly.task_dict
 
