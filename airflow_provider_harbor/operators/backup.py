@@ -31,12 +31,15 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results, keeping_first_error
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of
+from airflow_provider_harbor.operators.figures import send_figures
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
@@ -328,7 +331,12 @@ class HarborSnapshotOperator(BaseOperator):
         # Results of an earlier try may be whole although this one failed: that is no green end.
         failures = report.failures() or self._failed_tasks(context)
         tell_report(self.log, report.to_text(with_failures=False), has_failed=bool(failures))
-        self.log.info("The report is %s", store.files.url_of(layout.report(report.run, "html")))
+        page = store.files.url_of(layout.report(report.run, "html"))
+        self.log.info("The report is %s", page)
+        # Before it may fail: whoever tells people of the run finds it there.
+        context["ti"].xcom_push(key=NOTICE_KEY, value=notice_of(report, page))
+        if not plan_only:
+            self._send_figures(context, store, report)
         if failures:
             raise BackupIncompleteError(report.summary_line(), failures, report.unprotected_lines())
         if plan_only:
@@ -344,6 +352,12 @@ class HarborSnapshotOperator(BaseOperator):
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(summary)
         return summary
+
+    def _send_figures(self, context: Context, store: BackupStore, report: RunReport) -> None:
+        run = context["dag_run"]
+        # Who runs it by hand for some projects has no complete backup in mind.
+        is_planned = getattr(run, "run_type", "") == "scheduled"
+        send_figures(store, report, run.dag_id, as_patterns(self.projects) if is_planned else ())
 
     def _reason(self, context: Context) -> str:
         """Return why there is no list of projects, as the task that failed left it."""

@@ -1,4 +1,4 @@
-"""What was before: when a project was last protected, and how a run ended before it was cleared."""
+"""What was before: when all of it, or a project, was last protected; earlier ends of a run."""
 
 from __future__ import annotations
 
@@ -138,6 +138,23 @@ def find_last_protected(
     except StoreError as err:
         log.warning("When they were last protected could not be found out: %s", err)
     return found
+
+
+def find_last_complete(store: BackupStore, projects: Iterable[str] = ()) -> datetime | None:
+    """Return when the newest complete night ended; None where none of the newest ones is.
+
+    Args:
+        store: Where the nights are.
+        projects: Names and globs: a run that was limited to others than these does not count.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    wanted = set(projects)
+    for snapshot in _newest(store, ""):
+        if snapshot.complete and (not snapshot.limited_to or set(snapshot.limited_to) == wanted):
+            return datetime.fromisoformat(snapshot.ended_at)
+    return None
 
 
 def _newest(store: BackupStore, besides: str) -> Iterator[Snapshot]:

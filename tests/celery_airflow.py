@@ -1,0 +1,114 @@
+"""An Airflow on several machines: PostgreSQL, redis, and workers of Celery that share nothing.
+
+Each worker has a home, a DAGs folder, a temporary directory and logs of its own, as on a machine of
+its own, and goes by a name of its own. It can be killed as a machine that goes down.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tests.airflow_server import AirflowServer, AirflowServerError, Process
+
+_NAME = "HARBOR_TESTS_WORKER"
+
+
+def worker_name() -> str:
+    """Return what this machine is called, see Airflow's `[core] hostname_callable`."""
+    return os.environ.get(_NAME, "main")
+
+
+class CeleryAirflow(AirflowServer):
+    """Use it as a context manager, and start workers.
+
+    Args:
+        dags: Directory of the DAG files; each worker gets a copy.
+        database: `user@host:port/name` of a PostgreSQL.
+        broker: URL of a redis.
+        directory: Where workers have their homes.
+        environment: More variables for all processes.
+    """
+
+    def __init__(
+        self,
+        dags: Path,
+        *,
+        database: str,
+        broker: str,
+        directory: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        settings = {
+            "celery.broker_url": broker,
+            "celery.result_backend": f"db+postgresql://{database}",
+            "celery.worker_enable_remote_control": "False",
+            "core.executor": "CeleryExecutor",
+            "core.hostname_callable": f"{__name__}.worker_name",
+            "core.parallelism": "16",
+            "database.sql_alchemy_conn": f"postgresql+psycopg2://{database}",
+            # A worker that is gone is noticed after so many seconds, and not after minutes.
+            "scheduler.task_instance_heartbeat_timeout": "6",
+            "scheduler.task_instance_heartbeat_timeout_detection_interval": "1",
+            "scheduler.task_queued_timeout": "15",
+            "scheduler.task_queued_timeout_check_interval": "2",
+        }
+        super().__init__(
+            dags,
+            environment={
+                **{f"AIRFLOW__{k.replace('.', '__').upper()}": v for k, v in settings.items()},
+                **environment,
+            },
+        )
+        self._directory = directory
+        self._workers: dict[str, Process] = {}
+        self._worker_environment: dict[str, str] = {}
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process in self._workers.values():
+            process.kill()
+        super().__exit__(kind, error, traceback)
+
+    def start_worker(self, name: str, *, concurrency: int = 2) -> None:
+        """Start a worker, which takes tasks as soon as it is ready."""
+        home = self._directory / name
+        (home / "tmp").mkdir(parents=True)
+        shutil.copytree(self._dags, home / "dags")
+        environment = {
+            **self._worker_environment,
+            _NAME: name,
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+            "TMPDIR": str(home / "tmp"),
+        }
+        command = [
+            *self._command("celery", "worker"),
+            *("--celery-hostname", name, "--concurrency", str(concurrency), "--skip-serve-logs"),
+            *("--without-gossip", "--without-mingle"),
+        ]
+        self._workers[name] = Process(
+            name, command, log=home / "worker.log", environment=environment
+        )
+
+    def kill_worker(self, name: str) -> None:
+        """End a worker and all that it runs at once (SIGKILL)."""
+        self._workers.pop(name).kill()
+
+    def check(self) -> None:
+        super().check()
+        for name, process in self._workers.items():
+            if process.exit_code is not None:
+                raise AirflowServerError(f"worker {name} has ended:\n{process.last_words()}")
+
+    def _environment(self) -> dict[str, str]:
+        self._worker_environment = super()._environment()
+        return self._worker_environment
