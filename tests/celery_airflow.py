@@ -44,7 +44,7 @@ class CeleryAirflow(AirflowServer):
     ) -> None:
         settings = {
             "celery.broker_url": broker,
-            "celery.result_backend": f"db+postgresql://{database}",
+            "celery.result_backend": f"db+postgresql+psycopg2://{database}",
             "celery.worker_enable_remote_control": "False",
             "core.executor": "CeleryExecutor",
             "core.hostname_callable": f"{__name__}.worker_name",
