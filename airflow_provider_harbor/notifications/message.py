@@ -100,6 +100,7 @@ def notice_of(report: RunReport, report_url: str) -> dict[str, Any]:
     projects, reasons = report.unprotected_lines(), report.failures()
     return {
         "verdict": COMPLETE if report.complete else FAILED if report.error else PARTIAL,
+        "title": report.headline,
         "headline": report.summary_line(),
         "names": list(report.unprotected[:_SUBJECT_NAMES]),
         "projects": projects[:_SHOWN_PROJECTS],
@@ -160,7 +161,7 @@ def _subject(
     notice: Mapping[str, Any],
     has_succeeded: bool,
 ) -> str:
-    text = headline.partition(":")[0]
+    text = str(notice.get("title") or headline.partition(":")[0])
     if verdict == COMPLETE and not has_succeeded:
         text += ", but the run failed"
     elif verdict == COMPLETE and notice.get("attempts"):

@@ -20,6 +20,7 @@ PAGE = "s3://bucket/reports/night.html"
 DIGEST = "sha256:" + "a" * 64
 PARTIAL: dict[str, Any] = {
     "verdict": "partial",
+    "title": "NOT everything is protected",
     "headline": "NOT everything is protected: 2 of 3 projects, 9 digests, in 12 s",
     "names": ["team-a"],
     "projects": ["team-a (last protected 2026-11-25 03:42 UTC)"],
@@ -33,6 +34,7 @@ PARTIAL: dict[str, Any] = {
 }
 COMPLETE = PARTIAL | {
     "verdict": "complete",
+    "title": "Everything is protected",
     "headline": "Everything is protected: 3 of 3 projects, 9 digests, in 12 s",
     "names": [],
     "projects": [],
@@ -83,8 +85,9 @@ def test_a_partial_run_is_told_with_projects_reasons_and_the_report(office: Post
 
 def test_a_run_that_backed_up_nothing_is_told_with_its_reason(office: PostOffice) -> None:
     reason = "there is no Harbor at https://harbor.example.com"
-    end(PARTIAL | {"verdict": "failed", "headline": "NOTHING was backed up", "names": [],
-                   "projects": [], "reasons": [reason], "more_reasons": 0})  # fmt: skip
+    nothing = {"names": [], "projects": [], "reasons": [reason], "more_reasons": 0}
+    title = "NOTHING was backed up"
+    end(PARTIAL | nothing | {"verdict": "failed", "title": title, "headline": f"{title}, in 8 s"})
 
     (post,) = office.posts
     assert post["verdict"] == "failed"
