@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from tests.airflow_server import AirflowServer, AirflowServerError, Process
 
@@ -23,9 +22,10 @@ def worker_name() -> str:
 
 
 class CeleryAirflow(AirflowServer):
-    """Use it as a context manager, and start workers.
+    """Use it as a context manager.
 
     Args:
+        workers: Their names.
         dags: Directory of the DAG files; each worker gets a copy.
         database: `user@host:port/name` of a PostgreSQL.
         broker: URL of a redis.
@@ -35,6 +35,7 @@ class CeleryAirflow(AirflowServer):
 
     def __init__(
         self,
+        workers: Sequence[str],
         dags: Path,
         *,
         database: str,
@@ -51,7 +52,7 @@ class CeleryAirflow(AirflowServer):
             "core.parallelism": "16",
             "database.sql_alchemy_conn": f"postgresql+psycopg2://{database}",
             # A worker that is gone is noticed after so many seconds, and not after minutes.
-            "scheduler.task_instance_heartbeat_timeout": "6",
+            "scheduler.task_instance_heartbeat_timeout": "10",
             "scheduler.task_instance_heartbeat_timeout_detection_interval": "1",
             "scheduler.task_queued_timeout": "15",
             "scheduler.task_queued_timeout_check_interval": "2",
@@ -63,27 +64,29 @@ class CeleryAirflow(AirflowServer):
                 **environment,
             },
         )
+        self._names = workers
         self._directory = directory
         self._workers: dict[str, Process] = {}
-        self._worker_environment: dict[str, str] = {}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
         for process in self._workers.values():
             process.kill()
-        super().__exit__(kind, error, traceback)
+        self._workers.clear()
+        super().stop()
 
-    def start_worker(self, name: str, *, concurrency: int = 2) -> None:
-        """Start a worker, which takes tasks as soon as it is ready."""
+    def _launch(self, component: str, action: str, environment: Mapping[str, str]) -> Process:
+        if component == "scheduler":
+            # Now, so that they get ready while all the rest does.
+            for name in self._names:
+                self._start_worker(name, environment)
+        return super()._launch(component, action, environment)
+
+    def _start_worker(self, name: str, environment: Mapping[str, str]) -> None:
         home = self._directory / name
         (home / "tmp").mkdir(parents=True)
         shutil.copytree(self._dags, home / "dags")
-        environment = {
-            **self._worker_environment,
+        own = {
+            **environment,
             _NAME: name,
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
@@ -92,12 +95,10 @@ class CeleryAirflow(AirflowServer):
         }
         command = [
             *self._command("celery", "worker"),
-            *("--celery-hostname", name, "--concurrency", str(concurrency), "--skip-serve-logs"),
+            *("--celery-hostname", name, "--concurrency", "2", "--skip-serve-logs"),
             *("--without-gossip", "--without-mingle"),
         ]
-        self._workers[name] = Process(
-            name, command, log=home / "worker.log", environment=environment
-        )
+        self._workers[name] = Process(name, command, log=home / "worker.log", environment=own)
 
     def kill_worker(self, name: str) -> None:
         """End a worker and all that it runs at once (SIGKILL)."""
@@ -108,7 +109,3 @@ class CeleryAirflow(AirflowServer):
         for name, process in self._workers.items():
             if process.exit_code is not None:
                 raise AirflowServerError(f"worker {name} has ended:\n{process.last_words()}")
-
-    def _environment(self) -> dict[str, str]:
-        self._worker_environment = super()._environment()
-        return self._worker_environment

@@ -99,6 +99,7 @@ def airflow(
             "AIRFLOW__HARBOR__STORE": f"s3://backups@{name}/harbor",
         }
         airflow = CeleryAirflow(
+            WORKERS,
             dags,
             database=opened.enter_context(running_postgresql()),
             broker=opened.enter_context(running_redis()),
@@ -120,8 +121,6 @@ def test_a_worker_that_dies_in_the_middle_of_a_copy_costs_one_try(
 
     layer = next(iter(Image("green 1").blobs))
     harbor.faults.add(Fault(method="GET", path=f"/blobs/{layer}", callback=hold))
-    for name in WORKERS:
-        airflow.start_worker(name)
     api.wait_for_dag(DAG_ID)
     run_id = api.trigger(DAG_ID)
     api.wait_until(is_copying.is_set, "a copy that has begun")
