@@ -249,6 +249,7 @@ class RunReport:
         if not self.error:
             rows += self._content_rows()
         lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
+        lines += self._not_whole() if with_failures else []
         changes = self.settings.change_lines(_SHOWN_CHANGES) if self.settings else []
         lines += ["  settings changed", *(f"    {line}" for line in changes)] if changes else []
         failures = self.failures() if with_failures else []
@@ -256,6 +257,16 @@ class RunReport:
         if len(failures) > _SHOWN_FAILURES:
             lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")
         return "\n".join(lines)
+
+    def _not_whole(self) -> list[str]:
+        """Return lines that say which projects are not whole, and when they last were."""
+        if self.last_protected is None:
+            return []
+        names = self.unprotected_lines()
+        shown = names[:_SHOWN_FAILURES]
+        if more := len(names) - len(shown):
+            shown.append(f"and {more:,} more")
+        return [f"  {'' if at else 'not whole':<12} {name}" for at, name in enumerate(shown)]
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what run it was, as names and values."""
