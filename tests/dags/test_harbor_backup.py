@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from tests.dags.conftest import Run
+from tests.dags.conftest import Run, errors_in
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
 
 pytestmark = pytest.mark.airflow
@@ -130,12 +130,6 @@ def test_one_project_cannot_be_listed(
     assert {repository for repository, _, _ in held(other_harbor)} == {"library/base", "team-b/web"}
 
 
-def errors(capfd: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
-    """Return the ERROR lines of all tasks, and all output."""
-    output = "".join(capfd.readouterr())
-    return re.findall(r"^\S+ \[error\s*\] (.*?) +\[", output, re.MULTILINE), output
-
-
 def test_one_artifact_cannot_be_copied(
     run_dag: RunDag,
     filled: HarborDouble,
@@ -148,7 +142,8 @@ def test_one_artifact_cannot_be_copied(
     filled.push("team-a/other", Image("other"), "v1")
     run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
 
-    lines, output = errors(capfd)
+    output = "".join(capfd.readouterr())
+    lines = errors_in(output)
     artifact = f"  team-a/app@{Image('app').digest} (v1)"
     assert lines[:2] == ["project team-a: 1 of 3 digests could not be copied", artifact]
     verdict = lines.index(next(line for line in lines if line.startswith("NOT everything is")))
@@ -209,8 +204,7 @@ def test_a_store_that_cannot_be_opened_is_no_reason_to_wait(
 
     assert failed(run) == {("check", -1), ("snapshot", -1)}
     assert {run.tries[key] for key in failed(run)} == {1}
-    lines, _ = errors(capfd)
-    assert lines[0] == (
+    assert errors_in("".join(capfd.readouterr()))[0] == (
         "file:///proc/no-such-place/store: the directory cannot be made. Is everything mounted?"
     )
 

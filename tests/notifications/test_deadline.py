@@ -18,7 +18,6 @@ from airflow_provider_harbor.core.store.snapshots import Snapshot
 from airflow_provider_harbor.notifications.deadline import backup_deadline
 from tests.post_office import PostOffice
 
-NOW = datetime.now(timezone.utc)
 HARBOR = "https://harbor.example.com"
 
 
@@ -26,6 +25,11 @@ HARBOR = "https://harbor.example.com"
 def store(store: BackupStore) -> BackupStore:
     store.begin_for(HARBOR)
     return store
+
+
+def since(*, later: bool = False, **time: float) -> datetime:
+    """Return a moment before now, or after."""
+    return datetime.now(timezone.utc) + timedelta(**time) * (1 if later else -1)
 
 
 def night(store: BackupStore, ended: datetime, *, complete: bool = True, **more: Any) -> None:
@@ -45,7 +49,7 @@ def night(store: BackupStore, ended: datetime, *, complete: bool = True, **more:
     )
 
 
-def miss(store: BackupStore, hours: float, run_after: datetime = NOW, **more: Any) -> None:
+def miss(store: BackupStore, hours: float, run_after: datetime | None = None, **more: Any) -> None:
     """Do what Airflow's triggerer does when a deadline has passed: call by path, with JSON."""
     notifiers = [SmtpNotifier(to="ops@example.com"), HttpNotifier(http_conn_id="hook")]
     alert = backup_deadline(hours, notifiers, store=store.url, **more)
@@ -55,7 +59,7 @@ def miss(store: BackupStore, hours: float, run_after: datetime = NOW, **more: An
     run = {
         "dag_id": "harbor_backup",
         "dag_run_id": "scheduled__1",
-        "run_after": run_after.isoformat(),
+        "run_after": (run_after or since()).isoformat(),
         "conf": None,
     }
     asyncio.run(call(**kwargs, context={"dag_run": run, "deadline": {}}))
@@ -64,9 +68,9 @@ def miss(store: BackupStore, hours: float, run_after: datetime = NOW, **more: An
 def test_a_store_whose_newest_complete_night_is_too_old_is_told(
     office: PostOffice, store: BackupStore
 ) -> None:
-    night(store, NOW - timedelta(hours=27))
-    night(store, NOW - timedelta(hours=3), complete=False)
-    night(store, NOW - timedelta(hours=2), limited_to=("team-a",))
+    night(store, since(hours=27))
+    night(store, since(hours=3), complete=False)
+    night(store, since(hours=2), limited_to=("team-a",))
     miss(store, 26)
 
     (mail,), (post,) = office.mails, office.posts
@@ -86,7 +90,7 @@ def test_a_store_without_any_complete_night_is_told_at_once(
 
 
 def test_a_store_that_cannot_be_read_is_told(office: PostOffice, store: BackupStore) -> None:
-    night(store, NOW)
+    night(store, since())
     store.files.local_path("store.json").write_text("{")  # type: ignore[union-attr]
     miss(store, 26)
 
@@ -96,7 +100,7 @@ def test_a_store_that_cannot_be_read_is_told(office: PostOffice, store: BackupSt
 def test_a_later_complete_night_is_reason_for_silence(
     office: PostOffice, store: BackupStore
 ) -> None:
-    night(store, NOW + timedelta(minutes=30))
+    night(store, since(minutes=30, later=True))
     miss(store, 26)
 
     assert office.posts == []
@@ -105,7 +109,7 @@ def test_a_later_complete_night_is_reason_for_silence(
 def test_a_dag_of_some_projects_counts_its_own_nights(
     office: PostOffice, store: BackupStore
 ) -> None:
-    night(store, NOW + timedelta(minutes=30), limited_to=("team-a",))
+    night(store, since(minutes=30, later=True), limited_to=("team-a",))
     miss(store, 26, projects=["team-a"])
     assert office.posts == []
     miss(store, 26, projects=["team-b"])
