@@ -22,11 +22,11 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.texts import one_line, printable
 
-# What of a line the UI shows beside its time and level, on a small screen.
-_WIDTH = 100
+# What of a line the UI shows beside its time and level, in a window of 1280 pixels.
+_WIDTH = 86
 _SHOWN_FAILURES = 10
 _SHOWN_PROJECTS = 10
-_LONGEST_EXCEPTION = 160
+_LONGEST_EXCEPTION = 100
 _INDENT = "  "
 
 Execute = TypeVar("Execute", bound=Callable[..., Any])
@@ -140,8 +140,10 @@ def _wrapped(text: str, depth: int = 0) -> Iterator[str]:
     """Yield a text in lines; a digest or an address is never cut in two."""
     first = _INDENT * depth
     for line in text.splitlines():
+        words = printable(line).split()
         yield from textwrap.wrap(
-            " ".join(printable(line).split()),
+            # A long name of a repository and the digest behind it are two lines.
+            " ".join(w if len(w) + 2 * depth <= _WIDTH else w.replace("@", "@ ") for w in words),
             _WIDTH,
             initial_indent=first,
             subsequent_indent=first + _INDENT,

@@ -105,7 +105,7 @@ def test_every_operator_tells_what_no_retry_can_mend_and_fails_at_once(
     assert re.search(
         "no connection '|it is a file, not a directory", " ".join(" ".join(lines).split())
     )
-    assert len(str(caught.value)) <= 160
+    assert len(str(caught.value)) <= 100
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_password_is_told_with_what_to_do_and_never_shown(
     assert isinstance(error, HarborAuthError)
     lines = told(capsys)
     assert " ".join(line.strip() for line in lines).startswith(error.hint)
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) <= 86 for line in lines)
     assert "Wrong-12345" not in "".join([*lines, str(caught.value)])
 
 
@@ -166,10 +166,17 @@ def test_failures_are_named_in_lines_that_fit_and_have_an_end() -> None:
     assert {"    team-000", "    team-009", "    and 290 more, all in the report"} <= set(lines)
     assert "    team-010" not in lines
     assert lines[-1] == "  and 20 more, all in the report"
-    assert f"  team-a/app9@{digest} (v1)" in lines
+    at = lines.index(f"  team-a/app9@{digest}")
+    assert lines[at + 1].strip() == "(v1)"
     assert not any("team-a/app10@" in line for line in lines)
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) <= 86 for line in lines)
     assert len(lines) < 80
+
+
+def test_a_long_name_and_its_digest_are_two_lines() -> None:
+    digest = "sha256:" + "a" * 64
+    error = BackupIncompleteError("it failed", [f"team-a/{'deep/' * 8}app@{digest}: it is lost"])
+    assert list(error_lines(error))[1:3] == [f"  team-a/{'deep/' * 8}app@", f"    {digest}"]
 
 
 def test_words_of_others_begin_no_line_of_their_own() -> None:
