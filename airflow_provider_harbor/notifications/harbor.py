@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_harbor.notifications.message import (
-    COMPLETE,
-    NOTICE_KEY,
-    Message,
-    message_of,
-)
+from airflow_provider_harbor.notifications.message import NOTICE_KEY, Message, message_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -132,6 +127,3 @@ def with_text(notifier: Any) -> Any:
     if getattr(made, "json", "") is None and getattr(made, "data", "") is None:
         made.json = dict(_JSON)
     return made
-
-
-__all__ = ["COMPLETE", "HarborNotifier", "Message", "tell", "with_text"]

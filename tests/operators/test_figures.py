@@ -1,13 +1,19 @@
-"""The figures of a run, as a listener of StatsD receives them from Airflow's own client."""
+"""The figures of a run, as listeners of StatsD and OpenTelemetry get them from Airflow's clients."""
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +163,62 @@ def test_metrics_that_cannot_be_sent_are_no_reason_to_fail(
 
     (snapshot,) = store.snapshots.read_all()
     assert snapshot.complete
+
+
+# A process of its own, since OpenTelemetry has one provider of meters for all of one.
+_BY_OPENTELEMETRY = """
+import sys
+from airflow.sdk.observability import stats
+from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+from opentelemetry import metrics
+from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.operators.figures import send_figures
+from tests.core.jobs.test_report import report, result
+
+stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+store = BackupStore(sys.argv[1])
+store.begin_for("https://harbor.example.com")
+send_figures(store, report(result()), "harbor_backup", ())
+metrics.get_meter_provider().force_flush()
+"""
+
+
+def test_opentelemetry_gets_them_with_their_tags(tmp_path: Path) -> None:
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            packed = self.headers.get("Content-Encoding") == "gzip"
+            bodies.append(gzip.decompress(body) if packed else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            subprocess.run(
+                [sys.executable, "-c", _BY_OPENTELEMETRY, str(tmp_path / "store")],
+                check=True,
+                timeout=120,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(__file__).parents[2]),
+                    "AIRFLOW_HOME": str(tmp_path),
+                    "AIRFLOW__METRICS__OTEL_ON": "True",
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+                    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+                },
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    sent = b"".join(bodies)
+    for name in ("backup.complete", "backup.bytes_copied", "backup.duration", "project.protected"):
+        assert f"airflow.harbor.{name}".encode() in sent
+    assert b"harbor_backup" in sent
+    assert b"library" in sent
