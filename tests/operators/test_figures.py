@@ -1,4 +1,4 @@
-"""The figures of a run, as listeners of StatsD and OpenTelemetry get them from Airflow's clients."""
+"""The figures of a run, as StatsD and OpenTelemetry get them from Airflow's own clients."""
 
 from __future__ import annotations
 
