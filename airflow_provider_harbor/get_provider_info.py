@@ -36,6 +36,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors", "harbor"),
         "triggers": _modules("triggers", "harbor"),
+        "notifications": [f"{_PACKAGE}.notifications.harbor.HarborNotifier"],
         "connection-types": [_CONNECTION_TYPE],
         "config": _CONFIG,
     }

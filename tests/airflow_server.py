@@ -198,8 +198,12 @@ class AirflowServer:
         assert self._home is not None
         return self._logs or self._home / "logs"
 
+    @staticmethod
+    def _command(*words: str) -> list[str]:
+        return [sys.executable, "-m", "airflow", *words]
+
     def _launch(self, component: str, action: str, environment: Mapping[str, str]) -> Process:
-        command = [sys.executable, "-m", "airflow", component, *([action] if action else [])]
+        command = self._command(component, *([action] if action else []))
         if component in ("scheduler", "triggerer"):
             # It would serve its logs on a fixed port; the API server reads the files here.
             command.append("--skip-serve-logs")

@@ -414,11 +414,16 @@ class BackupIncompleteError(HarborBackupError):
     """A run came to its end, and something is not protected.
 
     Attributes:
+        summary: What it came to, in a line.
         failures: One line for each failure, `project or artifact: what happened`.
+        projects: The projects that have them, each with what else there is to say of it; empty
+            where the failures name them.
     """
 
-    def __init__(self, summary: str, failures: Sequence[str]) -> None:
+    def __init__(self, summary: str, failures: Sequence[str], projects: Sequence[str] = ()) -> None:
+        self.summary = summary
         self.failures = tuple(failures)
+        self.projects = tuple(projects)
         shown = ""
         for line in self.failures[:5]:
             name, _, said = line.partition(": ")

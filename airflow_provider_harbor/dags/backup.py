@@ -17,6 +17,9 @@
 
 **To get something back**: trigger `harbor_restore`.
 
+**To be told**: give notifiers, such as `SmtpNotifier(to="registry@example.com")`. There is one
+message a run, when it has failed, and when it is green after that.
+
 **To spare the line**: **Limit in MB/s** holds for all projects together. Each of the copies that
 may run at once (`projects_at_once`) gets its share of it, also where fewer are left.
 
@@ -32,9 +35,12 @@ from types import MappingProxyType
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, task_group
+from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.dags import forms
+from airflow_provider_harbor.notifications.deadline import backup_deadline
+from airflow_provider_harbor.notifications.harbor import HarborNotifier
 from airflow_provider_harbor.operators.backup import (
     HarborCopyOperator,
     HarborInventoryOperator,
@@ -72,6 +78,8 @@ def harbor_backup(
     configurations_connection: str | None = None,
     passphrase_connection: str | None = None,
     notifiers: Sequence[Any] = (),
+    tell_always: bool = False,
+    deadline_hours: float | None = None,
     default_args: Mapping[str, Any] | None = None,
     **dag_options: Any,
 ) -> DAG:
@@ -101,7 +109,11 @@ def harbor_backup(
         configurations.
     :param passphrase_connection: Connection whose password seals the secrets among the settings;
         without it only that they are there is kept.
-    :param notifiers: Airflow's notifiers (or other callbacks), called once when a run has failed.
+    :param notifiers: Airflow's notifiers (or other callbacks), called once when a run has failed,
+        and when it is green after that. Those for mail and webhooks need no text, others find it as
+        ``{{ harbor.text }}``, see :mod:`airflow_provider_harbor.notifications`.
+    :param tell_always: Whether they are called for each green run, too.
+    :param deadline_hours: They are also called when the newest complete backup is older than that.
     :param default_args: Options for all tasks, such as ``owner``, ``pool`` or ``queue``.
     :param dag_options: Further arguments of Airflow's ``DAG``, such as ``tags``.
     """
@@ -111,7 +123,7 @@ def harbor_backup(
         "tags": ["harbor", "backup"],
         "catchup": False,
         "max_active_runs": 1,
-        "on_failure_callback": list(notifiers) or None,
+        **_telling(notifiers, tell_always, deadline_hours, store, projects),
         **dag_options,
     }
     with DAG(
@@ -128,6 +140,30 @@ def harbor_backup(
         if retention:
             snapshot >> _forgetting(dag, retention, time_zone, retention_connection)
     return dag
+
+
+def _telling(
+    notifiers: Sequence[Any],
+    tell_always: bool,
+    deadline_hours: float | None,
+    store: str | None,
+    projects: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return what of a DAG tells people of it."""
+    if not notifiers:
+        return {}
+    options: dict[str, Any] = {
+        "on_failure_callback": HarborNotifier(notifiers),
+        "on_success_callback": HarborNotifier(notifiers, has_succeeded=True, always=tell_always),
+    }
+    if deadline_hours:
+        options["deadline"] = backup_deadline(
+            deadline_hours,
+            notifiers,
+            store=store or conf.get_mandatory_value("harbor", "store"),
+            projects=projects or (),
+        )
+    return options
 
 
 def _form(

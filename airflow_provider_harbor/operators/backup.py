@@ -31,16 +31,21 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, inventory_project
+from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results, keeping_first_error
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of
+from airflow_provider_harbor.operators.figures import send_figures
+from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
     Heartbeat,
     as_flag,
+    as_number,
     as_patterns,
     combined,
     describe,
@@ -108,6 +113,7 @@ class HarborInventoryOperator(BaseOperator):
         self.harbor_conn_id = harbor_conn_id
         self.store = store
 
+    @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List each project of the unit, and return references to the inventories."""
         hook = HarborHook(self.harbor_conn_id)
@@ -189,6 +195,7 @@ class HarborCopyOperator(BaseOperator):
         self.limit_shares = limit_shares
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Copy each project of the unit, and return how it ended."""
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
@@ -214,7 +221,7 @@ class HarborCopyOperator(BaseOperator):
                     store,
                     run,
                     refs[project],
-                    workers=int(self.workers),
+                    workers=as_number(self.workers),
                     dry_run=as_flag(self.plan_only),
                     progress=Heartbeat(self.log, project),
                 )
@@ -303,6 +310,7 @@ class HarborSnapshotOperator(BaseOperator):
         self.store = store
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report and snapshot, and return a summary."""
         error = "" if self.units is not None else self._reason(context)
@@ -320,11 +328,17 @@ class HarborSnapshotOperator(BaseOperator):
             dry_run=plan_only,
             error=error,
         )
-        self.log.info("%s", report.to_text(with_failures=False))
-        self.log.info("The report is %s", store.files.url_of(layout.report(report.run, "html")))
         # Results of an earlier try may be whole although this one failed: that is no green end.
-        if failures := report.failures() or self._failed_tasks(context):
-            raise BackupIncompleteError(report.summary_line(), failures)
+        failures = report.failures() or self._failed_tasks(context)
+        tell_report(self.log, report.to_text(with_failures=False), has_failed=bool(failures))
+        page = store.files.url_of(layout.report(report.run, "html"))
+        self.log.info("The report is %s", page)
+        # Before it may fail: whoever tells people of the run finds it there.
+        context["ti"].xcom_push(key=NOTICE_KEY, value=notice_of(report, page))
+        if not plan_only:
+            self._send_figures(context, store, report)
+        if failures:
+            raise BackupIncompleteError(report.summary_line(), failures, report.unprotected_lines())
         if plan_only:
             raise AirflowSkipException(f"{report.summary_line()}. The plans are in {store.url}")
         summary: dict[str, Any] = {
@@ -338,6 +352,12 @@ class HarborSnapshotOperator(BaseOperator):
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(summary)
         return summary
+
+    def _send_figures(self, context: Context, store: BackupStore, report: RunReport) -> None:
+        run = context["dag_run"]
+        # Who runs it by hand for some projects has no complete backup in mind.
+        is_planned = getattr(run, "run_type", "") == "scheduled"
+        send_figures(store, report, run.dag_id, as_patterns(self.projects) if is_planned else ())
 
     def _reason(self, context: Context) -> str:
         """Return why there is no list of projects, as the task that failed left it."""

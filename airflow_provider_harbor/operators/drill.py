@@ -19,8 +19,10 @@ from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
 from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
+    as_number,
     run_name,
     set_pace,
 )
@@ -96,6 +98,7 @@ class HarborDrillOperator(BaseOperator):
         self.limit_mb_per_second = limit_mb_per_second
         self.limit_shares = limit_shares
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Try a restore, and return a summary."""
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
@@ -103,7 +106,7 @@ class HarborDrillOperator(BaseOperator):
             raise AirflowSkipException("no Harbor is named to restore to, so there is no drill")
         run = context["dag_run"]
         day = run.run_after.astimezone(timezone.utc).weekday()
-        wanted_day = day if self.weekday is None else int(self.weekday)
+        wanted_day = day if self.weekday is None else as_number(self.weekday)
         if run.run_type == "scheduled" and day != wanted_day:
             raise AirflowSkipException(f"the drill is on {_DAYS[wanted_day]}, UTC")
         name = f"{run_name(context)}.drill"
@@ -117,14 +120,14 @@ class HarborDrillOperator(BaseOperator):
                     snapshot=find_snapshot(store, self.snapshot or LATEST),
                     place=place,
                     project=self.project,
-                    sample=int(self.sample),
+                    sample=as_number(self.sample),
                     seed=zlib.crc32(name.encode()) if self.seed is None else int(self.seed),
-                    workers=int(self.workers),
+                    workers=as_number(self.workers),
                 ),
                 progress=Heartbeat(self.log),
             )
         page = keep_report(store, report, render_drill_page(report))
-        self.log.info("%s", report.to_text())
+        tell_report(self.log, report.to_text(), has_failed=not report.ok)
         if page:
             self.log.info("The report is %s", page)
         if not report.ok:

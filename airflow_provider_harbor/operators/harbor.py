@@ -26,8 +26,10 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.telling import tells
 from airflow_provider_harbor.operators.units import (
     as_flag,
+    as_number,
     as_patterns,
     leaving_the_reason,
     make_units,
@@ -83,6 +85,7 @@ class HarborHealthCheckOperator(BaseOperator):
         self.destination_conn_id = destination_conn_id
         self.require_healthy = require_healthy
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, and return what was found."""
         with leaving_the_reason(context):
@@ -138,12 +141,13 @@ class HarborListProjectsOperator(BaseOperator):
         self.exclude = exclude
         self.max_units = max_units
 
+    @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List the projects, and return them in units."""
         hook = HarborHook(self.harbor_conn_id)
         with leaving_the_reason(context), closing(hook.get_conn()):
             found = hook.list_projects(as_patterns(self.projects), as_patterns(self.exclude))
-        max_units = int(self.max_units or 0) or conf.getint("core", "max_map_length")
+        max_units = as_number(self.max_units or 0) or conf.getint("core", "max_map_length")
         units = make_units([project.name for project in found], max_units)
         self.log.info("%s to back up:", human_count(len(found), "project"))
         for unit in units:

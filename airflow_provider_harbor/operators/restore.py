@@ -39,9 +39,11 @@ from airflow_provider_harbor.core.jobs.restore import (
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
     as_flag,
+    as_number,
     as_patterns,
     combined,
     describe,
@@ -161,6 +163,7 @@ class HarborChooseSnapshotOperator(_RestoreOperator):
         self.harbor_conn_id = harbor_conn_id
         self.max_units = max_units
 
+    @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Choose, and return the units."""
         restore = self._find(self.snapshot or LATEST, as_patterns(self.projects))
@@ -186,7 +189,7 @@ class HarborChooseSnapshotOperator(_RestoreOperator):
                 f"nothing of the snapshot {snapshot.key} is meant. Check projects, repositories "
                 "and tags"
             )
-        max_units = int(self.max_units or 0) or conf.getint("core", "max_map_length")
+        max_units = as_number(self.max_units or 0) or conf.getint("core", "max_map_length")
         return [{**unit, "snapshot": snapshot.key} for unit in make_units(list(found), max_units)]
 
 
@@ -236,6 +239,7 @@ class HarborRestoreOperator(_RestoreOperator):
         self.limit_shares = limit_shares
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Restore each project of the unit, and return how it ended."""
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
@@ -258,7 +262,7 @@ class HarborRestoreOperator(_RestoreOperator):
                     keep=results.keep,
                     source=source,
                     lease=lease,
-                    workers=int(self.workers),
+                    workers=as_number(self.workers),
                     dry_run=plan_only,
                     progress=Heartbeat(self.log, project),
                 )
@@ -308,6 +312,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
         self.harbor_conn_id = harbor_conn_id
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the report, and return a summary."""
         if not self.units:
@@ -329,11 +334,12 @@ class HarborRestoreReportOperator(_RestoreOperator):
             dry_run=plan_only,
         )
         restore.store.lease(url, run).release()
-        self.log.info("%s", report.to_text(with_failures=False))
+        failures = report.failures()
+        tell_report(self.log, report.to_text(with_failures=False), has_failed=bool(failures))
         if page:
             self.log.info("The report is %s", page)
-        if failures := report.failures():
-            raise BackupIncompleteError(report.summary_line(), failures)
+        if failures:
+            raise BackupIncompleteError(report.summary_line(), failures, report.unprotected_lines())
         if plan_only:
             raise AirflowSkipException(report.summary_line())
         return {

@@ -15,17 +15,15 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_harbor.core.cli.forget import render_table as render_runs
 from airflow_provider_harbor.core.cli.prune import render_table as render_files
-from airflow_provider_harbor.core.exceptions import (
-    BackupIncompleteError,
-    HarborConfigurationError,
-)
+from airflow_provider_harbor.core.exceptions import BackupIncompleteError
 from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.prune import GRACE, LIMIT_PERCENT, prune
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.retention import Policy
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.units import Heartbeat, as_flag, run_name
+from airflow_provider_harbor.operators.telling import tells
+from airflow_provider_harbor.operators.units import Heartbeat, as_flag, as_number, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -108,14 +106,15 @@ class HarborForgetOperator(_RetentionOperator):
         self.keep_yearly = keep_yearly
         self.time_zone = time_zone
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Forget, and return what became of the runs."""
         policy = Policy(
-            keep_last=_whole(self.keep_last),
-            keep_daily=_whole(self.keep_daily),
-            keep_weekly=_whole(self.keep_weekly),
-            keep_monthly=_whole(self.keep_monthly),
-            keep_yearly=_whole(self.keep_yearly),
+            keep_last=as_number(self.keep_last),
+            keep_daily=as_number(self.keep_daily),
+            keep_weekly=as_number(self.keep_weekly),
+            keep_monthly=as_number(self.keep_monthly),
+            keep_yearly=as_number(self.keep_yearly),
             time_zone=str(self.time_zone),
         )
         store = self._open()
@@ -163,6 +162,7 @@ class HarborPruneOperator(_RetentionOperator):
         self.grace_hours = grace_hours
         self.limit_percent = limit_percent
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Mark and delete, and return what that came to."""
         store = self._open()
@@ -191,13 +191,3 @@ class HarborPruneOperator(_RetentionOperator):
             "dry_run": done.dry_run,
             "summary": done.summary_line(),
         }
-
-
-def _whole(value: int | str) -> int:
-    """Return a number, which a template may have given as a text; `Policy` checks it."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if not (text.isascii() and text.isdecimal()):
-        raise HarborConfigurationError(f"{value!r} is not a whole number")
-    return int(text)

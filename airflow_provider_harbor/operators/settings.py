@@ -33,6 +33,7 @@ from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.telling import tells
 from airflow_provider_harbor.operators.units import Heartbeat, as_flag, as_patterns, run_name
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class HarborSettingsExportOperator(BaseOperator):
         self.store = store
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep the settings, and return counts."""
         if as_flag(self.plan_only):
@@ -229,6 +231,7 @@ class HarborSettingsImportOperator(BaseOperator):
         self.store = store
         self.plan_only = plan_only
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the settings back, and return counts."""
         if not as_flag(self.enabled):

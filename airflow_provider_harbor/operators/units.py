@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -22,6 +23,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
     is_passing,
 )
+from airflow_provider_harbor.core.exceptions import describe as describe_error
 from airflow_provider_harbor.core.http.pace import configure
 from airflow_provider_harbor.core.http.rate import limit_rate
 from airflow_provider_harbor.core.jobs.results import ProjectResult
@@ -29,6 +31,8 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 # What depends on something that failed shares its fate: its own reason says nothing.
 _PASSING_REASONS = PASSING_REASONS - {"not-tried"}
@@ -51,14 +55,16 @@ def make_units(projects: Sequence[str], max_units: int) -> list[dict[str, Any]]:
     return [{"name": _name(chunk), "projects": chunk} for chunk in chunks]
 
 
-def set_pace(workers: int, limit_mb_per_second: float | str | None, limit_shares: int) -> None:
+def set_pace(
+    workers: int | str, limit_mb_per_second: float | str | None, limit_shares: int
+) -> None:
     """Set how much this process, which is that of one task, asks of servers.
 
     :param workers: At most so many requests to one server at once.
     :param limit_mb_per_second: Millions of bytes a second that all tasks may move; None for all.
     :param limit_shares: How many tasks share that.
     """
-    configure(int(workers))
+    configure(as_number(workers))
     limit_rate(None)
     if limit_mb_per_second in (None, ""):
         return
@@ -89,9 +95,22 @@ def as_flag(value: bool | str) -> bool:
     """Return a flag; a template that is not rendered to native objects gives it as a text."""
     if isinstance(value, str):
         if value.strip().lower() not in ("true", "false"):
-            raise ValueError(f"{value!r} is neither true nor false")
+            raise HarborConfigurationError(f"{value!r} is neither true nor false")
         return value.strip().lower() == "true"
     return value
+
+
+def as_number(value: int | str) -> int:
+    """Return a whole number, which a template may have given as a text.
+
+    :param value: The number; whether it is one that makes sense is for who uses it.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not (text.isascii() and text.isdecimal()):
+        raise HarborConfigurationError(f"{value!r} is not a whole number")
+    return int(text)
 
 
 def do_each(
@@ -123,8 +142,20 @@ def combined(errors: Mapping[str, Exception], unit: Mapping[str, Any]) -> Except
     kind = BackupInterruptedError if any(map(_may_pass, errors.values())) else BackupIncompleteError
     return kind(
         f"{len(errors)} of the {total} projects of this unit failed",
-        [f"project {project}: {err}" for project, err in errors.items()],
+        [line for project, err in errors.items() for line in _lines_of(project, err)],
     )
+
+
+def _lines_of(project: str, err: Exception) -> Iterator[str]:
+    """Yield what happened to a project, and to which of its artifacts, a line each."""
+    name = f"project {project}"
+    if isinstance(err, BackupIncompleteError):
+        yield f"{name}: {err.summary.removeprefix(f'{name}: ')}"
+        yield from err.failures
+        return
+    if not isinstance(err, (HarborBackupError, OSError)):
+        log.error("%s: where it happened:", name, exc_info=err)
+    yield f"{name}: {describe_error(err)}"
 
 
 def _may_pass(err: Exception) -> bool:

@@ -30,9 +30,11 @@ from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
     as_flag,
+    as_number,
     run_name,
     set_pace,
 )
@@ -105,6 +107,7 @@ class HarborVerifyOperator(BaseOperator):
         self.limit_mb_per_second = limit_mb_per_second
         self.limit_shares = limit_shares
 
+    @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify, and return a summary."""
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
@@ -119,11 +122,11 @@ class HarborVerifyOperator(BaseOperator):
                 part=part,
                 registries=self._registries(store, opened),
                 repairs=as_flag(self.repair),
-                workers=int(self.workers),
+                workers=as_number(self.workers),
             )
             report = verify(wanted, progress=Heartbeat(self.log))
         page = keep_report(store, report, render_verify_page(report))
-        self.log.info("%s", report.to_text(with_failures=False))
+        tell_report(self.log, report.to_text(with_failures=False), has_failed=not report.ok)
         if page:
             self.log.info("The report is %s", page)
         if report.left:
@@ -145,7 +148,7 @@ class HarborVerifyOperator(BaseOperator):
         if text:
             return Part.parse(text)
         day = context["dag_run"].run_after.astimezone(timezone.utc).toordinal()
-        return Part.parse(f"{day % max(int(self.parts), 1) + 1}/{int(self.parts)}")
+        return Part.parse(f"{day % max(as_number(self.parts), 1) + 1}/{as_number(self.parts)}")
 
     def _registries(self, store: BackupStore, opened: ExitStack) -> list[RegistryUnderTest]:
         found = []

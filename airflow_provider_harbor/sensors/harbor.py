@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
     is_passing,
 )
 from airflow_provider_harbor.hooks.harbor import HarborHook
+from airflow_provider_harbor.operators.telling import tells
 from airflow_provider_harbor.triggers.harbor import HarborHealthTrigger, check_once
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class HarborHealthSensor(BaseSensorOperator):
             return False
         return True
 
+    @tells
     def execute(self, context: Context) -> None:
         """Wait, here or in the triggerer."""
         if not self.deferrable:
@@ -70,6 +72,7 @@ class HarborHealthSensor(BaseSensorOperator):
                 timeout=timedelta(seconds=self.timeout),
             )
 
+    @tells
     def execute_complete(self, context: Context, event: dict[str, str]) -> None:
         """End as the trigger says.
 

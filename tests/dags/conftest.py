@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +38,11 @@ class Run:
     xcoms: dict[tuple[str, int], Any]
     fields: dict[tuple[str, int], Any]
     asset_events: list[dict[str, Any]]
+
+
+def errors_in(output: str) -> list[str]:
+    """Return the ERROR lines of all tasks."""
+    return re.findall(r"^\S+ \[error\s*\] (.*?) +\[", output, re.MULTILINE)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from tests.dags.conftest import Run
+from tests.dags.conftest import Run, errors_in
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
 
 pytestmark = pytest.mark.airflow
@@ -130,12 +131,28 @@ def test_one_project_cannot_be_listed(
 
 
 def test_one_artifact_cannot_be_copied(
-    run_dag: RunDag, filled: HarborDouble, other_harbor: HarborDouble, tmp_path: Path
+    run_dag: RunDag,
+    filled: HarborDouble,
+    other_harbor: HarborDouble,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     lost = next(iter(Image("app").blobs))
     filled.state.lose_blob(lost)
     filled.push("team-a/other", Image("other"), "v1")
     run = run_dag("harbor_backup", store=str(tmp_path), mirror="there")
+
+    output = "".join(capfd.readouterr())
+    lines = errors_in(output)
+    artifact = f"  team-a/app@{Image('app').digest}"
+    assert lines[:2] == ["project team-a: 1 of 3 digests could not be copied", artifact]
+    verdict = lines.index(next(line for line in lines if line.startswith("NOT everything is")))
+    assert lines[verdict + 2 : verdict + 4] == [
+        "  in this project:",
+        "    team-a (whole in none of the newest nights)",
+    ]
+    assert artifact in lines[verdict:]
+    assert not re.search(r"airflow_provider_harbor/(core|hooks)/.*, line \d+", output)
 
     assert failed(run) == {("backup.copy", 1), ("snapshot", -1)}
     assert {tries for key, tries in run.tries.items() if key not in RETENTION} == {1}
@@ -178,6 +195,18 @@ def test_harbor_is_not_there(run_dag: RunDag, filled: HarborDouble, tmp_path: Pa
     assert run.states["projects", -1] == "upstream_failed"
     assert run.states["backup.copy", -1] == "upstream_failed"
     assert "there is no Harbor at" in reported_error(tmp_path)
+
+
+def test_a_store_that_cannot_be_opened_is_no_reason_to_wait(
+    run_dag: RunDag, filled: HarborDouble, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_dag("harbor_backup", store="/proc/no-such-place/store")
+
+    assert failed(run) == {("check", -1), ("snapshot", -1)}
+    assert {run.tries[key] for key in failed(run)} == {1}
+    assert errors_in("".join(capfd.readouterr()))[0] == (
+        "file:///proc/no-such-place/store: the directory cannot be made. Is everything mounted?"
+    )
 
 
 def test_mistyped_project(run_dag: RunDag, filled: HarborDouble, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -94,6 +95,10 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     assert "green/two" in log
     assert images["lost"].digest in log
     assert asset_events(site, run_id) == []
+    partial = told(site, run_id, "partial")
+    assert partial["subject"] == "harbor_backup: NOT everything is protected (green)"
+    assert images["lost"].digest in partial["text"]
+    assert report_of(site, run_id).with_suffix(".html").as_uri() == partial["report_url"]
 
     source.push("green/two", images["lost"], "l", "stable")  # what the error message says to do
     assert would_clear(site, run_id) == {
@@ -116,9 +121,37 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     assert snapshot_of(site, run_id).complete
     assert json.loads(report_of(site, run_id).read_bytes())["complete"] is True
     assert asset_events(site, run_id) == ["harbor_backup"]
+    assert told(site, run_id, "complete")["subject"].endswith(": Everything is protected now")
     assert copied_digests(site.destination) == copied_digests(source)
     assert tags_of(site.destination) == tags_of(source)
     assert manifests_of(site.destination, source) == manifests_of(source, source)
+
+
+def test_nothing_at_all_and_nothing_for_too_long_are_told(site: Site) -> None:
+    """By the DAG processor, and by the triggerer, which looks when five seconds have passed."""
+    site.api.wait_for_dag(DAG_ID)
+    run_id = site.api.trigger(DAG_ID, {"source": "nowhere", "store": f"{site.store}-of-nobody"})
+    assert site.api.wait_for_run(DAG_ID, run_id)["state"] == "failed"
+
+    failed = told(site, run_id, "failed")
+    assert failed["subject"] == "harbor_backup: NOTHING was backed up"
+    assert "there is no connection 'nowhere'" in failed["text"]
+    late = told(site, run_id, "late")
+    assert "whether there is one cannot be found out" in late["text"]
+
+
+def told(site: Site, run_id: str, verdict: str) -> dict[str, Any]:
+    """Return what the webhook got of a run; the mail says the same."""
+
+    def find() -> list[dict[str, Any]]:
+        own = [post for post in site.office.posts if quote(run_id, safe="") in post["run_url"]]
+        return [post for post in own if post["verdict"] == verdict]
+
+    site.api.wait_until(find, f"the message that a run is {verdict}")
+    (post,) = find()
+    subjects = [mail["Subject"] for mail in site.office.mails]
+    assert post["subject"] in subjects
+    return post
 
 
 def instances_of(site: Site, run_id: str) -> Instances:

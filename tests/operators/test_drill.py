@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_harbor.core.exceptions import BackupIncompleteError
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.operators.drill import HarborDrillOperator
+from airflow_provider_harbor.operators.telling import HarborTaskFailed
 from tests.double import HarborDouble, Image
 
 
@@ -66,6 +66,6 @@ def test_what_does_not_come_back_is_red(
     path = store.files.local_path(layout.blob(next(iter(Image("app").blobs))))
     assert path
     path.unlink()
-    with pytest.raises(BackupIncompleteError, match="NOT everything came back"):
+    with pytest.raises(HarborTaskFailed, match="NOT everything came back"):
         run(store, "manual", sample=9)
     assert "backup-drill" not in other_harbor.state.project_names

@@ -39,6 +39,7 @@ from airflow_provider_harbor.operators.harbor import (
     HarborHealthCheckOperator,
     HarborListProjectsOperator,
 )
+from airflow_provider_harbor.operators.telling import HarborTaskFailed, HarborTaskInterrupted
 from tests.double import Fault, HarborDouble, Image, multi_arch
 
 Connect = Callable[..., str]
@@ -71,7 +72,11 @@ class Task:
             ),
             "outlet_events": self.events,
         }
-        return operator.execute(context)
+        try:
+            return operator.execute(context)
+        except (HarborTaskFailed, HarborTaskInterrupted) as failed:
+            # How it is told is tested once for all operators, in test_telling.py.
+            raise failed.error or failed from None
 
     def _push(self, *, key: str, value: Any) -> None:
         # XComs are JSON.

@@ -83,7 +83,7 @@ def test_flags_from_a_form_or_a_template(value: Any, flag: bool) -> None:
 
 
 def test_flag_that_is_none() -> None:
-    with pytest.raises(ValueError, match="'perhaps' is neither true nor false"):
+    with pytest.raises(HarborConfigurationError, match="'perhaps' is neither true nor false"):
         as_flag("perhaps")
 
 

@@ -9,7 +9,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_harbor.core.exceptions import HarborAuthError, HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import HarborAuthError
+from airflow_provider_harbor.operators.telling import HarborTaskFailed
 from airflow_provider_harbor.sensors.harbor import HarborHealthSensor
 from airflow_provider_harbor.triggers.harbor import HarborHealthTrigger
 from tests.double import Fault, HarborDouble
@@ -62,8 +63,9 @@ def test_error_of_the_server_is_waited_for(harbor: HarborDouble, conn_id: str) -
 
 def test_wrong_login_is_not_waited_for(harbor: HarborDouble, connect: Connect) -> None:
     conn_id = connect("some_harbor", harbor, password="Wrong12345")
-    with pytest.raises(HarborAuthError):
+    with pytest.raises(HarborTaskFailed) as caught:
         sensor(conn_id).execute(CONTEXT)
+    assert isinstance(caught.value.error, HarborAuthError)
 
 
 def test_waiting_has_an_end(harbor: HarborDouble, conn_id: str) -> None:
@@ -103,13 +105,14 @@ def test_resumed_with_an_error_fails_with_the_error_itself(
     harbor: HarborDouble, connect: Connect
 ) -> None:
     conn_id = connect("some_harbor", harbor, password="Wrong12345")
-    with pytest.raises(HarborAuthError):
+    with pytest.raises(HarborTaskFailed) as caught:
         sensor(conn_id).execute_complete(CONTEXT, {"status": "error", "message": "no"})
+    assert isinstance(caught.value.error, HarborAuthError)
 
 
 def test_resumed_with_an_error_of_the_triggerer_only(harbor: HarborDouble, conn_id: str) -> None:
     harbor.state.set_unhealthy("registry")
-    with pytest.raises(HarborConfigurationError, match="the triggerer cannot use Harbor: no CA"):
+    with pytest.raises(HarborTaskFailed, match="the triggerer cannot use Harbor: no CA"):
         sensor(conn_id).execute_complete(CONTEXT, {"status": "error", "message": "no CA"})
 
 

@@ -97,7 +97,7 @@ class PlainRegistryPlace(RegistryPlace):
             or not known_tags.keys() <= listed
         ):
             asked = now
-            if listed or is_known or self._has_first(records, tags):
+            if listed or is_known or self._has_some(records):
                 digests = frozenset(
                     record.digest for record in records if self._has(repository, record, tags)
                 )
@@ -115,12 +115,18 @@ class PlainRegistryPlace(RegistryPlace):
         is_its_night = (zlib.crc32(repository.encode()) + now.toordinal()) % 7 == 0
         return is_its_night and age > _A_NIGHT
 
-    def _has_first(self, records: Sequence[Record], tags: Set[str]) -> bool:
-        """Tell whether there may be something although no tag is listed: nothing has a tag."""
-        if not records:  # all that was to be there cannot be sent
-            return False
-        first = records[0]
-        return not tags and self.registry.find_manifest(first.repository, first.digest) is not None
+    def _has_some(self, records: Sequence[Record]) -> bool:
+        """Tell whether there may be something although no tag is listed, so that all is asked for.
+
+        What came there with a tag would be listed. Of what has none some are asked for, and not the
+        first one only: that may be newer than what is there.
+        """
+        untagged = [r for r in records if not (r.tags or r.parents or r.subject)]
+        at = {0, len(untagged) // 2, len(untagged) - 1} if untagged else set()
+        return any(
+            self.registry.find_manifest(record.repository, record.digest) is not None
+            for record in (untagged[number] for number in sorted(at))
+        )
 
     def _has(self, repository: str, record: Record, tags: Set[str]) -> bool:
         """Tell whether a manifest is there, and known as what refers to its subject.

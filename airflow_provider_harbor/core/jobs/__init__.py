@@ -39,6 +39,7 @@ settings_outcome       of it: what it came to
 settings_report        what the report of a run says of them
 totals                 what a run comes to, as one sum, and the words of it
 report, report_page    how a run ended, as values and as a page
+trail                  what a report says of before: last protected, earlier attempts
 page                   what the pages of all reports share
 verify                 is a store whole, and what can be had of its registries?
 verify_lists           of it: snapshots, results, inventories, contents

@@ -39,6 +39,7 @@ from airflow_provider_harbor.core.jobs.results import (
     keeping_first_error,
 )
 from airflow_provider_harbor.core.jobs.settings_report import report_settings
+from airflow_provider_harbor.core.jobs.trail import find_last_protected, read_attempts
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -299,6 +300,10 @@ def finish_run(
     )
     if not dry_run:
         report = _apart_from_before(store, _snapshot(report, limited_to), report)
+    report = replace(report, attempts=read_attempts(store, report.run))
+    if not dry_run:
+        last = find_last_protected(store, report.unprotected, besides=report.run)
+        report = replace(report, last_protected=last)
     store.snapshots.write_report(report.run, report.to_json(), render_page(report))
     if not dry_run:
         store.snapshots.commit(_snapshot(report, limited_to))

@@ -39,7 +39,7 @@ main > header { color: #fff; border: 0; padding: 1.25rem; background: #1a7f4b; }
 main > header.bad { background: #b8272e; }
 main > header.plan { background: #2f5fb3; }
 header p { margin-top: .3rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr));
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
   gap: .15rem 1.25rem; }
 .facts div { display: flex; gap: .75rem; }
 .facts dt { color: var(--soft); flex: 0 0 5.5rem; }

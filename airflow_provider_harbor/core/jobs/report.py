@@ -10,7 +10,7 @@ The values of a single project are in `results`, and can be imported from here.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,7 @@ from airflow_provider_harbor.core.human import (
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
 from airflow_provider_harbor.core.jobs.totals import Totals, kinds_in_words, sum_up
+from airflow_provider_harbor.core.jobs.trail import Attempt
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 __all__ = [
@@ -97,6 +98,9 @@ class RunReport:
         missing: Projects that were to be backed up and left no result, sorted.
         error: What ended the run before there was a list of projects; empty when nothing did.
         settings: What became of Harbor's settings; None where they were not read.
+        attempts: How the run ended before, if it was run again.
+        last_protected: Of the projects that are not protected now, when they were (ISO 8601); None
+            where that was not looked for.
     """
 
     run: str
@@ -112,6 +116,8 @@ class RunReport:
     kind: Kind = Kind.BACKUP
     snapshot: str = ""
     settings: SettingsReport | None = None
+    attempts: tuple[Attempt, ...] = ()
+    last_protected: Mapping[str, str] | None = None
 
     @property
     def complete(self) -> bool:
@@ -201,6 +207,17 @@ class RunReport:
         stopped += [(r.project, r.error) for r in self.projects if r.error]
         return sorted(stopped)
 
+    def unprotected_lines(self) -> list[str]:
+        """Return the name of each project that is not wholly done, and when it last was."""
+        if self.last_protected is None:
+            return list(self.unprotected)
+        return [
+            f"{name} (last protected {human_time(datetime.fromisoformat(moment))})"
+            if (moment := self.last_protected.get(name))
+            else f"{name} (whole in none of the newest nights)"
+            for name in self.unprotected
+        ]
+
     def failures(self) -> list[str]:
         """Return a line for each failure: the project or artifact, what happened, what to do."""
         if self.error:
@@ -239,6 +256,7 @@ class RunReport:
         if not self.error:
             rows += self._content_rows()
         lines = [self.headline, *(f"  {name:<12} {value}" for name, value in rows)]
+        lines += self._not_whole() if with_failures else []
         changes = self.settings.change_lines(_SHOWN_CHANGES) if self.settings else []
         lines += ["  settings changed", *(f"    {line}" for line in changes)] if changes else []
         failures = self.failures() if with_failures else []
@@ -246,6 +264,16 @@ class RunReport:
         if len(failures) > _SHOWN_FAILURES:
             lines.append(f"  ! and {len(failures) - _SHOWN_FAILURES:,} more, all in the report")
         return "\n".join(lines)
+
+    def _not_whole(self) -> list[str]:
+        """Return lines that say which projects are not whole, and when they last were."""
+        if self.last_protected is None:
+            return []
+        names = self.unprotected_lines()
+        shown = names[:_SHOWN_FAILURES]
+        if more := len(names) - len(shown):
+            shown.append(f"and {more:,} more")
+        return [f"  {'' if at else 'not whole':<12} {name}" for at, name in enumerate(shown)]
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what run it was, as names and values."""
@@ -257,6 +285,7 @@ class RunReport:
             ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
         ]
         rows += [("pace", f"{host}: {words}") for host, words in self.pace.items()]
+        rows += [(f"attempt {number}", str(a)) for number, a in enumerate(self.attempts, start=1)]
         return [(name, value) for name, value in rows if value]
 
     @property
@@ -308,6 +337,8 @@ class RunReport:
             "bytes_copied": self.bytes_copied,
             "pace": self.pace,
             "missing": list(self.missing),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "last_protected": self.last_protected,
             "error": self.error,
             "settings": self.settings.to_json() if self.settings else None,
             "projects": [result.to_json() for result in self.projects],

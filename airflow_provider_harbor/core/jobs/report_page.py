@@ -210,7 +210,20 @@ def _problems(report: RunReport) -> str:
     if not stopped and not gaps and not groups:
         return ""
     title = report.kind.value.missing
-    return f'<section class="problems"><h2>{title}</h2>{stopped}{gaps}{groups}</section>'
+    since = _since(report)
+    return f'<section class="problems"><h2>{title}</h2>{stopped}{gaps}{groups}{since}</section>'
+
+
+def _since(report: RunReport) -> str:
+    """Say when the projects that are not protected last were."""
+    if report.last_protected is None:
+        return ""
+    lines = report.unprotected_lines()
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines[:_SHOWN_ARTIFACTS])
+    more = len(lines) - _SHOWN_ARTIFACTS
+    if more > 0:
+        items += f"<li>and {more:,} more, all in the JSON of this report</li>"
+    return f'<h3>When they were last protected</h3><ul class="findings">{items}</ul>'
 
 
 def _skips(report: RunReport) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from airflow_provider_harbor.core.copy.outcome import CopyReport
@@ -31,6 +32,7 @@ from airflow_provider_harbor.core.jobs.project_restore import (
 from airflow_provider_harbor.core.jobs.report import Kind, RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.results import ProjectResult
+from airflow_provider_harbor.core.jobs.trail import read_attempts
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.core.store.leases import Lease
 
@@ -189,4 +191,7 @@ def finish_restore(
         ended_at=datetime.now(timezone.utc),
         dry_run=dry_run,
     )
-    return report, "" if dry_run else keep_report(restore.store, report, render_page(report))
+    if dry_run:
+        return report, ""
+    report = replace(report, attempts=read_attempts(restore.store, run))
+    return report, keep_report(restore.store, report, render_page(report))

@@ -442,7 +442,11 @@ class Files:
         """
         known = self._identity  # once: another thread may be about to set it
         if make:
-            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError:  # some file systems make no directories
+                what = "the directory cannot be made. Is everything mounted?"
+                raise StoreError(StoreReason.MISSING, what, where=self.url) from None
         try:
             status = os.stat(directory)
         except FileNotFoundError:

@@ -37,8 +37,15 @@ _FULL_CODES = frozenset(
     }
 )
 _FULL = "the storage is full, or its quota is used up. Make room, and run it again"
-# Where no keys are given, a machine of Amazon's is asked for its own.
-_NO_KEYS = re.compile(r"latest/api/token|meta-data/iam/security-credentials")
+# Where no keys are given, a machine of Amazon's, Google's or Microsoft's is asked for its own.
+_NO_KEYS = (
+    (
+        re.compile(r"latest/api/token|meta-data/iam/security-credentials"),
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    (re.compile(r"/computeMetadata/"), "GOOGLE_APPLICATION_CREDENTIALS"),
+    (re.compile(r"/metadata/identity/"), "AZURE_STORAGE_ACCOUNT_KEY"),
+)
 _DENIED = "the storage denies it. Check the keys, and that they may read, list and write there"
 _DENIED_CODES = frozenset(
     {
@@ -92,9 +99,10 @@ def store_error(err: BaseException, where: str) -> Exception:
         return StoreError(*_CODES[code], where=where)
     if code in _FULL_CODES:
         return StoreError(StoreReason.FULL, f"{_FULL} ({code})", where=where)
-    if _NO_KEYS.search(text):
-        what = "no keys are given. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        return StoreError(StoreReason.DENIED, what, where=where)
+    for pattern, names in _NO_KEYS:
+        if pattern.search(text):
+            what = f"no keys are given. Set {names}"
+            return StoreError(StoreReason.DENIED, what, where=where)
     if code in _DENIED_CODES or isinstance(err, (PermissionDeniedError, UnauthenticatedError)):
         return StoreError(
             StoreReason.DENIED, f"{_DENIED}{f' ({code})' if code else ''}", where=where

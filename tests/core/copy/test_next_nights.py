@@ -170,6 +170,24 @@ def test_untagged_artifacts_alone_are_not_sent_again_with_a_new_store(
     assert harbor.requests["manifest.get"] == 0
 
 
+@pytest.mark.parametrize("tags", [(), ("1.0",)])
+def test_one_artifact_more_does_not_have_the_untagged_ones_sent_again_with_a_new_store(
+    harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup, tags: tuple[str, ...]
+) -> None:
+    """Neither where it has a tag, nor where it comes first of all by its digest."""
+    images = sorted((Image(f"{n}") for n in range(4)), key=lambda image: image.digest)
+    first, *others = images
+    for image in others:
+        harbor.push("p/app", image)
+    destination = reach(plain_registry)
+    assert backup.run(destination).complete
+    for cached in (backup.store_path / "known").rglob("*.gz"):
+        cached.unlink()
+    harbor.push("p/app", first, *tags)
+    report = backup.run(destination)
+    assert (report.copied, report.present) == (1, 3)
+
+
 def test_a_manifest_that_needs_only_tags_and_has_vanished_is_sent_again(
     harbor: HarborDouble, plain_registry: PlainRegistry, backup: Backup
 ) -> None:

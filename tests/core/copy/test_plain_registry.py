@@ -97,7 +97,7 @@ def test_a_plain_registry_that_has_nothing_is_hardly_asked(
         harbor.push("p/untagged", Image(f"untagged {number}"))
     assert backup.run(plain).complete
     assert other_harbor.requests["tags"] == 2
-    assert other_harbor.requests["manifest.head"] == 1  # of the repository that has no tag
+    assert other_harbor.requests["manifest.head"] == 3  # of the repository that has no tag
     assert other_harbor.requests["blob.head"] == other_harbor.requests["blob.get"] == 0
 
 

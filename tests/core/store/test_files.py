@@ -320,6 +320,12 @@ class TestTroubles:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda n, f=files: f.exists("a") or f.write("a", b""), range(16)))
 
+    def test_a_directory_that_cannot_be_made_is_told(self) -> None:
+        """The kernel's own file system says "no such file" then, as a mount that is gone may."""
+        with pytest.raises(StoreError, match="the directory cannot be made") as caught:
+            Files("/proc/no-such-place/store").create("store.json", b"{}")
+        assert caught.value.reason is StoreReason.MISSING
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_a_directory_that_may_not_be_written_is_told(self, root: Path) -> None:
         root.mkdir(mode=0o500)

@@ -1,0 +1,192 @@
+"""What a person is told of a run: the verdict first, then the projects, the reasons and the links.
+
+The task ``snapshot`` leaves what is to be said in an XCom, a few hundred bytes of JSON, since what
+sends it runs elsewhere (Airflow's DAG processor), where the store may be out of reach.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk.configuration import conf
+
+from airflow_provider_harbor.core.jobs.report import RunReport
+from airflow_provider_harbor.core.texts import one_line
+
+# XCom key of what `snapshot` leaves.
+NOTICE_KEY = "notice"
+
+_SHOWN_PROJECTS = 10
+_SHOWN_REASONS = 5
+_LONGEST_SUBJECT = 150
+_LONGEST_REASON = 400
+_SUBJECT_NAMES = 3
+
+COMPLETE, PARTIAL, FAILED, LATE = "complete", "partial", "failed", "late"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What is told; templates of notifiers know it as ``harbor``.
+
+    :param verdict: ``complete``, ``partial`` (something is not protected), ``failed`` (there is
+        no backup of this run) or ``late`` (no run was complete for too long).
+    :param subject: One line.
+    :param headline: How it ended, in a line.
+    :param projects: What is not protected: names, each with when it last was. The first ones only.
+    :param more_projects: How many there are besides.
+    :param reasons: What happened and what to do, a line each. The first ones only.
+    :param more_reasons: How many there are besides.
+    :param attempts: How often the run had ended before.
+    :param harbor_url: Of the Harbor that is backed up; empty where it is unknown.
+    :param report_url: Of the report, as a page in the store; empty where there is none.
+    :param run_url: Of the run in Airflow's UI.
+    """
+
+    verdict: str
+    subject: str
+    headline: str
+    projects: tuple[str, ...] = ()
+    more_projects: int = 0
+    reasons: tuple[str, ...] = ()
+    more_reasons: int = 0
+    attempts: int = 0
+    harbor_url: str = ""
+    report_url: str = ""
+    run_url: str = ""
+
+    @property
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """What is below the headline: names and lines."""
+        rows = [
+            ("Harbor", [self.harbor_url]),
+            ("Not protected", _with_more(self.projects, self.more_projects)),
+            ("Why", _with_more(self.reasons, self.more_reasons)),
+            ("Report", [self.report_url]),
+            ("Run", [self.run_url]),
+        ]
+        return [(name, lines) for name, lines in rows if any(lines)]
+
+    @property
+    def text(self) -> str:
+        """All of it as plain text of some lines."""
+        lines = [self.headline]
+        for name, values in self.rows:
+            lines += [f"{name}: {values[0]}"] if len(values) == 1 else [f"{name}:"]
+            lines += [f"- {value}" for value in values] if len(values) > 1 else []
+        return "\n".join(lines)
+
+    @property
+    def html(self) -> str:
+        """All of it as HTML; whatever is not this module's own is escaped."""
+        rows = "".join(
+            f"<tr><td valign=top><b>{name}</b>&nbsp;</td>"
+            f"<td>{'<br>'.join(map(_linked, values))}</td></tr>"
+            for name, values in self.rows
+        )
+        return f"<p><b>{html.escape(self.headline)}</b></p><table>{rows}</table>"
+
+
+def notice_of(report: RunReport, report_url: str) -> dict[str, Any]:
+    """Return what is to be said of a run, as the XCom holds it.
+
+    :param report: How the run ended.
+    :param report_url: Of its page.
+    """
+    projects, reasons = report.unprotected_lines(), report.failures()
+    return {
+        "verdict": COMPLETE if report.complete else FAILED if report.error else PARTIAL,
+        "title": report.headline,
+        "headline": report.summary_line(),
+        "names": list(report.unprotected[:_SUBJECT_NAMES]),
+        "projects": projects[:_SHOWN_PROJECTS],
+        "more_projects": max(len(projects) - _SHOWN_PROJECTS, 0),
+        "reasons": [one_line(line, _LONGEST_REASON) for line in reasons[:_SHOWN_REASONS]],
+        "more_reasons": max(len(reasons) - _SHOWN_REASONS, 0),
+        "attempts": len(report.attempts),
+        "dry_run": report.dry_run,
+        "harbor_url": report.harbor_url,
+        "report_url": report_url,
+    }
+
+
+def message_of(
+    notice: Mapping[str, Any] | None,
+    *,
+    dag_id: str,
+    run_id: str,
+    has_succeeded: bool,
+    failed_task: str = "",
+) -> Message:
+    """Return what is to be said of a run.
+
+    :param notice: What ``snapshot`` has left; None where it came to no end.
+    :param dag_id: Of the run.
+    :param run_id: Of the run.
+    :param has_succeeded: Whether the run is green.
+    :param failed_task: Id of a task that failed, if it is known.
+    """
+    found = dict(notice or {})
+    verdict = str(found.get("verdict", FAILED))
+    headline = str(found.get("headline", "NOTHING is known to be protected: there is no report"))
+    reasons = tuple(map(str, found.get("reasons", ())))
+    where = f"task {failed_task}" if failed_task else "a task"
+    if not has_succeeded and (verdict == COMPLETE or not notice):
+        reasons = (*reasons, f"{where} failed, its log says why")
+    names = [str(name) for name in found.get("names", ())]
+    return Message(
+        verdict=verdict,
+        subject=_subject(dag_id, verdict, headline, names, found, has_succeeded),
+        headline=one_line(headline, _LONGEST_REASON),
+        projects=tuple(map(str, found.get("projects", ()))),
+        more_projects=int(found.get("more_projects", 0)),
+        reasons=reasons,
+        more_reasons=int(found.get("more_reasons", 0)),
+        attempts=int(found.get("attempts", 0)),
+        harbor_url=str(found.get("harbor_url", "")),
+        report_url=str(found.get("report_url", "")),
+        run_url=run_url(dag_id, run_id),
+    )
+
+
+def _subject(
+    dag_id: str,
+    verdict: str,
+    headline: str,
+    names: Sequence[str],
+    notice: Mapping[str, Any],
+    has_succeeded: bool,
+) -> str:
+    text = str(notice.get("title") or headline.partition(":")[0])
+    if verdict == COMPLETE and not has_succeeded:
+        text += ", but the run failed"
+    elif verdict == COMPLETE and notice.get("attempts"):
+        text += " now"
+    if names:
+        more = int(notice.get("more_projects", 0)) + len(notice["projects"]) - len(names)
+        text += f" ({', '.join(names)}{f' and {more:,} more' if more > 0 else ''})"
+    return one_line(f"{dag_id}: {text}", _LONGEST_SUBJECT)
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """Return where Airflow's UI shows a run.
+
+    :param dag_id: Of the run.
+    :param run_id: Of the run.
+    """
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    path = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+    return f"{base}/{path}" if base else ""
+
+
+def _with_more(lines: Sequence[str], more: int) -> list[str]:
+    return [*lines, *([f"and {more:,} more, all in the report"] if more else [])]
+
+
+def _linked(text: str) -> str:
+    shown = html.escape(text)
+    return f'<a href="{shown}">{shown}</a>' if text.startswith(("http://", "https://")) else shown

@@ -1,0 +1,182 @@
+"""What people are told when a run has ended, by mail and by a webhook that really receive it."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.http.notifications.http import HttpNotifier
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import BaseNotifier
+
+from airflow_provider_harbor.notifications.harbor import HarborNotifier
+from airflow_provider_harbor.notifications.message import NOTICE_KEY
+from tests.post_office import PostOffice
+
+RUN = "manual__2026-11-26T03:30:00+00:00"
+PAGE = "s3://bucket/reports/night.html"
+DIGEST = "sha256:" + "a" * 64
+PARTIAL: dict[str, Any] = {
+    "verdict": "partial",
+    "title": "NOT everything is protected",
+    "headline": "NOT everything is protected: 2 of 3 projects, 9 digests, in 12 s",
+    "names": ["team-a"],
+    "projects": ["team-a (last protected 2026-11-25 03:42 UTC)"],
+    "more_projects": 0,
+    "reasons": [f"team-a/app@{DIGEST} (v1): the storage has lost it. Push it again"],
+    "more_reasons": 7,
+    "attempts": 0,
+    "dry_run": False,
+    "harbor_url": "https://harbor.example.com",
+    "report_url": PAGE,
+}
+COMPLETE = PARTIAL | {
+    "verdict": "complete",
+    "title": "Everything is protected",
+    "headline": "Everything is protected: 3 of 3 projects, 9 digests, in 12 s",
+    "names": [],
+    "projects": [],
+    "reasons": [],
+    "more_reasons": 0,
+}
+
+
+def notifiers() -> list[BaseNotifier]:
+    return [SmtpNotifier(to="ops@example.com"), HttpNotifier(http_conn_id="hook")]
+
+
+def end(notice: Any, *, task: str = "snapshot", notifier: HarborNotifier | None = None) -> None:
+    """Call a notifier as the end of a run does, which has left a notice."""
+
+    def pull(*, task_ids: str, key: str) -> Any:
+        assert (task_ids, key) == ("snapshot", NOTICE_KEY)
+        return copy.deepcopy(notice)
+
+    context: Any = {
+        "dag": SimpleNamespace(dag_id="harbor_backup"),
+        "run_id": RUN,
+        "ti": SimpleNamespace(task_id=task, xcom_pull=pull),
+    }
+    (notifier or HarborNotifier(notifiers()))(context)
+
+
+def test_a_partial_run_is_told_with_projects_reasons_and_the_report(office: PostOffice) -> None:
+    end(PARTIAL)
+
+    (mail,), (text,), (post,) = office.mails, office.texts(), office.posts
+    assert mail["Subject"] == "harbor_backup: NOT everything is protected (team-a)"
+    assert mail["To"] == "ops@example.com"
+    for said in (
+        PARTIAL["headline"],
+        *PARTIAL["projects"],
+        *PARTIAL["reasons"],
+        "and 7 more, all in the report",
+        PAGE,
+        "https://harbor.example.com",
+        "https://airflow.example.com/dags/harbor_backup/runs/manual__2026-11-26T03%3A30%3A00%2B00%3A00",
+    ):
+        assert said in text
+        assert said in post["text"]
+    assert (post["verdict"], post["report_url"]) == ("partial", PAGE)
+    assert post["subject"] == mail["Subject"]
+
+
+def test_a_run_that_backed_up_nothing_is_told_with_its_reason(office: PostOffice) -> None:
+    reason = "there is no Harbor at https://harbor.example.com"
+    nothing = {"names": [], "projects": [], "reasons": [reason], "more_reasons": 0}
+    title = "NOTHING was backed up"
+    end(PARTIAL | nothing | {"verdict": "failed", "title": title, "headline": f"{title}, in 8 s"})
+
+    (post,) = office.posts
+    assert post["verdict"] == "failed"
+    assert post["subject"] == "harbor_backup: NOTHING was backed up"
+    assert reason in post["text"]
+
+
+@pytest.mark.parametrize("notice", [None, "what?"])
+def test_a_run_that_left_nothing_is_told_with_the_task_that_failed(
+    office: PostOffice, notice: object
+) -> None:
+    end(notice, task="check")
+
+    (post,) = office.posts
+    assert post["verdict"] == "failed"
+    assert "NOTHING is known to be protected" in post["subject"]
+    assert "task check failed, its log says why" in post["text"]
+
+
+def test_a_run_that_was_stopped_before_any_task_is_told(office: PostOffice) -> None:
+    context: Any = {"dag": SimpleNamespace(dag_id="harbor_backup"), "run_id": RUN}
+    HarborNotifier(notifiers())(context)
+
+    assert "a task failed, its log says why" in office.posts[0]["text"]
+
+
+def test_a_run_whose_retention_failed_is_not_said_to_be_unprotected(office: PostOffice) -> None:
+    end(COMPLETE, task="retention.prune")
+
+    (post,) = office.posts
+    assert post["subject"] == "harbor_backup: Everything is protected, but the run failed"
+    assert "task retention.prune failed" in post["text"]
+
+
+def test_a_green_run_is_told_where_it_had_been_red(office: PostOffice) -> None:
+    green = HarborNotifier(notifiers(), has_succeeded=True)
+    end(COMPLETE, notifier=green)
+    assert office.posts == []
+    end(COMPLETE | {"attempts": 1}, notifier=green)
+
+    (post,) = office.posts
+    assert post["verdict"] == "complete"
+    assert post["subject"] == "harbor_backup: Everything is protected now"
+    assert len(office.mails) == 1
+
+
+def test_each_green_run_is_told_where_that_is_wanted_and_no_dry_run(office: PostOffice) -> None:
+    green = HarborNotifier(notifiers(), has_succeeded=True, always=True)
+    end(COMPLETE, notifier=green)
+    end(COMPLETE | {"dry_run": True, "verdict": "partial"}, notifier=green)
+
+    assert [post["subject"] for post in office.posts] == ["harbor_backup: Everything is protected"]
+
+
+def test_words_of_others_are_no_templates_and_no_markup(office: PostOffice) -> None:
+    hostile = "{{ conn.hook.host }} {% raw %} <script>alert(1)</script>"
+    end(PARTIAL | {"names": [hostile], "projects": [hostile], "reasons": [hostile]})
+
+    (text,), (post,) = office.texts(), office.posts
+    assert hostile in post["text"]
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "{{ conn.hook.host }}" in text
+
+
+def test_what_somebody_wrote_for_a_notifier_is_sent_as_written(office: PostOffice) -> None:
+    own = [
+        SmtpNotifier(to="ops@example.com", subject="Backup: {{ harbor.verdict }}"),
+        HttpNotifier(http_conn_id="hook", json={"text": "{{ harbor.projects | join(', ') }}"}),
+    ]
+    notifier = HarborNotifier(own)
+    end(PARTIAL, notifier=notifier)
+    end(PARTIAL | {"verdict": "failed"}, notifier=notifier)
+
+    assert [mail["Subject"] for mail in office.mails] == ["Backup: partial", "Backup: failed"]
+    assert office.posts == [{"text": PARTIAL["projects"][0]}] * 2
+
+
+def test_a_notifier_that_fails_stops_none_of_the_others(office: PostOffice) -> None:
+    notifier = HarborNotifier([HttpNotifier(http_conn_id="nowhere"), *notifiers()])
+    with pytest.raises(Exception, match="nowhere"):
+        end(PARTIAL, notifier=notifier)
+
+    assert len(office.mails) == len(office.posts) == 1
+
+
+def test_any_other_callback_gets_the_message_in_its_context() -> None:
+    told: list[Any] = []
+    end(PARTIAL, notifier=HarborNotifier([told.append]))
+
+    assert told[0]["harbor"].verdict == "partial"
+    assert told[0]["run_id"] == RUN
