@@ -33,6 +33,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors", "harbor"),
         "triggers": _modules("triggers", "harbor"),
         "connection-types": [_CONNECTION_TYPE],
+        "extra-links": [f"{_PACKAGE}.operators.report_link.ReportLink"],
         "config": _CONFIG,
     }
 

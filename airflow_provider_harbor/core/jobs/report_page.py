@@ -7,7 +7,7 @@ reader's light or dark colours, and colour never says anything that words do not
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.human import (
@@ -251,19 +251,20 @@ def _projects(report: RunReport) -> str:
     columns = _PLAN_COLUMNS if report.dry_run else _COLUMNS
     head = "".join(f'<th class="n">{name}</th>' for name in columns)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
-    rows = [_row(name, "bad", "no result", [], len(columns)) for name in report.missing]
-    rows += [
-        _row(r.project, *_state(r, report.kind), _numbers_of(r), len(columns)) for r in results
-    ]
+    rows = [_row(name, "bad", "no result", [], columns) for name in report.missing]
+    rows += [_row(r.project, *_state(r, report.kind), _numbers_of(r), columns) for r in results]
     return (
         f'<section><h2>Projects</h2><div class="scroll"><table><thead><tr><th>Project</th>'
         f"<th>State</th>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody></table></div></section>"
     )
 
 
-def _row(project: str, kind: str, state: str, cells: list[str], columns: int) -> str:
-    empty = columns - len(cells)
-    rest = "".join(cells) + (f'<td colspan="{empty}"></td>' if empty else "")
+def _row(project: str, kind: str, state: str, cells: list[str], columns: Sequence[str]) -> str:
+    empty = len(columns) - len(cells)
+    # On a phone there is no head of the table: each cell says what it is.
+    named = zip(columns, cells, strict=False)
+    rest = "".join(cell.replace(">", f' data-name="{name}">', 1) for name, cell in named)
+    rest += f'<td colspan="{empty}"></td>' if empty else ""
     return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 
