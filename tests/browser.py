@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._open: list[Any] = []
+        self._open = ExitStack()
 
     def open(
         self,
@@ -121,9 +121,8 @@ class Browser:
         """Open a page in a tab of its own, with cookies for its server."""
         websockets = pytest.importorskip("websockets.sync.client", reason="needs websockets")
         tab = requests.put(f"{self._url}/json/new?about:blank", timeout=30).json()
-        connection = websockets.connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None)
-        self._open.append(connection)
-        page = Page(connection)
+        connecting = websockets.connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None)
+        page = Page(self._open.enter_context(connecting))
         for domain in ("Page", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.call(
@@ -142,8 +141,7 @@ class Browser:
 
     def close(self) -> None:
         """Let go of all pages."""
-        for connection in self._open:
-            connection.close()
+        self._open.close()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dagrun import DagRun
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -79,6 +80,11 @@ async def _refuse(request: Request, error: StarletteHTTPException) -> Response:
     titles = {401: "You are not logged in", 403: "You may not see this", 404: "Not found"}
     title = titles.get(error.status_code, "It does not work")
     return _page(render_message(title, [str(error.detail)]), error.status_code)
+
+
+@app.exception_handler(RequestValidationError)
+async def _misunderstand(request: Request, error: RequestValidationError) -> Response:
+    return _page(render_message("Not understood", ["The address lacks something."]), 422)
 
 
 @app.exception_handler(HarborBackupError)

@@ -10,7 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    HarborProtocolError,
+    IntegrityError,
+)
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -261,7 +265,7 @@ class _Search:
             return None
         try:
             return list(dict.fromkeys(_iter_matches(self._store, self._query, *item)))
-        except IntegrityError as err:
+        except (IntegrityError, HarborProtocolError) as err:
             log.warning("%s", err)
             self._damages.append(str(err))
             return []
