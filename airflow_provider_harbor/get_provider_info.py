@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules("triggers", "harbor"),
         "notifications": [f"{_PACKAGE}.notifications.harbor.HarborNotifier"],
         "connection-types": [_CONNECTION_TYPE],
+        "extra-links": [f"{_PACKAGE}.operators.report_link.ReportLink"],
         "config": _CONFIG,
     }
 

@@ -39,6 +39,7 @@ from airflow_provider_harbor.core.jobs.restore import (
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
+from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
@@ -219,6 +220,7 @@ class HarborRestoreOperator(_RestoreOperator):
         "limit_shares",
         "plan_only",
     )
+    operator_extra_links = (ReportLink(),)
 
     def __init__(
         self,
@@ -242,6 +244,7 @@ class HarborRestoreOperator(_RestoreOperator):
     @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Restore each project of the unit, and return how it ended."""
+        leave_report_link(context)
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run, plan_only = run_name(context), as_flag(self.plan_only)
         restore = self._find(self.unit["snapshot"])
@@ -298,6 +301,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
 
     template_fields: Sequence[str] = (*_CHOICE, "units", "harbor_conn_id", "plan_only")
     ui_color = "#fbe7c6"
+    operator_extra_links = (ReportLink(),)
 
     def __init__(
         self,
@@ -315,6 +319,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
     @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the report, and return a summary."""
+        leave_report_link(context)
         if not self.units:
             raise BackupIncompleteError(
                 "NOTHING was restored: no snapshot was chosen. The log of the task before this one "

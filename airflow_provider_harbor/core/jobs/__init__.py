@@ -8,9 +8,14 @@ restore                bring back what a snapshot holds: choose, restore, conclu
 project_restore        bring back one project
 choosing               which snapshot, and what of it
 export, export_report  a repository of it as a directory that other tools read
-search                 in which nights something is
+search, found_page     in which nights something is, as values and as a page
 comparing              what differs between two nights
 usage                  how much room a store takes
+overview               all nights in short: which are whole, and how each project fares
+overview_page          the same as a page
+project_page           how one project fares, as a page
+last_reports           how the last verification, drill and restore ended
+plots                  small plots for pages
 forget, prune          which nights are kept; delete what nothing names any more
 rights                 who may delete
 results                how a project ended

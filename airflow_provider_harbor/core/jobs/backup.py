@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.listing import list_project
+from airflow_provider_harbor.core.jobs.overview import remember_nights
 from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
 from airflow_provider_harbor.core.jobs.report_page import render_page
@@ -307,6 +308,7 @@ def finish_run(
     store.snapshots.write_report(report.run, report.to_json(), render_page(report))
     if not dry_run:
         store.snapshots.commit(_snapshot(report, limited_to))
+        remember_nights(store, run_key(report.run))
     store.lease(destination, run).release()
     return report
 
@@ -359,7 +361,14 @@ def _snapshot(report: RunReport, limited_to: Sequence[str]) -> Snapshot:
         },
         limited_to=tuple(limited_to),
         settings=report.settings.night if report.settings else None,
+        lacking=None if report.error else _lacking(report),
     )
+
+
+def _lacking(report: RunReport) -> tuple[str, ...]:
+    """Return the projects that were to be backed up, and of which there is no inventory."""
+    unlisted = (result.project for result in report.projects if result.inventory is None)
+    return tuple(sorted([*report.missing, *unlisted]))
 
 
 def _apart_from_before(store: BackupStore, made: Snapshot, report: RunReport) -> RunReport:

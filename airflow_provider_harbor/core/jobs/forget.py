@@ -8,6 +8,7 @@ from datetime import datetime
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError, IntegrityError
 from airflow_provider_harbor.core.human import Progress, human_count
+from airflow_provider_harbor.core.jobs.overview import forget_nights
 from airflow_provider_harbor.core.jobs.rights import deleting
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -99,6 +100,9 @@ def forget(
     decisions = decide(policy, snapshots, others, now)
     if not dry_run:
         gone = [decision for decision in decisions if not decision.is_kept]
+        if gone:
+            # First, since who looks at the nights believes what is kept of them in short.
+            forget_nights(store, {decision.key for decision in gone})
         for number, decision in enumerate(gone, start=1):
             tell(f"forgetting {number:,} of {human_count(len(gone), 'run')}: {decision.key}")
             kind = restores if decision.state == "restore" else backups

@@ -44,7 +44,9 @@ header p { margin-top: .3rem; }
 .facts div { display: flex; gap: .75rem; }
 .facts dt { color: var(--soft); flex: 0 0 5.5rem; }
 .facts dd, section p { overflow-wrap: anywhere; }
-.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .9rem; }
+.facts dd { min-width: 0; }
+.totals { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(9.2rem, 45%), 1fr));
+  gap: .9rem; }
 .totals dt { color: var(--soft); font-size: .88rem; }
 .totals dd { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
 .totals small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
@@ -77,6 +79,22 @@ ul.findings li { overflow-wrap: anywhere; margin-top: .45rem; padding-left: .75r
   border-left: 2px solid var(--line); }
 ul.findings b { font-weight: 600; }
 ul.findings code, ul.findings p { color: var(--soft); }
+/* On a phone a row of a table is a card, so that nothing of it is cut off. */
+@media (max-width: 40rem) {
+  body { padding: .75rem .5rem 2rem; }
+  main > * { padding: .85rem .9rem; }
+  .scroll { margin: 0; padding: 0; overflow: visible; }
+  table, tbody, tr, td { display: block; width: auto; }
+  thead { display: none; }
+  tr { padding: .55rem 0; border-bottom: 1px solid var(--line); }
+  tr:last-child { border-bottom: 0; }
+  td, td:first-child { padding: .1rem 0; border: 0; white-space: normal; overflow-wrap: anywhere;
+    min-width: 0; text-align: left; }
+  td[data-name] { display: flex; justify-content: space-between; gap: 1rem; }
+  td[data-name]::before { content: attr(data-name); color: var(--soft); font-weight: 400; }
+  td:empty { display: none; }
+  td.zero { display: none; }
+}
 """
 
 
@@ -85,17 +103,18 @@ def escape(text: str) -> str:
     return html.escape(printable(text))
 
 
-def document(title: str, parts: Iterable[str]) -> str:
+def document(title: str, parts: Iterable[str], *, style: str = "") -> str:
     """Return a page of some parts, those that are empty left out.
 
     Args:
         title: Of the page; it is escaped here.
         parts: HTML.
+        style: More of its style sheet.
     """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in parts if part)
         + "\n</main>\n</body>\n</html>\n"
     )

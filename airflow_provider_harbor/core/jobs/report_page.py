@@ -7,7 +7,7 @@ reader's light or dark colours, and colour never says anything that words do not
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from airflow_provider_harbor.core.copy.outcome import UNCHANGED, WORDS, Finding, Status
 from airflow_provider_harbor.core.human import (
@@ -277,13 +277,13 @@ def _projects(report: RunReport) -> str:
     columns = _PLAN_COLUMNS if report.dry_run else _COLUMNS
     head = "".join(f'<th class="n">{name}</th>' for name in columns)
     results = sorted(report.projects, key=lambda result: (result.ok, result.project))
-    rows = [_row(name, "bad", "no result", [], len(columns), NOT_KNOWN) for name in report.missing]
+    rows = [_row(name, "bad", "no result", [], columns, NOT_KNOWN) for name in report.missing]
     rows += [
         _row(
             r.project,
             *_state(r, report.kind),
             _numbers_of(r),
-            len(columns),
+            columns,
             NOT_KNOWN if r.copy is None and r.error else "",
         )
         for r in results
@@ -294,9 +294,14 @@ def _projects(report: RunReport) -> str:
     )
 
 
-def _row(project: str, kind: str, state: str, cells: list[str], columns: int, instead: str) -> str:
-    empty = columns - len(cells)
-    rest = "".join(cells) + (f'<td colspan="{empty}">{instead}</td>' if empty else "")
+def _row(
+    project: str, kind: str, state: str, cells: list[str], columns: Sequence[str], instead: str
+) -> str:
+    empty = len(columns) - len(cells)
+    # On a phone there is no head of the table: each cell says what it is.
+    named = zip(columns, cells, strict=False)
+    rest = "".join(cell.replace(">", f' data-name="{name}">', 1) for name, cell in named)
+    rest += f'<td colspan="{empty}">{instead}</td>' if empty else ""
     return f'<tr><td>{escape(project)}</td><td class="{kind}">{state}</td>{rest}</tr>\n'
 
 

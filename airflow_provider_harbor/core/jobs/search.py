@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
+from airflow_provider_harbor.core.exceptions import (
+    HarborConfigurationError,
+    HarborProtocolError,
+    IntegrityError,
+)
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -17,6 +23,9 @@ from airflow_provider_harbor.core.store.snapshots import Snapshot
 
 log = logging.getLogger(__name__)
 
+_READERS = 16
+# A project, its inventory and its contents.
+_List = tuple[str, str, str]
 # Fewer hex digits fit too many digests by chance.
 _SHORTEST_HEX = 6
 _HEX = re.compile(r"(?:sha(?:256|512):)?([0-9a-f]+)\Z")
@@ -77,11 +86,14 @@ class Found:
         sightings: Sorted by repository, tag, digest.
         searched: Number of snapshots that were looked into.
         damages: Files that could not be read, so that what they hold was not found.
+        is_cut_short: Whether the time was up before all nights were searched: the older ones were
+            not.
     """
 
     sightings: tuple[Sighting, ...]
     searched: int
     damages: tuple[str, ...]
+    is_cut_short: bool = False
 
 
 class Query:
@@ -151,50 +163,135 @@ def _ends_in(repository: str, name: str) -> bool:
     return repository == name or repository.endswith(f"/{name}")
 
 
-def search(store: BackupStore, text: str, *, progress: Progress | None = None) -> Found:
-    """Look for something in all snapshots of a store.
+def search(
+    store: BackupStore,
+    text: str,
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Found:
+    """Look for something in all snapshots of a store, the newest first.
 
     Lists that several nights share are read once.
 
     Args:
         store: Where to look.
         text: What for, see `Query`.
+        seconds: After so long it begins with no other list, and says which nights are searched.
         progress: Called with a line of text now and then.
+        clock: What tells the seconds; tests give another.
 
     Raises:
         HarborConfigurationError: It is empty, or there is no store.
     """
     query = Query(text)
     _ = store.harbor_url  # that it is a store
-    damages: list[str] = []
-    found = store.snapshots.read_all(lambda key, why: damages.append(why))
-    snapshots = sorted(found, key=lambda snapshot: snapshot.key)
-    nights: dict[tuple[str, str, str], list[int]] = {}
-    for number, snapshot in enumerate(snapshots):
-        for project, item in snapshot.projects.items():
-            nights.setdefault((project, item.inventory, item.contents), []).append(number)
-    seen: dict[Match, set[int]] = {}
-    for at, ((project, inventory, contents), numbers) in enumerate(nights.items()):
-        if progress and at % 10 == 0:
-            progress(f"{at} of {human_count(len(nights), 'list')} searched")
+    looking = _Search(store, query, None if seconds is None else clock() + seconds, clock)
+    keys = store.snapshots.list_keys()[::-1]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="search") as pool:
+        for at in range(0, len(keys), _READERS):
+            if progress:
+                progress(f"{at} of {human_count(len(keys), 'night')} searched")
+            for snapshot in pool.map(looking.read, keys[at : at + _READERS]):
+                if snapshot and not looking.is_over:
+                    looking.add(snapshot, pool)
+            if looking.is_over:
+                break
+    return looking.found()
+
+
+class _Search:
+    """One search, night by night, the newest first.
+
+    Args:
+        store: Where to look.
+        query: What for.
+        until: When it is over, by the clock; None for never.
+        clock: What tells the seconds.
+    """
+
+    def __init__(
+        self, store: BackupStore, query: Query, until: float | None, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._query = query
+        self._until = until
+        self._clock = clock
+        self._damages: list[str] = []
+        self._nights: list[Snapshot] = []
+        self._lists: dict[_List, list[Match]] = {}
+        self._seen: dict[Match, list[str]] = {}
+        self.is_over = False
+
+    def _is_time(self) -> bool:
+        return self._until is not None and self._clock() > self._until
+
+    def read(self, key: str) -> Snapshot | None:
+        """Return a night; None where it has no end, cannot be read, or the time is up."""
+        if self._is_time():
+            self.is_over = True
+            return None
         try:
-            for match in _iter_matches(store, query, project, inventory, contents):
-                seen.setdefault(match, set()).update(numbers)
+            return self._store.snapshots.read(key)
         except IntegrityError as err:
+            self._damages.append(str(err))
+            return None
+
+    def add(self, snapshot: Snapshot, pool: ThreadPoolExecutor) -> None:
+        """Search a night; where the time is up on the way, it counts as not searched."""
+        lists = [(name, i.inventory, i.contents) for name, i in snapshot.projects.items()]
+        new = [item for item in lists if item not in self._lists]
+        for item, matches in zip(new, pool.map(self._matches, new), strict=True):
+            if matches is not None:
+                self._lists[item] = matches
+        if self.is_over:
+            # What was found is shown all the same; that it is not everything is said.
+            self._note(snapshot, [item for item in lists if item in self._lists])
+            return
+        self._nights.append(snapshot)
+        self._note(snapshot, lists)
+
+    def _note(self, snapshot: Snapshot, lists: Iterable[_List]) -> None:
+        for item in lists:
+            for match in self._lists[item]:
+                keys = self._seen.setdefault(match, [])
+                if not keys or keys[-1] != snapshot.key:
+                    keys.append(snapshot.key)
+
+    def _matches(self, item: _List) -> list[Match] | None:
+        if self._is_time():
+            self.is_over = True
+            return None
+        try:
+            return list(dict.fromkeys(_iter_matches(self._store, self._query, *item)))
+        except (IntegrityError, HarborProtocolError) as err:
             log.warning("%s", err)
-            damages.append(str(err))
-    newest = _newest_by_project(snapshots)
-    sightings = (
-        Sighting(
-            match=match,
-            first=snapshots[min(numbers)].key,
-            last=snapshots[max(numbers)].key,
-            snapshots=len(numbers),
-            is_in_newest=newest[match.repository.partition("/")[0]] in numbers,
+            self._damages.append(str(err))
+            return []
+
+    def found(self) -> Found:
+        """Return what it came to."""
+        newest: dict[str, str] = {}
+        for snapshot in self._nights:
+            for project in snapshot.projects:
+                newest.setdefault(project, snapshot.key)
+        sightings = (
+            Sighting(
+                match=match,
+                first=seen[-1],
+                last=seen[0],
+                snapshots=len(seen),
+                is_in_newest=newest.get(match.repository.partition("/")[0], seen[0]) == seen[0],
+            )
+            for match, seen in sorted(self._seen.items())
         )
-        for match, numbers in sorted(seen.items())
-    )
-    return Found(sightings=tuple(sightings), searched=len(snapshots), damages=tuple(damages))
+        return Found(
+            sightings=tuple(sightings),
+            searched=len(self._nights),
+            damages=tuple(self._damages),
+            is_cut_short=self.is_over,
+        )
 
 
 def _iter_matches(
@@ -206,11 +303,3 @@ def _iter_matches(
         for repository, manifests in store.inventories.iter_contents(project, contents):
             for content in manifests.values():
                 yield from query.iter_layers(repository, content)
-
-
-def _newest_by_project(snapshots: Sequence[Snapshot]) -> dict[str, int]:
-    return {
-        project: number
-        for number, snapshot in enumerate(snapshots)
-        for project in snapshot.projects
-    }

@@ -101,7 +101,8 @@ def _stage(stage: Stage) -> str:
     size = human_size(stage.checked_bytes) if stage.checked_bytes else ""
     return (
         f'<tr><td>{stage.name}</td>{state}<td style="white-space:normal">{what}</td>'
-        f'<td class="n">{size}</td><td class="n">{human_duration(stage.seconds)}</td></tr>\n'
+        f'<td class="n" data-name="Bytes">{size}</td>'
+        f'<td class="n" data-name="Took">{human_duration(stage.seconds)}</td></tr>\n'
     )
 
 

@@ -16,6 +16,7 @@ It knows nothing of registries, nor of how content gets there.
     known            what a registry is known to hold
     upload_files     how far large uploads to a registry have come
     listed           what of a project need not be listed again
+    nights           all snapshots in short
     leases           which run may write
     retention        which snapshots a policy keeps
     reach            what snapshots, results and pointers name

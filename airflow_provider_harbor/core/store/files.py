@@ -336,9 +336,24 @@ class Files:
         """Return the names of the directories right below a directory, sorted."""
         return self._list_level(directory, "common_prefixes")
 
-    def list_names(self, directory: str) -> list[str]:
-        """Return the names of the files right below a directory, sorted."""
-        return self._list_level(directory, "objects")
+    def list_names(self, directory: str, *, since: str = "") -> list[str]:
+        """Return the names of the files right below a directory, sorted.
+
+        Args:
+            directory: Where to look.
+            since: Leave out names that sort before it: an object storage lists 1,000 at a time.
+        """
+        if since and self._directory is None:
+            with troubles(self.url_of(directory)):
+                pages = obstore.list(
+                    self._store,
+                    prefix=directory,
+                    offset=f"{directory}/{since}",
+                    chunk_size=_PAGE_SIZE,
+                )
+                names = [item["path"].removeprefix(f"{directory}/") for p in pages for item in p]
+            return sorted(name for name in names if "/" not in name)
+        return [name for name in self._list_level(directory, "objects") if name >= since]
 
     def _list_level(self, directory: str, kind: str) -> list[str]:
         self._require_targets(directory)

@@ -30,6 +30,7 @@ Layout, `/` below the root of the store:
                                             lost; the hash is that of repository and digest
     unfinished/<algorithm>/<hex>            what has come of a large blob, in a directory only
     listed/<project>.json.gz                what was listed, and when: may be lost
+    nights.jsonl.gz                         all snapshots in short, see `nights`: may be lost
     leases/<place>.json                     which run writes, see `leases`: may be lost
     prune/state.json                        the last sweep, see `sweeps`
     prune/marks/<sha256>.jsonl.gz           what nothing names, and since when
@@ -57,10 +58,12 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "<sha256>", ...}, see `jobs.results`
     snapshot.json, partial.json
                    {"run", "complete", "harbor_url", "destination", "started_at", "ended_at",
-                    "limited_to": ["team-*"],
+                    "limited_to": ["team-*"], "lacking": ["team-b"],
                     "projects": {"library": {"inventory": "<sha256>", "contents": "<sha256>",
                                              "ok": true, "digests": 12, "size_bytes": 3456}}}
-                   and "settings": {"system": "<sha256>", "projects": {"library": "<sha256>"},
+                   `lacking` are projects that were to be in it and are not; it is not there where
+                   it is not known which these are. And "settings": {"system": "<sha256>",
+                    "projects": {"library": "<sha256>"},
                     "read_at": "...", "limited": false, "unread": [...]}, where it has any; in
                     settings.json is the same, with "run" and "sweep"
     settings       see `settings_files`: one line, whose SHA-256 is the name
@@ -118,11 +121,13 @@ STORE = "store.json"
 VAULT = "settings-vault.json"
 SETTINGS = "settings"
 CHECK = "check.json"
+NIGHTS = "nights.jsonl.gz"
 PRUNE_STATE = "prune/state.json"
 MARKS = "prune/marks"
 POOL = "blobs"
 SNAPSHOTS = "snapshots"
 RESTORES = "restores"
+REPORTS = "reports"
 UPLOADS = "uploads"
 UNFINISHED = "unfinished"
 
@@ -212,7 +217,7 @@ def partial(run: str) -> str:
 
 def report(run: str, ending: str) -> str:
     """Return where a run's report is, as `json` or as `html`."""
-    return f"reports/{run_key(run)}.{ending}"
+    return f"{REPORTS}/{run_key(run)}.{ending}"
 
 
 def plans(run: str) -> str:

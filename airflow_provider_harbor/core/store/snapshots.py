@@ -77,6 +77,8 @@ class Snapshot:
         projects: What it holds of each project that could be listed.
         limited_to: Names and globs of projects to which the run was limited; empty for all.
         settings: Harbor's settings that night; None where they were not read.
+        lacking: Projects that were to be in it and are not, since they could not be listed; None
+            where that is not known.
     """
 
     key: str
@@ -89,6 +91,7 @@ class Snapshot:
     projects: Mapping[str, ProjectContents]
     limited_to: tuple[str, ...] = ()
     settings: NightSettings | None = None
+    lacking: tuple[str, ...] | None = None
 
     @property
     def has_contents(self) -> bool:
@@ -122,11 +125,13 @@ class Snapshot:
             },
             limited_to=tuple(map(str, data["limited_to"])),
             settings=NightSettings.from_json(data["settings"]) if data.get("settings") else None,
+            lacking=tuple(map(str, data["lacking"])) if "lacking" in data else None,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return what snapshot.json or partial.json holds."""
         settings = {"settings": self.settings.to_json()} if self.settings else {}
+        lacking = {} if self.lacking is None else {"lacking": list(self.lacking)}
         return {
             "run": self.run,
             "complete": self.complete,
@@ -135,6 +140,7 @@ class Snapshot:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "limited_to": list(self.limited_to),
+            **lacking,
             "projects": {name: item.to_json() for name, item in sorted(self.projects.items())},
             **settings,
         }
@@ -209,6 +215,31 @@ class Snapshots:
         self._files.write(paths[1], html.encode(errors="backslashreplace"))
         self._files.write(paths[0], dump(report))
         return paths
+
+    def list_reports(self, since: str = "") -> list[str]:
+        """Return the names of the runs that have a report, oldest first.
+
+        Args:
+            since: Leave out those that sort before it, which costs fewer requests: `2026-11` for
+                what began in November 2026 or later.
+        """
+        names = self._files.list_names(layout.REPORTS, since=since)
+        return [name.removesuffix(".html") for name in names if name.endswith(".html")]
+
+    def read_report(self, run: str) -> dict[str, Any] | None:
+        """Return how a run ended, as it was kept; None where it was not.
+
+        Raises:
+            IntegrityError: It cannot be read.
+        """
+        return read_object(self._files, layout.report(run, "json"))
+
+    def read_report_page(self, run: str) -> bytes | None:
+        """Return the page of how a run ended; None where there is none."""
+        try:
+            return self._files.read(layout.report(run, "html"))
+        except FileNotFoundError:
+            return None
 
     def write_plan(self, run: str, project: str) -> PackedLines:
         """Begin what a dry run would copy of a project; returns what takes its lines."""
