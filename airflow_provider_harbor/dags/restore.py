@@ -11,7 +11,8 @@ which Harbor. Only what is missing there is sent, and nothing is deleted.
 **With Settings**, what the artifacts belong to is brought back, too: **settings_before** makes
 users, projects, members, robots and labels; after `restore`, **settings_after** makes what would
 act on it: scanners, retention, immutability, webhooks, replication, schedules. Their logs say what
-was done, and what cannot be, and why. The login must be an administrator's.
+was done, and what cannot be, and why. What cannot be, such as users without a password, stops
+nothing else, and makes `settings_after` red at the end. The login must be an administrator's.
 
 **To look before it copies**: choose **Dry run**. The log of each `restore` says what would be sent;
 `report` ends as skipped.
@@ -179,9 +180,15 @@ def _way_back(
         "secrets_variable": secrets_variable,
         "plan_only": field("dry_run"),
     }
-    before = HarborSettingsImportOperator(task_id="settings_before", stage="before", **settings)
+    before: Any = HarborSettingsImportOperator(
+        task_id="settings_before", stage="before", fails_later=True, **settings
+    )
     after = HarborSettingsImportOperator(
-        task_id="settings_after", stage="after", trigger_rule="none_failed", **settings
+        task_id="settings_after",
+        stage="after",
+        earlier=before.output,
+        trigger_rule="none_failed",
+        **settings,
     )
 
     restore = HarborRestoreOperator.partial(

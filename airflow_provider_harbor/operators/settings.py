@@ -11,7 +11,7 @@ In ``harbor_restore`` they are brought back around them, if that is wanted::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.telling import tells
+from airflow_provider_harbor.operators.telling import error_lines, tells
 from airflow_provider_harbor.operators.units import Heartbeat, as_flag, as_patterns, run_name
 
 if TYPE_CHECKING:
@@ -167,6 +167,10 @@ class HarborSettingsImportOperator(BaseOperator):
     :param kinds: Names of kinds such as ``members``; empty for all.
     :param renames: New names of projects, as texts ``old=new``.
     :param stage: ``before`` or ``after`` the artifacts; None for both.
+    :param fails_later: Whether settings that could not be brought back fail no more than the task
+        which gets the result of this one as ``earlier``: a user without a password is no reason
+        not to bring back the artifacts.
+    :param earlier: What a task with ``fails_later`` returned; this one fails for both.
     :param enabled: Whether it does anything; else it ends as skipped.
     :param harbor_conn_id: Connection of the Harbor that is to have the settings.
     :param passphrase_conn_id: A connection whose password opens sealed secrets; None for none.
@@ -186,6 +190,7 @@ class HarborSettingsImportOperator(BaseOperator):
         "kinds",
         "renames",
         "stage",
+        "earlier",
         "enabled",
         "harbor_conn_id",
         "passphrase_conn_id",
@@ -205,6 +210,8 @@ class HarborSettingsImportOperator(BaseOperator):
         kinds: Sequence[str] | None = None,
         renames: Sequence[str] | None = None,
         stage: str | None = None,
+        fails_later: bool = False,
+        earlier: Mapping[str, Any] | None = None,
         enabled: bool = True,
         harbor_conn_id: str = HarborHook.default_conn_name,
         passphrase_conn_id: str | None = None,
@@ -222,6 +229,8 @@ class HarborSettingsImportOperator(BaseOperator):
         self.kinds = kinds
         self.renames = renames
         self.stage = stage
+        self.fails_later = fails_later
+        self.earlier = earlier
         self.enabled = enabled
         self.harbor_conn_id = harbor_conn_id
         self.passphrase_conn_id = passphrase_conn_id
@@ -249,10 +258,17 @@ class HarborSettingsImportOperator(BaseOperator):
         self.log.info("%s", "\n".join([report.summary_line(), *report.lines()]))
         if plan_only:
             raise AirflowSkipException(report.summary_line())
-        if failures := report.failures():
+        failures = [*(self.earlier or {}).get("failures", ()), *report.failures()]
+        if failures and not self.fails_later:
             raise BackupIncompleteError(report.summary_line(), failures)
+        if failures:
+            incomplete = BackupIncompleteError(report.summary_line(), failures)
+            for line in error_lines(incomplete):
+                self.log.error("%s", line)
+            self.log.error("This fails the run after the artifacts are back.")
         return {
             "summary": report.summary_line(),
+            "failures": failures,
             "night": report.night,
             "written": report.writes,
             "needed_secrets": report.needs,

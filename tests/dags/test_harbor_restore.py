@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.core.rig import make_immutable
 from tests.dags.conftest import Run
@@ -116,6 +117,21 @@ def test_settings_come_back_around_the_artifacts(
     team = other_harbor.state.project("team-a")
     assert team is not None
     assert len(team.immutable_rules) == 1
+
+
+def test_a_user_without_a_password_stops_no_artifact_and_makes_the_run_red(
+    run_dag: RunDag, stored: HarborDouble, other_harbor: HarborDouble, connect: Any, tmp_path: Path
+) -> None:
+    before = held(stored)
+    user = {"username": "amy", "email": "amy@example.com", "realname": "A", "password": "Pa55word"}
+    made = requests.post(f"{stored.url}/api/v2.0/users", json=user, auth=("admin", stored.password))
+    assert made.status_code == 201
+    assert run_dag("harbor_backup", store=str(tmp_path)).state == "success"
+    connect("there", other_harbor)
+    run = run_dag("harbor_restore", store=str(tmp_path), target="there", settings=True)
+
+    assert failed(run) == {("settings_after", -1)}
+    assert held(other_harbor) == before
 
 
 def test_a_dry_run_of_a_restore_changes_nothing(
