@@ -150,7 +150,7 @@ class Demo:
             raise DemoError(f"{lost[0]} was not deleted")
         for name in LOST:
             digests = sum(key[0] == name for key in before)
-            self._screen.line(f"  {name}: {human_count(digests, 'digest')} gone")
+            self._screen.line(f"  {name}: {human_count(digests, 'manifest')} gone")
 
     def _restore(self, airflow: AirflowServer, harbor: Harbor, before: Holding) -> None:
         # What one fills into the form.

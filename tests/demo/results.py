@@ -98,8 +98,8 @@ def prove_stored(screen: Screen, store: Path, held: Holding, check: Callable[[],
     screen.line(f"  All {len(files):,} files of the pool ({size}) have the SHA-256 of their names.")
     there = {f"sha256:{path.name}" for path in files}
     if missing := [digest for _, digest in held if digest not in there]:
-        raise ProofError(f"{len(missing)} digests are not in the store, such as {missing[0]}")
-    screen.line(f"  All {len(held):,} digests that Harbor lists now are among them.")
+        raise ProofError(f"{len(missing)} manifests are not in the store, such as {missing[0]}")
+    screen.line(f"  All {len(held):,} manifests that Harbor lists now are among them.")
 
 
 def prove_restored(screen: Screen, before: Holding, after: Holding) -> None:
@@ -113,7 +113,7 @@ def prove_restored(screen: Screen, before: Holding, after: Holding) -> None:
         repository, digest = min(different)
         raise ProofError(f"{len(different)} differ, such as {repository}@{digest}")
     tags = sum(map(len, after.values()))
-    screen.line(f"  All {len(after):,} digests and {tags:,} tags are as they were.")
+    screen.line(f"  All {len(after):,} manifests and {tags:,} tags are as they were.")
 
 
 def shown(path: Path) -> Path:

@@ -131,9 +131,9 @@ def test_it_shows_a_backup_and_stays_until_ctrl_c(
     demo.wait_for_text("Still running, until Ctrl-C")
 
     assert "Everything is protected: all 9 projects" in demo.output
-    assert re.search(r"^  shop/checkout: [0-9]+ digests gone$", demo.output, re.MULTILINE)
+    assert re.search(r"^  shop/checkout: [0-9]+ manifests gone$", demo.output, re.MULTILINE)
     assert "Everything is restored: 2 projects" in demo.output
-    assert re.search(r"^  All [\d,]+ digests and [\d,]+ tags are as they were", demo.output, re.M)
+    assert re.search(r"^  All [\d,]+ manifests and [\d,]+ tags are as they were", demo.output, re.M)
     (night,) = demo.kept.glob("store/snapshots/*.harbor_backup.demo_*/snapshot.json")
     assert len(json.loads(night.read_text())["projects"]) == 9
     assert len(list(demo.kept.glob("store/reports/*.html"))) == 3

@@ -174,7 +174,7 @@ def test_a_project_takes_the_name_of_one_that_is_not_chosen(
         ({"projects": ["taem-a"]}, "The nearest of 2 projects there: team-a"),
         ({"repositories": ["team-a/apps"]}, "team-a/app"),
         ({"tags": ["nothing"]}, "no tag 'nothing'"),
-        ({"renames": ["team-a"]}, "no renaming"),
+        ({"renames": ["team-a"]}, "not a new name for a project"),
         ({"renames": ["team-a=team-b"]}, "both be restored as 'team-b'"),
         ({"harbor_conn_id": "nowhere"}, "no connection 'nowhere'"),
         ({"store": "/nowhere/at/all"}, "no backup store"),
