@@ -37,7 +37,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
+from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
     Heartbeat,
@@ -164,7 +164,8 @@ class HarborCopyOperator(BaseOperator):
         "plan_only",
     )
     ui_color = "#d6e9f8"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class HarborCopyOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Copy each project of the unit, and return how it ended."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run = run_name(context)
         refs = {ref["project"]: InventoryRef.from_json(ref) for ref in self.inventories or ()}
@@ -284,7 +285,8 @@ class HarborSnapshotOperator(BaseOperator):
         "plan_only",
     )
     ui_color = "#fbe7c6"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -309,7 +311,7 @@ class HarborSnapshotOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report and snapshot, and return a summary."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         error = "" if self.units is not None else self._reason(context)
         store, plan_only, run = open_store(self.store), as_flag(self.plan_only), run_name(context)
         report = finish_run(
