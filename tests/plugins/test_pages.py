@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_harbor.core.store import layout
 from tests.browser import Browser, Page, running_browser
-from tests.plugins.conftest import DIGEST, HOSTILE, Pages
+from tests.plugins.conftest import DIGEST, HOSTILE, VERIFY_RUN, Pages
 
 pytestmark = pytest.mark.airflow
 
@@ -234,13 +234,14 @@ def test_no_page_is_wider_than_its_window_and_none_runs_a_script(
 
 
 @pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("run", "headline"), [(LAST_RUN, "NOT everything is protected"), (VERIFY_RUN, "1 damage")]
+)
 def test_a_report_is_not_wider_than_its_window_and_nothing_is_cut_off(
-    browser: Browser, pages: Pages, width: int
+    browser: Browser, pages: Pages, width: int, run: str, headline: str
 ) -> None:
-    page = opened(browser, pages, f"/harbor{pages.site}/reports/{LAST_RUN}", width=width)
-    assert (
-        page.evaluate("document.querySelector('h1').textContent") == "NOT everything is protected"
-    )
+    page = opened(browser, pages, f"/harbor{pages.site}/reports/{run}", width=width)
+    assert page.evaluate("document.querySelector('h1').textContent") == headline
     assert page.overflow == 0
     beyond = (
         "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > "

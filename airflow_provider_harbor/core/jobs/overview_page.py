@@ -154,6 +154,11 @@ def judge(overview: Overview, projects: Sequence[ProjectView]) -> tuple[str, str
         if complete
         else ("No night is complete.")
     )
+    later = [key for key in overview.unended if key > newest.key]
+    if later:
+        since += f" {human_count(len(later), 'later run')} going on, or cut short."
+    if any(key > newest.key for key in overview.damages):
+        return "bad", "The newest night cannot be read", since
     bad = [project.name for project in projects if project.state is State.BAD]
     if bad or not newest.complete:
         names = ", ".join(bad[:_SHOWN_NAMES])
