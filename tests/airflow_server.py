@@ -308,6 +308,13 @@ class AirflowApi:
             raise AirflowServerError(f"{method} {url} -> {answer.status_code} {answer.text[:1000]}")
         return answer.json()
 
+    def get_page(self, path: str) -> str:
+        """Return a page of HTML, such as one of a plugin; raises `AirflowServerError`."""
+        answer = self._session.get(f"{self._url}{path}", timeout=60)
+        if not answer.ok or "html" not in answer.headers.get("Content-Type", ""):
+            raise AirflowServerError(f"{path} -> {answer.status_code} {answer.text[:1000]}")
+        return answer.text
+
     def wait_for_dag(self, dag_id: str, timeout_seconds: float = 120) -> dict[str, Any]:
         """Return a DAG as soon as its file has been read."""
 

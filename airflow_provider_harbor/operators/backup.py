@@ -40,7 +40,7 @@ from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of
 from airflow_provider_harbor.operators.figures import send_figures
-from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
+from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     ERROR_KEY,
@@ -170,7 +170,8 @@ class HarborCopyOperator(BaseOperator):
         "plan_only",
     )
     ui_color = "#d6e9f8"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -200,7 +201,7 @@ class HarborCopyOperator(BaseOperator):
     @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Copy each project of the unit, and return how it ended."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run = run_name(context)
         refs = {ref["project"]: InventoryRef.from_json(ref) for ref in self.inventories or ()}
@@ -291,7 +292,8 @@ class HarborSnapshotOperator(BaseOperator):
         "plan_only",
     )
     ui_color = "#fbe7c6"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -317,7 +319,7 @@ class HarborSnapshotOperator(BaseOperator):
     @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Write report and snapshot, and return a summary."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         error = "" if self.units is not None else self._reason(context)
         store, plan_only, run = open_store(self.store), as_flag(self.plan_only), run_name(context)
         report = finish_run(

@@ -19,7 +19,7 @@ from airflow_provider_harbor.core.jobs.drill_report import render_drill_page
 from airflow_provider_harbor.core.jobs.keeping import keep_report
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
+from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
@@ -71,7 +71,8 @@ class HarborDrillOperator(BaseOperator):
         "limit_shares",
     )
     ui_color = "#e3dcf5"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink(".drill")
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -103,7 +104,6 @@ class HarborDrillOperator(BaseOperator):
     @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Try a restore, and return a summary."""
-        leave_report_link(context, ".drill")
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         if not self.harbor_conn_id:
             raise AirflowSkipException("no Harbor is named to restore to, so there is no drill")

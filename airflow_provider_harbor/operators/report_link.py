@@ -1,7 +1,8 @@
 """The button *Report* of a task: it leads to the report of its run, among the pages of the plugin.
 
-The API server shows what a task has left in its XCom, and runs nothing of this. So the address is
-left before anything can fail.
+The API server shows what a task has left in its XCom. Airflow leaves the address there at the end
+of a task, whatever became of it (tried with 3.3.2), and our tasks at their beginning: one that
+still runs, or was killed, has the button, too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ _KEY = "harbor_report"
 
 
 class ReportLink(BaseOperatorLink):
-    """A button that leads to the report of a run."""
+    """A button that leads to the report of a run.
+
+    :param ending: ``.verify`` or ``.drill`` where it is the report of such a task.
+    """
+
+    def __init__(self, ending: str = "") -> None:
+        self.ending = ending
 
     @property
     def name(self) -> str:
@@ -37,8 +44,17 @@ class ReportLink(BaseOperatorLink):
         return _KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address of the report of a task's run; Airflow does not call it."""
-        return report_address(ti_key.dag_id, ti_key.run_id)
+        """Return the address of the report of a task's run."""
+        return report_address(ti_key.dag_id, ti_key.run_id, self.ending)
+
+    def leave(self, context: Mapping[str, Any]) -> None:
+        """Leave the address, before anything can fail.
+
+        :param context: The task's context.
+        """
+        run = context["dag_run"]
+        address = report_address(run.dag_id, run.run_id, self.ending)
+        context["ti"].xcom_push(key=_KEY, value=address)
 
 
 def base_path() -> str:
@@ -55,13 +71,3 @@ def report_address(dag_id: str, run_id: str, ending: str = "") -> str:
     """
     query = urlencode({"dag_id": dag_id, "run_id": run_id, **({"of": ending} if ending else {})})
     return f"{base_path()}/plugin/{ROUTE}{base_path()}{PAGES}/run?{query}"
-
-
-def leave_report_link(context: Mapping[str, Any], ending: str = "") -> None:
-    """Leave the address of a task's report, before anything can fail.
-
-    :param context: The task's context.
-    :param ending: See ``report_address``.
-    """
-    run = context["dag_run"]
-    context["ti"].xcom_push(key=_KEY, value=report_address(run.dag_id, run.run_id, ending))

@@ -39,7 +39,7 @@ from airflow_provider_harbor.core.jobs.restore import (
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
+from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
@@ -220,7 +220,8 @@ class HarborRestoreOperator(_RestoreOperator):
         "limit_shares",
         "plan_only",
     )
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -244,7 +245,7 @@ class HarborRestoreOperator(_RestoreOperator):
     @tells
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Restore each project of the unit, and return how it ended."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         run, plan_only = run_name(context), as_flag(self.plan_only)
         restore = self._find(self.unit["snapshot"])
@@ -301,7 +302,8 @@ class HarborRestoreReportOperator(_RestoreOperator):
 
     template_fields: Sequence[str] = (*_CHOICE, "units", "harbor_conn_id", "plan_only")
     ui_color = "#fbe7c6"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink()
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -319,7 +321,7 @@ class HarborRestoreReportOperator(_RestoreOperator):
     @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the report, and return a summary."""
-        leave_report_link(context)
+        self.report_link.leave(context)
         if not self.units:
             raise BackupIncompleteError(
                 "NOTHING was restored: no snapshot was chosen. The log of the task before this one "

@@ -30,7 +30,7 @@ from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.operators.report_link import ReportLink, leave_report_link
+from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.telling import tell_report, tells
 from airflow_provider_harbor.operators.units import (
     Heartbeat,
@@ -80,7 +80,8 @@ class HarborVerifyOperator(BaseOperator):
         "limit_shares",
     )
     ui_color = "#fbe7c6"
-    operator_extra_links = (ReportLink(),)
+    report_link = ReportLink(".verify")
+    operator_extra_links = (report_link,)
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class HarborVerifyOperator(BaseOperator):
     @tells
     def execute(self, context: Context) -> dict[str, Any]:
         """Verify, and return a summary."""
-        leave_report_link(context, ".verify")
+        self.report_link.leave(context)
         set_pace(self.workers, self.limit_mb_per_second, self.limit_shares)
         part = self._part(context)
         store = open_store(self.store)

@@ -99,6 +99,10 @@ def test_a_failed_project_is_run_again_alone(site: Site, images: dict[str, Conte
     assert partial["subject"] == "harbor_backup: NOT everything is protected (green)"
     assert images["lost"].digest in partial["text"]
     assert report_of(site, run_id).with_suffix(".html").as_uri() == partial["report_url"]
+    for task_id, index in (("snapshot", -1), ("backup.copy", GREEN)):
+        page = report_page(site, run_id, task_id, index)
+        assert "NOT everything is protected" in page
+        assert images["lost"].digest in page
 
     source.push("green/two", images["lost"], "l", "stable")  # what the error message says to do
     assert would_clear(site, run_id) == {
@@ -157,6 +161,16 @@ def told(site: Site, run_id: str, verdict: str) -> dict[str, Any]:
 def instances_of(site: Site, run_id: str) -> Instances:
     found = site.api.get_task_instances(DAG_ID, run_id)
     return {(instance["task_id"], instance["map_index"]): instance for instance in found}
+
+
+def report_page(site: Site, run_id: str, task_id: str, index: int) -> str:
+    """Return what the button *Report* of a task leads to."""
+    path = f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}/links"
+    links = site.api.call("GET", path, params={"map_index": index})["extra_links"]
+    # In the UI what is behind this is shown in a frame.
+    prefix, _, address = links["Report"].partition("/plugin/backups")
+    assert prefix == ""
+    return site.api.get_page(address)
 
 
 def states_of(instances: Instances) -> dict[tuple[str, int], str]:

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,24 @@ from airflow_provider_harbor.core.harbor.models import Tag
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.report_page import render_page
+from airflow_provider_harbor.core.jobs.settings_compare import (
+    Change,
+    FieldChange,
+    SettingChange,
+)
+from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
+from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
+from airflow_provider_harbor.core.jobs.verify_report import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.settings_files import NightSettings
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 from tests.core.jobs.test_report import SKIPPED, copied, finding, report, result
+from tests.core.jobs.test_verify_page import WHOLE, damage
 
 # What Harbor refuses as a name, and others may have put there.
 HOSTILE = "<script>alert('x')</script>"
 DIGEST = "sha256:" + "5ca1ab1e" * 8
+VERIFY_RUN = "2026-11-25T06-30-00Z.pages_verify.scheduled__25.verify"
 USERS = "admin:admin,reader:viewer,nobody:"
 PASSWORDS = {name: f"password-of-{name}" for name in ("admin", "reader", "nobody")}
 
@@ -200,6 +211,14 @@ def fill(store: BackupStore) -> None:
         page = f"<!doctype html><body>\n<main>\nthe report of {day}<script>alert(1)</script></main>"
         store.snapshots.write_report(run, {"run": run}, page)
     store.snapshots.write_report(run, {"run": run}, render_page(wide_report()))
+    verified = replace(
+        WHOLE,
+        damages=(replace(damage(), message="it is gone " * 9, thing="x" * 200),),
+        notes=("y" * 200,),
+        stages=(Stage(name="structure", what="2 snapshots " * 9, checked_bytes=9, seconds=1),),
+        store_url="s3://backups@" + "b" * 63 + "/harbor",
+    )
+    store.snapshots.write_report(VERIFY_RUN, verified.to_json(), render_verify_page(verified))
 
 
 def wide_report() -> RunReport:
@@ -212,5 +231,19 @@ def wide_report() -> RunReport:
         result("c", inventory=None, copy=None, error="403 at https://h/" + "y" * 120),
         SKIPPED,
         expected=[name, "b", "c", "d", "library"],
+        settings=SettingsReport(
+            night=NightSettings(system="", projects={}),
+            compared_to="2026-11-24T03-30-00Z.harbor_backup.scheduled__2026-11-24",
+            changes=(
+                SettingChange(
+                    scope=name,
+                    kind="policies",
+                    noun="policy",
+                    key="z" * 150,
+                    change=Change.CHANGED,
+                    fields=(FieldChange(name="pattern", before="u" * 99, after="v" * 99),),
+                ),
+            ),
+        ),
         harbor_url="https://harbor.of-a-department.example.com:8443",
     )

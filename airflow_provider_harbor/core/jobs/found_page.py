@@ -75,8 +75,9 @@ def _item(sighting: Sighting, store: str) -> str:
     if sighting.first == sighting.last:
         nights = _night(sighting.last)
     gone = "" if sighting.is_in_newest else ", <b>gone since</b>"
-    lines = json.dumps(restore_values(sighting, store), indent=2).splitlines()
-    values = "\n".join(map(escape, lines))
+    pairs = restore_values(sighting, store).items()
+    lines = (f'  "{name}": {json.dumps(value)}' for name, value in pairs)
+    values = "{\n" + ",\n".join(map(escape, lines)) + "\n}"
     return (
         f"<li>{shown}<p>{human_count(sighting.snapshots, 'night')}: {nights}{gone}</p>"
         f"<details><summary>Restore it</summary>"
@@ -105,7 +106,8 @@ def restore_values(sighting: Sighting, store: str = "") -> dict[str, object]:
 
 
 def _night(key: str) -> str:
-    return escape(key[:16].replace("T", " ", 1))
+    day, _, rest = key.partition("T")
+    return escape(f"{day} {rest[:2]}:{rest[3:5]}" if rest else key)
 
 
 def _how(dag_id: str, href: str) -> str:

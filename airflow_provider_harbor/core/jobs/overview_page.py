@@ -59,6 +59,7 @@ header a { color: inherit; text-decoration: underline; }
   vector-effect: non-scaling-stroke; }
 .plot .area { fill: var(--link); stroke: none; opacity: .14; }
 td.plots { width: 22%; }
+.plot { overflow: visible; }
 form { display: flex; gap: .5rem; flex-wrap: wrap; }
 input { flex: 1 1 14rem; min-width: 0; font: inherit; padding: .45rem .6rem; color: inherit;
   background: var(--page); border: 1px solid var(--line); border-radius: .35rem; }
@@ -134,7 +135,10 @@ def page(title: str, parts: Iterable[str], crumbs: Sequence[tuple[str, str]] = (
 
 def with_crumbs(content: bytes, crumbs: Sequence[tuple[str, str]]) -> bytes:
     """Return the page of a report, as the store has it, with links to the pages above it."""
-    links = " / ".join(f'<a href="{escape(href)}">{escape(name)}</a>' for name, href in crumbs)
+    links = " / ".join(
+        f'<a style="color:inherit" href="{escape(href)}">{escape(name)}</a>'
+        for name, href in crumbs
+    )
     style = "background:none;border:0;padding:0 .25rem"
     nav = f'<main>\n<nav style="{style}">{links}</nav>'
     return content.replace(b"<main>", nav.encode(), 1) if links else content
@@ -150,6 +154,11 @@ def judge(overview: Overview, projects: Sequence[ProjectView]) -> tuple[str, str
         if complete
         else ("No night is complete.")
     )
+    later = [key for key in overview.unended if key > newest.key]
+    if later:
+        since += f" {human_count(len(later), 'later run')} going on, or cut short."
+    if any(key > newest.key for key in overview.damages):
+        return "bad", "The newest night cannot be read", since
     bad = [project.name for project in projects if project.state is State.BAD]
     if bad or not newest.complete:
         names = ", ".join(bad[:_SHOWN_NAMES])

@@ -58,6 +58,7 @@ header p { margin-top: .3rem; }
   border-radius: .2em; margin-right: .45em; background: var(--dot); }
 .totals + .legend { margin-top: 1rem; }
 .legend b:not([style])::before { display: none; }
+pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-size: .88rem; margin-top: .5rem; }
 .scroll { overflow-x: auto; margin: 0 -1.25rem; padding: 0 1.25rem; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -20,13 +20,14 @@ def plot(
         width: Of the plot, in its own units: it is as wide as its place allows.
         height: Likewise.
         label: What it shows, for those who cannot see it; HTML, escaped already.
-        is_filled: Whether the area below the line is shown, too.
+        is_filled: Whether the area below the line is shown, too, down to zero.
     """
     known = [point for point in points if point is not None]
     if not known:
         return ""
-    most, least = max(known), min(known)
-    # Growth is what is looked for, so the bottom is not zero. What never changes is in the middle.
+    # An area shows how much there is; a line alone shows growth, and its bottom is not zero. What
+    # never changes is in the middle.
+    most, least = max(known), 0 if is_filled else min(known)
     span = (most - least) or 1
     step = width / max(len(points) - 1, 1)
     room = height - 4
@@ -39,8 +40,8 @@ def plot(
     for begin, values in _stretches(points):
         end = begin + len(values) - 1
         path = "L".join(at(begin + n, value) for n, value in enumerate(values))
-        # A line needs a second point.
-        lines += f"M{path}" if len(values) > 1 else f"M{path}h1"
+        # A point alone is a short line.
+        lines += f"M{path}" if len(values) > 1 else f"M{path}m-3 0h6"
         if is_filled:
             areas += f"M{round(begin * step)} {height}L{path}L{round(end * step)} {height}Z"
     area = f'<path class="area" d="{areas}"/>' if areas else ""

@@ -212,6 +212,23 @@ def test_a_store_is_green_only_if_all_is_protected_and_nothing_is_overdue(
     assert judge(bad, bad.projects())[:2] == ("bad", "NOT everything is protected")
 
 
+def test_a_store_whose_newest_night_cannot_be_read_is_not_green(store: BackupStore) -> None:
+    kept(store, *(snapshot(day, a=True) for day in (23, 24, 25)))
+    path = layout.snapshot(snapshot(25).run)
+    store.files.write(path, b"{}")
+    overview = look(store)
+    assert judge(overview, overview.projects())[:2] == ("bad", "The newest night cannot be read")
+    assert path in render_store(overview, [])
+
+
+def test_a_run_that_has_no_end_yet_is_told(store: BackupStore) -> None:
+    kept(store, snapshot(25, a=True))
+    store.files.write(layout.result(layout.SNAPSHOTS, "2026-11-26T03-30-00Z.x", "a"), b"{}")
+    kind, _, text = judge(look(store), [])
+    assert kind == "good"
+    assert "1 later run going on, or cut short." in text
+
+
 def test_a_backup_every_week_is_not_overdue_on_the_next_day(store: BackupStore) -> None:
     overview = kept(store, *(snapshot(day, a=True) for day in (4, 11, 18, 25)))
     assert not overview.is_late
