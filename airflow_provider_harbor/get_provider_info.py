@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Harbor",
         # Airflow's page of providers glues to a link what follows it: the link comes last.
         "description": (
-            "Back up a Harbor container registry, every night, and restore it. "
+            "Back up a container registry, every night, and restore it: "
             "`Harbor <https://goharbor.io>`__"
         ),
         "integrations": [

@@ -66,10 +66,9 @@ def _parts() -> Iterator[str]:
 
 def classes_of(folder: str, kind: type) -> Iterator[type]:
     """Yield the public classes of a kind that a folder of the package defines."""
-    try:
-        package = importlib.import_module(f"{_PACKAGE}.{folder}")
-    except ModuleNotFoundError:
+    if not (Path(str(airflow_provider_harbor.__file__)).parent / folder).is_dir():
         return
+    package = importlib.import_module(f"{_PACKAGE}.{folder}")
     for found in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{found.name}")
         for name, value in vars(module).items():
