@@ -96,6 +96,8 @@ def test_json_says_all_that_the_report_knows() -> None:
         "blobs_copied": 10,
         "bytes_copied": 4096,
         "missing": ["b"],
+        "attempts": [],
+        "last_protected": None,
         "error": "",
         "pace": {},
         "settings": None,
