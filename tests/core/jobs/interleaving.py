@@ -21,7 +21,7 @@ from obstore.store import MemoryStore
 
 from airflow_provider_harbor.core.copy import shared
 from airflow_provider_harbor.core.exceptions import HarborBackupError
-from airflow_provider_harbor.core.jobs import listing, trail
+from airflow_provider_harbor.core.jobs import listing, overview, trail
 from airflow_provider_harbor.core.store import (
     backup_store,
     claims,
@@ -74,7 +74,7 @@ class InlineExecutor:
 def inline() -> Iterator[None]:
     """Have no other threads than those of the actors, and nobody wait."""
     with contextlib.ExitStack() as opened:
-        for module in (shared, claims, files, reach, result_files, snapshots, trail):
+        for module in (shared, claims, files, reach, result_files, snapshots, overview, trail):
             opened.enter_context(patch.object(module, "ThreadPoolExecutor", InlineExecutor))
         opened.enter_context(patch.object(listing, "InventoryWalk", Listing))
         opened.enter_context(patch.object(claims, "_sleep", lambda seconds: None))

@@ -120,6 +120,24 @@ def test_old_nights_are_not_read_when_they_are_kept_in_short(nights: Path) -> No
     assert list(look(store).damages) == [old.parent.name]
 
 
+def test_a_page_of_many_nights_reads_no_more_files_than_one_of_few(tmp_path: Path) -> None:
+    def files_read(nights: int) -> int:
+        store = fill(tmp_path / str(nights), nights, 2)
+        remember_nights(store)
+        read, paths = store.files.read, []
+
+        def counted(path: str) -> bytes:
+            paths.append(path)
+            return read(path)
+
+        store.files.read = counted  # type: ignore[method-assign]
+        assert len(look(store).nights) == nights
+        render_store(look(store), read_last_reports(store, NOW))
+        return len(paths)
+
+    assert files_read(100) <= files_read(11)
+
+
 def test_a_partial_night_that_ends_whole_after_all_is_shown_so(store: BackupStore) -> None:
     kept(store, snapshot(1, a=True), snapshot(2, a=False))
     for day in (3, 4, 5, 6):
