@@ -172,6 +172,7 @@ def typed_lines() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "line"), typed_lines())
 def test_its_command_lines_can_be_typed(name: str, line: str) -> None:
+    line = re.sub(r"[$<]\([^)]*\)", "what-a-shell-puts-here", line)
     words = shlex.split(line, comments=True)[1:]
     if {"COMMAND", "--help"} & set(words):
         return
