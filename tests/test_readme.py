@@ -215,10 +215,6 @@ def anchors(text: str) -> set[str]:
     }
 
 
-# Pages that come with the parts that they describe.
-_TO_COME = {"docs/ui.md"}
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_its_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
@@ -226,8 +222,7 @@ def test_its_links_lead_somewhere(name: str) -> None:
             continue
         path, _, anchor = target.partition("#")
         there = (ROOT / name).parent / path if path else ROOT / name
-        relative = str(there.resolve().relative_to(ROOT))
-        assert there.exists() or relative in _TO_COME, target
+        assert there.exists(), target
         if anchor:
             assert anchor in anchors(there.read_text()), target
 
