@@ -172,6 +172,7 @@ def typed_lines() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "line"), typed_lines())
 def test_its_command_lines_can_be_typed(name: str, line: str) -> None:
+    line = re.sub(r"[$<]\([^)]*\)", "what-a-shell-puts-here", line)
     words = shlex.split(line, comments=True)[1:]
     if {"COMMAND", "--help"} & set(words):
         return
@@ -214,10 +215,6 @@ def anchors(text: str) -> set[str]:
     }
 
 
-# Pages that come with the parts that they describe.
-_TO_COME = {f"docs/{n}.md" for n in ("command-line", "notifications", "several-machines", "ui")}
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_its_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
@@ -225,8 +222,7 @@ def test_its_links_lead_somewhere(name: str) -> None:
             continue
         path, _, anchor = target.partition("#")
         there = (ROOT / name).parent / path if path else ROOT / name
-        relative = str(there.resolve().relative_to(ROOT))
-        assert there.exists() or relative in _TO_COME, target
+        assert there.exists(), target
         if anchor:
             assert anchor in anchors(there.read_text()), target
 

@@ -25,7 +25,8 @@ _HEAD = """\
 Made from the docstrings by `python -m tests.reference`; a test holds it to them. What the words
 mean, and how the parts work together, is in [how-it-works.md](how-it-works.md).
 
-- [DAGs](#dags), [hook](#hook), [operators](#operators), [sensor](#sensor), [trigger](#trigger)
+- [DAGs](#dags), [hook](#hook), [operators](#operators), [sensor](#sensor), [trigger](#trigger),
+  [notifiers](#notifiers)
 - [connection](#connection), [configuration](#configuration)
 - [command line](#command-line)
 """

@@ -23,6 +23,12 @@ def test_every_module_of_the_provider_is_in_it(kind: str) -> None:
         assert f"\n`{module}`\n" in page
 
 
+def test_every_notifier_of_the_provider_is_in_it() -> None:
+    for name in get_provider_info()["notifications"]:
+        module, _, found = name.rpartition(".")
+        assert f"\n### {found}\n\n`{module}`\n" in PAGE.read_text()
+
+
 def test_an_argument_that_is_not_described_is_an_error() -> None:
     def function(store: str, workers: int = 4, **kwargs: Any) -> None:
         """Do something.
