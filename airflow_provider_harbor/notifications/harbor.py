@@ -21,7 +21,16 @@ _DEFAULTS: dict[str, Any] = {
 }
 _JSON = {
     name: f"{{{{ harbor.{name} }}}}"
-    for name in ("verdict", "subject", "headline", "text", "harbor_url", "report_url", "run_url")
+    for name in (
+        "verdict",
+        "subject",
+        "headline",
+        "text",
+        "harbor_url",
+        "page_url",
+        "report_url",
+        "run_url",
+    )
 }
 
 
@@ -30,7 +39,7 @@ class HarborNotifier(BaseNotifier):
 
     Templates of theirs find it as ``harbor``, see
     :class:`~airflow_provider_harbor.notifications.message.Message`: ``{{ harbor.subject }}``,
-    ``{{ harbor.text }}``, ``{{ harbor.html }}``, ``{{ harbor.report_url }}`` and more. A mail
+    ``{{ harbor.text }}``, ``{{ harbor.html }}``, ``{{ harbor.page_url }}`` and more. A mail
     without a subject or text, and a webhook without a body, get these by themselves.
 
     One that fails stops none of the others.

@@ -10,12 +10,13 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.texts import one_line
+from airflow_provider_harbor.operators.report_link import report_address
 
 # XCom key of what `snapshot` leaves.
 NOTICE_KEY = "notice"
@@ -43,7 +44,9 @@ class Message:
     :param more_reasons: How many there are besides.
     :param attempts: How often the run had ended before.
     :param harbor_url: Of the Harbor that is backed up; empty where it is unknown.
-    :param report_url: Of the report, as a page in the store; empty where there is none.
+    :param page_url: Of the report in Airflow's UI; empty where there is none, or where Airflow does
+        not know its own address.
+    :param report_url: Of the same page in the store; empty where there is none.
     :param run_url: Of the run in Airflow's UI.
     """
 
@@ -56,6 +59,7 @@ class Message:
     more_reasons: int = 0
     attempts: int = 0
     harbor_url: str = ""
+    page_url: str = ""
     report_url: str = ""
     run_url: str = ""
 
@@ -66,7 +70,8 @@ class Message:
             ("Harbor", [self.harbor_url]),
             ("Not protected", _with_more(self.projects, self.more_projects)),
             ("Why", _with_more(self.reasons, self.more_reasons)),
-            ("Report", [self.report_url]),
+            ("Report", [self.page_url]),
+            ("In the store" if self.page_url else "Report", [self.report_url]),
             ("Run", [self.run_url]),
         ]
         return [(name, lines) for name, lines in rows if any(lines)]
@@ -148,6 +153,7 @@ def message_of(
         more_reasons=int(found.get("more_reasons", 0)),
         attempts=int(found.get("attempts", 0)),
         harbor_url=str(found.get("harbor_url", "")),
+        page_url=page_url(dag_id, run_id) if found.get("report_url") else "",
         report_url=str(found.get("report_url", "")),
         run_url=run_url(dag_id, run_id),
     )
@@ -181,6 +187,18 @@ def run_url(dag_id: str, run_id: str) -> str:
     base = conf.get("api", "base_url", fallback="").rstrip("/")
     path = f"dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
     return f"{base}/{path}" if base else ""
+
+
+def page_url(dag_id: str, run_id: str) -> str:
+    """Return where Airflow's UI shows the report of a run.
+
+    :param dag_id: Of the run.
+    :param run_id: Of the run.
+    """
+    base = urlsplit(conf.get("api", "base_url", fallback="") or "")
+    if not base.netloc:
+        return ""
+    return f"{base.scheme}://{base.netloc}{report_address(dag_id, run_id)}"
 
 
 def _with_more(lines: Sequence[str], more: int) -> list[str]:

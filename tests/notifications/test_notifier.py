@@ -80,6 +80,11 @@ def test_a_partial_run_is_told_with_projects_reasons_and_the_report(office: Post
         assert said in text
         assert said in post["text"]
     assert (post["verdict"], post["report_url"]) == ("partial", PAGE)
+    page = (
+        "https://airflow.example.com/plugin/backups/harbor/run?dag_id=harbor_backup&run_id=manual"
+    )
+    assert post["page_url"].startswith(page)
+    assert page.replace("&", "&amp;") in text
     assert post["subject"] == mail["Subject"]
 
 

@@ -235,7 +235,8 @@ def test_no_page_is_wider_than_its_window_and_none_runs_a_script(
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(
-    ("run", "headline"), [(LAST_RUN, "NOT everything is protected"), (VERIFY_RUN, "1 damaged thing")]
+    ("run", "headline"),
+    [(LAST_RUN, "NOT everything is protected"), (VERIFY_RUN, "1 damaged thing")],
 )
 def test_a_report_is_not_wider_than_its_window_and_nothing_is_cut_off(
     browser: Browser, pages: Pages, width: int, run: str, headline: str
