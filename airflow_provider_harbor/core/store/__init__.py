@@ -25,6 +25,7 @@ It knows nothing of registries, nor of how content gets there.
     documents        JSON files, and packed files of lines
     seals            checksums in JSON files
     files, troubles  a directory or an object storage: the only modules that know `obstore`
-    directories      small files of a directory, read and written whole
+    directories      what a directory has by system calls: small files, locks
+    roots            that a store's directory is there, and the same as ever
     addresses, aws   where a store is; its options, out of a session of boto3
 """

@@ -1,4 +1,4 @@
-"""Whole small files of a directory, by the operating system's own calls.
+"""What a directory has by the operating system's own calls: its small files, whole, and more.
 
 A backup of small images reads and writes two files for each, and each way through obstore hands the
 work to another thread and waits for it. What it leaves is the same.
@@ -6,11 +6,14 @@ work to another thread and waits for it. What it leaves is the same.
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import itertools
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 def size(path: str) -> int | None:
@@ -126,3 +129,57 @@ def open_regular(path: str | os.PathLike[str]) -> int:
         return descriptor
     os.close(descriptor)
     raise FileNotFoundError(errno.ENOENT, "it is no regular file", str(path))
+
+
+def sync(directory: str | os.PathLike[str]) -> None:
+    """Have the whole file system of a directory written to its disk.
+
+    Syncing each of 100,000 files takes minutes.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):
+            os.sync()
+        elif libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
+def remove_empty(directory: str | os.PathLike[str]) -> None:
+    """Delete directories that hold nothing, below a directory and itself."""
+    for found, _, _ in os.walk(directory, topdown=False):
+        # It is not empty, or somebody was faster.
+        with suppress(OSError):
+            os.rmdir(found)
+
+
+def dangling_link(directory: str | os.PathLike[str]) -> str | None:
+    """Return the name of a link in a directory that leads nowhere; None where there is none."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                return entry.name
+    return None
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock of a file, which is made, and keep other processes out.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    with open(path, "w", opener=_open_at_once) as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and fail where that would be to wait for somebody: at a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)

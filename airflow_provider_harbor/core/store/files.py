@@ -7,11 +7,8 @@ name beside it and a rename. Every trouble of a storage becomes a `StoreError` t
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.store import directories, layout
 from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
+from airflow_provider_harbor.core.store.roots import Root
 from airflow_provider_harbor.core.store.troubles import store_error
 
 # What is read and written at once.
@@ -88,16 +86,18 @@ class Files:
     def __init__(self, url: str | os.PathLike[str], **options: Any) -> None:
         scheme, rest = split_address(os.fspath(url))
         self._directory: Path | None = None
-        self._identity: tuple[int, int] | None = None
+        self._root: Root | None = None
+        self._store: Any = None
         if scheme == "file":
             self._directory = Path(rest)
+            self._root = Root(self._directory)
             self.url = self._directory.as_uri()
         else:
             self.url = f"{scheme}://{rest}"
             with troubles(self.url):
                 # Its types tell the options of each storage apart; which it is, shows at run time.
                 opener: Any = from_url
-                self._store: Any = opener(
+                self._store = opener(
                     self.url,
                     client_options={**_CLIENT_OPTIONS, **options_of_plain_http(options)},
                     retry_config=_RETRIES,
@@ -216,19 +216,9 @@ class Files:
 
         The whole file system at once, since syncing each of 100,000 files takes minutes.
         """
-        if self._directory is None or not self._directory.is_dir():
-            return
-        with troubles(self.url):
-            descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if not hasattr(libc, "syncfs"):
-                os.sync()
-            elif libc.syncfs(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise store_error(OSError(number, os.strerror(number)), self.url)
-        finally:
-            os.close(descriptor)
+        if self._directory is not None and self._directory.is_dir():
+            with troubles(self.url):
+                directories.sync(self._directory)
 
     # -- reading
 
@@ -391,12 +381,8 @@ class Files:
 
     def delete_empty_directories(self, directory: str) -> None:
         """Delete directories that hold nothing, below a directory and itself."""
-        if self._directory is None:
-            return
-        for found, _, _ in os.walk(self._directory / directory, topdown=False):
-            # It is not empty, or somebody was faster.
-            with contextlib.suppress(OSError):
-                os.rmdir(found)
+        if self._directory is not None:
+            directories.remove_empty(self._directory / directory)
 
     # -- where it is
 
@@ -408,15 +394,11 @@ class Files:
         if (path := self.local_path(directory)) is None:
             return
         where = self.url_of(directory)
-        with (
-            troubles(where),
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(path) as entries,
-        ):
-            for entry in entries:
-                if entry.is_symlink() and not os.path.exists(entry.path):
-                    what = f"the link {entry.name} leads nowhere. Is everything mounted?"
-                    raise StoreError(StoreReason.MISSING, what, where=where)
+        with troubles(where):
+            link = directories.dangling_link(path)
+        if link:
+            what = f"the link {link} leads nowhere. Is everything mounted?"
+            raise StoreError(StoreReason.MISSING, what, where=where)
 
     def url_of(self, path: str) -> str:
         """Return the whole address of a file, for people."""
@@ -435,8 +417,10 @@ class Files:
 
     def _open(self, *, make: bool = False) -> Any:
         """Return obstore's store, that of a directory when it is there, or made now."""
-        if self._directory is not None:
-            self._look_at(self._directory, make=make and self._identity is None)
+        if self._root is not None:
+            self._root.look(make=make)
+            if self._store is None:
+                self._store = LocalStore(self._root.path)
         return self._store
 
     def _open_for(self, path: str) -> Any:
@@ -449,36 +433,6 @@ class Files:
             raise FileNotFoundError(path)
         return store
 
-    def _look_at(self, directory: Path, *, make: bool) -> None:
-        """Make sure that a directory is there, and the same as ever.
-
-        obstore would make it anew where it has gone, because a disk was unmounted, say, and a run
-        would end there whose beginning is elsewhere.
-        """
-        known = self._identity  # once: another thread may be about to set it
-        if make:
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError:  # some file systems make no directories
-                what = "the directory cannot be made. Is everything mounted?"
-                raise StoreError(StoreReason.MISSING, what, where=self.url) from None
-        try:
-            status = os.stat(directory)
-        except FileNotFoundError:
-            if known is None:
-                raise FileNotFoundError(self.url) from None
-            what = "it is not there any more. Is everything mounted?"
-            raise StoreError(StoreReason.MISSING, what, where=self.url) from None
-        if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(20, os.strerror(20), str(directory))
-        identity = (status.st_dev, status.st_ino)
-        if known is None:
-            self._store = LocalStore(directory)
-            self._identity = identity
-        elif known != identity:
-            what = "another directory is in its place. Is everything mounted?"
-            raise StoreError(StoreReason.MISSING, what, where=self.url)
-
     @contextlib.contextmanager
     def _locked(self, path: str) -> Iterator[None]:
         """Keep other processes out, where the storage cannot compare and write by itself."""
@@ -486,14 +440,8 @@ class Files:
         with contextlib.ExitStack() as opened:
             with troubles(self.url_of(path)):
                 self._open()
-                stream = opened.enter_context(open(lock, "w", opener=_open_at_once))
-                fcntl.flock(stream, fcntl.LOCK_EX)
+                opened.enter_context(directories.locked(lock))
             yield
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file, and fail where that would be to wait for somebody: at a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _check(path: str) -> None:
