@@ -75,8 +75,11 @@ def do_all(
         go_on()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix=name) as pool:
-        futures = [submit(pool, go_on) for _ in range(workers)]
+        futures = []
         try:
+            # Ctrl-C may come in between, where the first is at work.
+            for _ in range(workers):
+                futures.append(submit(pool, go_on))
             wait(futures, None, FIRST_EXCEPTION)
         except BaseException:
             stopping.set()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core import side_by_side
 from airflow_provider_harbor.core.cli import main as cli
 from airflow_provider_harbor.core.copy.threads import Share, Throttled
+from airflow_provider_harbor.core.side_by_side import do_all
 from tests.double import Fault, HarborDouble, Image
 
 LAYERS = [b"base layer" * 500, b"second layer" * 500]
@@ -87,6 +90,24 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
         with pytest.raises(CancelledError):
             waiting.result(20)
         assert kept.result(20) == "kept"
+
+
+def test_interrupted_while_threads_begin_it_stops_those_that_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopping, begin, begun = threading.Event(), side_by_side.submit, 0
+
+    def submit(*args: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            raise KeyboardInterrupt
+        return begin(*args)
+
+    monkeypatch.setattr(side_by_side, "submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        do_all(range(3), lambda _: stopping.wait(2), 3, "test", stopping=stopping)
+    assert stopping.is_set()
 
 
 def test_no_more_threads_work_than_are_of_use_and_all_comes_to_its_end() -> None:
