@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.core.rig import make_immutable
-from tests.dags.conftest import Run
+from tests.dags.conftest import Run, errors_in
 from tests.dags.test_harbor_backup import committed, failed, held
 from tests.double import Fault, HarborDouble, Image, cosign_signature, multi_arch
 
@@ -167,4 +167,5 @@ def test_a_form_that_cannot_be_meant_is_refused_by_the_first_task(
     run = run_dag("harbor_restore", store=str(tmp_path), projects=["taem-a"])
 
     assert failed(run) == {("choose", -1), ("report", -1)}
-    assert "no project 'taem-a'" in "".join(capfd.readouterr())
+    said = " ".join(line.strip() for line in errors_in("".join(capfd.readouterr())))
+    assert "no project 'taem-a'" in said

@@ -215,7 +215,7 @@ def test_it_shows_the_log_of_what_failed(start_demo: Callable[..., RunningDemo])
     assert demo.end() == 1
     demo.assert_nothing_is_left()
     assert "The log of check ends with:" in demo.output
-    assert "HarborAuthError" in demo.output
+    assert "HarborTaskFailed" in demo.output
     assert list(demo.kept.glob("logs/dag_id=harbor_backup/**/*.log"))
 
 
