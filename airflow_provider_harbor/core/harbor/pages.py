@@ -6,7 +6,7 @@ or has no end, can be told from a whole one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import UnsettledHarborError
@@ -19,6 +19,8 @@ T = TypeVar("T")
 _MOST_ITEMS = 10_000_000
 # So much may be pushed while a list is read; what grows more has no end.
 _PUSHED_MEANWHILE = 100_000
+# So often a list that cannot be read from id to id is read, to be seen the same twice running.
+_ROUNDS = 5
 
 
 def one_of(ids: Iterable[int]) -> str:
@@ -68,22 +70,61 @@ class PagedLists:
                 return
 
     def list_counted(
-        self, path: str, params: Mapping[str, str], read: Callable[[Any], T]
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], T],
+        id_of: Callable[[T], Hashable],
     ) -> tuple[list[T], int]:
-        """Return all items, and how many Harbor counts: it hides some that it counts.
+        """Return all items, each once, and how many Harbor counts: it hides some that it counts.
 
-        Two pages may show an item twice where something came in between.
+        Of pages by number each item that is deleted meanwhile hides another one, and each new one
+        shows another one twice. So what has more than one page, or not as many items as Harbor
+        counts, is read again until it is the same twice running.
+
+        Args:
+            path: Of the list.
+            params: More of the query.
+            read: Makes an item of what the list holds.
+            id_of: Returns what tells an item from all others.
+
+        Raises:
+            UnsettledHarborError: It was never the same twice running.
         """
-        found: list[T] = []
+        before: tuple[frozenset[Hashable], int] | None = None
+        for _ in range(_ROUNDS):
+            found, total, is_one_page = self._numbered_once(path, params, read, id_of)
+            if is_one_page and len(found) == total:
+                return list(found.values()), total
+            if before == (before := (frozenset(found), total)):
+                return list(found.values()), total
+        raise UnsettledHarborError(
+            f"{path}: it kept changing while it was read, {_ROUNDS} times over. Run it again when "
+            "less is changed there"
+        )
+
+    def _numbered_once(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], T],
+        id_of: Callable[[T], Hashable],
+    ) -> tuple[dict[Hashable, T], int, bool]:
+        """Return the items of all pages by their ids, their number, and whether it is one page.
+
+        Where an item comes twice there is one fewer than is counted.
+        """
+        found: dict[Hashable, T] = {}
         page, total = 0, 1
         walk = _Walk()
         while page * self._page_size < total:
             query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
             items, total, answer = self._page(path, query, read)
             walk.add(len(items), len(items), answer)
-            found += items
+            for item in items:
+                found.setdefault(id_of(item), item)
             page += 1
-        return found, total
+        return found, total, page == 1
 
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""

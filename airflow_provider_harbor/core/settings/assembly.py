@@ -22,7 +22,9 @@ from airflow_provider_harbor.core.settings.kinds import (
     Kind,
     kind_of,
 )
+from airflow_provider_harbor.core.settings.secret_values import is_same
 from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.texts import one_line
 
 T = TypeVar("T")
 
@@ -140,13 +142,22 @@ class _Assembly:
             for raw in answers:
                 item = canonical(kind, raw, self.names, scope) or {}
                 _require_key(kind, item)
-                items.setdefault(kind.key_of(item), item)
-                raws.setdefault(kind.key_of(item), raw)
+                key = kind.key_of(item)
+                if key in items and not is_same(items[key], item):
+                    self._note_twice(scope, kind, key)
+                items.setdefault(key, item)
+                raws.setdefault(key, raw)
         except (UnknownNameError, *_SHAPE_ERRORS) as err:
             self._cannot(scope, kind, err)
             return
         self.values[scope, kind.name] = sorted_items(kind, items.values())
         self.raws[scope, kind.name] = raws
+
+    def _note_twice(self, scope: str, kind: Kind, key: str) -> None:
+        reason = f"there are two of {key!r} that differ, and one of them is left out"
+        self.unread.append(
+            Unread(scope=scope, kind=kind.name, reason=one_line(reason, 300), failed=True)
+        )
 
     def _add_one(
         self, scope: str, kind: Kind, raw: Raw, make: Callable[[], Item | None] | None = None

@@ -38,7 +38,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
-from airflow_provider_harbor.core.texts import one_line, shown
+from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
 
@@ -168,15 +168,22 @@ class _Reader:
                 self._require_own(scope, answer)
                 self.lists[scope, kind.name] = [answer]
                 return
-            items, counted = self.client.list_settings(path, params)
+            items, counted = self.client.list_settings(path, params, kind.id_field)
             self.lists[scope, kind.name] = items
-            if counted > len(items):
-                hidden = f"Harbor counts {counted:,}, and lists {len(items):,}"
-                if kind.name == "members":
-                    hidden += ": the others have a role that is none. Remove and add them again"
-                self._note(scope, kind.name, hidden)
+            if counted != len(items):
+                self._note_hidden(scope, kind, counted, len(items))
 
         self._attempt(scope, kind.name, kind.permission, ask)
+
+    def _note_hidden(self, scope: str, kind: Kind, counted: int, listed: int) -> None:
+        """Note that some of a kind are not there; those of members are known, and fail nothing."""
+        reason = f"Harbor counts {counted:,}, and lists {listed:,}"
+        is_known = kind.name == "members" and counted > listed
+        if is_known:
+            reason += ": the others have a role that is none. Remove and add them again"
+        else:
+            reason += ". Look at them in Harbor, and export again"
+        self.unread.append(Unread(scope=scope, kind=kind.name, reason=reason, failed=not is_known))
 
     def _require_own(self, scope: str, answer: Raw) -> None:
         """Make sure that a policy is of the project that names it.
@@ -244,19 +251,13 @@ class _Reader:
         self._attempt(SYSTEM, "quota", "quota:list", ask)
 
     def _projects(self) -> list[Raw]:
-        found, _ = self.client.list_settings("/projects", {"with_detail": "true", "sort": "name"})
-        unique: dict[int, Raw] = {}
+        found = list(self.client.iter_project_settings())
         for project in found:
-            number, name = project.get("project_id"), project.get("name")
-            if not isinstance(number, int) or not isinstance(name, str):
-                raise HarborProtocolError(
-                    f"an item of the list of projects has no name, or no id: {shown(project)}"
-                )
+            name = str(project["name"])
             self.seen.add(name)
-            self.numbers[name] = number
-            if is_project_name(name):
-                unique[number] = project
-        return list(unique.values())
+            self.numbers[name] = int(project["project_id"])
+        named = [project for project in found if is_project_name(str(project["name"]))]
+        return sorted(named, key=lambda project: str(project["name"]))
 
     def _attempt(self, scope: str, kind: str, permission: str, ask: Callable[[], None]) -> None:
         try:
