@@ -104,6 +104,7 @@ class _Reader:
     numbers: dict[str, int] = field(default_factory=dict)
     # Names of all projects that the login sees.
     seen: set[str] = field(default_factory=set)
+    counted_quotas: int = 0
 
     def read(
         self, pool: ThreadPoolExecutor, include: Sequence[str], exclude: Sequence[str]
@@ -112,9 +113,11 @@ class _Reader:
         projects = self._run(pool, [*self._system_tasks(), ("projects", self._projects)])
         chosen = [p for p in projects if is_meant(str(p["name"]), include, exclude)]
         self.progress(f"settings of {len(chosen):,} projects")
-        self._run(pool, [task for p in chosen for task in self._project_tasks(p)])
+        # Quotas after the projects, so that each of these had its own when they were listed.
+        of_projects = [task for project in chosen for task in self._project_tasks(project)]
+        self._run(pool, [("quotas", self._quotas), *of_projects])
         self._require_sight()
-        return assemble(self.lists, chosen, self.unread)
+        return assemble(self.lists, chosen, self.unread, counted_quotas=self.counted_quotas)
 
     def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task]) -> list[Raw]:
         """Do all tasks, side by side; returns what that of the projects returned."""
@@ -134,7 +137,6 @@ class _Reader:
                 yield kind.name, self._configurations
             else:
                 yield kind.name, partial(self._keep, SYSTEM, kind, kind.path, kind.params)
-        yield "quotas", self._quotas
 
     def _project_tasks(self, project: Raw) -> Iterable[_Task]:
         name = str(project["name"])
@@ -245,7 +247,8 @@ class _Reader:
 
     def _quotas(self) -> None:
         def ask() -> None:
-            found, _ = self.client.list_settings("/quotas", {"reference": "project"})
+            params = {"reference": "project"}
+            found, self.counted_quotas = self.client.list_settings("/quotas", params)
             self.lists[SYSTEM, "quotas"] = found
 
         self._attempt(SYSTEM, "quota", "quota:list", ask)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.reader import read_settings
@@ -150,3 +151,66 @@ def test_two_items_of_one_name_are_not_silently_one(harbor: HarborDouble, api: A
     )  # fmt: skip
     (unread,) = [u for u in read(harbor).unread if u.failed]
     assert unread.reason.startswith("there are two of 'x' that differ")
+
+
+# -- quotas, which are of projects by their names
+
+
+_QUOTAS = "/quotas?reference=project"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda quotas: [{**q, "ref": None} for q in quotas], "lists 2 quotas without the name"),
+        (lambda quotas: [{**q, "ref": {"name": 7}} for q in quotas], "without the name"),
+        (lambda quotas: quotas[:1], "counts 2 quotas, and lists 1"),
+        (lambda quotas: quotas[:1] * 2, "counts 2 quotas, and lists 1"),
+        (lambda quotas: [], "counts 2 quotas, and lists 0"),
+        (lambda quotas: [quotas[0], {**quotas[0], "id": 9}], "several quotas of one"),
+    ],
+)
+def test_a_quota_that_is_not_shown_is_not_said_to_be_none(
+    harbor: HarborDouble, api: Api, change: Callable[[list[Any]], Any], reason: str
+) -> None:
+    whole = read(harbor)
+    answer(harbor, api, _QUOTAS, change)
+    found = read(harbor)
+    failed = {unread.scope: unread.reason for unread in found.unread if unread.failed}
+    assert any(reason in each for each in failed.values())
+    for project in ("library", "team"):
+        assert project in failed or found.of(project)["quota"] == whole.of(project)["quota"]
+
+
+def test_a_quota_of_a_project_that_is_gone_takes_none_from_others(
+    harbor: HarborDouble, api: Api
+) -> None:
+    whole = read(harbor)
+    quotas = api.get(_QUOTAS)
+    gone = {"id": 99, "ref": None, "hard": {"storage": 7}}
+    harbor.faults.add(
+        Fault(
+            method="GET", path="/quotas", status=200, times=None, body=json.dumps([*quotas, gone]),
+            content_type="application/json", headers={"X-Total-Count": "3"},
+        )
+    )  # fmt: skip
+    assert read(harbor).values == whole.values
+
+
+def test_a_project_without_a_quota_has_none(harbor: HarborDouble) -> None:
+    api = Api(harbor)
+    api.put("/configurations", quota_per_project_enable=False)
+    api.post("/projects", project_name="free")
+    found = read(harbor)
+    assert found.of("free")["quota"] is None
+    assert not [unread for unread in found.unread if unread.failed]
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_a_project_that_is_counted_and_not_listed_is_an_error(
+    harbor: HarborDouble, api: Api, left: int
+) -> None:
+    api.put("/configurations", quota_per_project_enable=False)
+    answer(harbor, api, "/projects?", lambda projects: projects[:left])
+    with pytest.raises(HarborBackupError):
+        read(harbor)
