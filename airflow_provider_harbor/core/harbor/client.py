@@ -28,7 +28,7 @@ from airflow_provider_harbor.core.harbor.models import (
     read_permission,
     read_quota_project,
 )
-from airflow_provider_harbor.core.harbor.pages import PagedLists, one_of
+from airflow_provider_harbor.core.harbor.pages import Counted, PagedLists, one_of
 from airflow_provider_harbor.core.harbor.paths import (
     artifact_path,
     project_path,
@@ -417,7 +417,7 @@ class HarborClient(Client):
 
     def list_settings(
         self, path: str, params: Mapping[str, str], id_field: str = "id"
-    ) -> tuple[list[Mapping[str, Any]], int]:
+    ) -> Counted[Mapping[str, Any]]:
         """Return all items of a list, each once, and how many of them Harbor counts.
 
         Args:

@@ -7,7 +7,8 @@ or has no end, can be told from a whole one.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_harbor.core.exceptions import UnsettledHarborError
 from airflow_provider_harbor.core.harbor.models import read_list
@@ -29,6 +30,23 @@ def one_of(ids: Iterable[int]) -> str:
     Source: Harbor src/lib/q/builder.go, parseOrList.
     """
     return f"{{{' '.join(map(str, ids))}}}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted(Generic[T]):
+    """A list, and what Harbor counts of it.
+
+    Attributes:
+        items: Each once.
+        ids: What tells them apart.
+        total: How many Harbor counts.
+        has_twins: Whether one was listed twice.
+    """
+
+    items: list[T]
+    ids: frozenset[Hashable]
+    total: int
+    has_twins: bool
 
 
 class PagedLists:
@@ -75,7 +93,7 @@ class PagedLists:
         params: Mapping[str, str],
         read: Callable[[Any], T],
         id_of: Callable[[T], Hashable],
-    ) -> tuple[list[T], int]:
+    ) -> Counted[T]:
         """Return all items, each once, and how many Harbor counts: it hides some that it counts.
 
         Of pages by number each item that is deleted meanwhile hides another one, and each new one
@@ -93,11 +111,11 @@ class PagedLists:
         """
         before: tuple[frozenset[Hashable], int] | None = None
         for _ in range(_ROUNDS):
-            found, total, is_one_page = self._numbered_once(path, params, read, id_of)
-            if is_one_page and len(found) == total:
-                return list(found.values()), total
-            if before == (before := (frozenset(found), total)):
-                return list(found.values()), total
+            found, is_one_page = self._numbered_once(path, params, read, id_of)
+            if is_one_page and len(found.items) == found.total:
+                return found
+            if before == (before := (found.ids, found.total)):
+                return found
         raise UnsettledHarborError(
             f"{path}: it kept changing while it was read, {_ROUNDS} times over. Run it again when "
             "less is changed there"
@@ -109,13 +127,10 @@ class PagedLists:
         params: Mapping[str, str],
         read: Callable[[Any], T],
         id_of: Callable[[T], Hashable],
-    ) -> tuple[dict[Hashable, T], int, bool]:
-        """Return the items of all pages by their ids, their number, and whether it is one page.
-
-        Where an item comes twice there is one fewer than is counted.
-        """
+    ) -> tuple[Counted[T], bool]:
+        """Return the items of all pages, and whether it is one page."""
         found: dict[Hashable, T] = {}
-        page, total = 0, 1
+        page, total, listed = 0, 1, 0
         walk = _Walk()
         while page * self._page_size < total:
             query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
@@ -123,8 +138,15 @@ class PagedLists:
             walk.add(len(items), len(items), answer)
             for item in items:
                 found.setdefault(id_of(item), item)
+            listed += len(items)
             page += 1
-        return found, total, page == 1
+        whole = Counted(
+            items=list(found.values()),
+            ids=frozenset(found),
+            total=total,
+            has_twins=listed > len(found),
+        )
+        return whole, page == 1
 
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""

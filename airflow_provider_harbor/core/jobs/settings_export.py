@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import BackupInterruptedError, HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import (
+    BackupInterruptedError,
+    HarborConfigurationError,
+    HarborSightError,
+)
+from airflow_provider_harbor.core.harbor.check import list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, items_of, kind_of
-from airflow_provider_harbor.core.settings.reader import read_settings
+from airflow_provider_harbor.core.settings.reader import read_settings, unseen_projects
 from airflow_provider_harbor.core.settings.values import HarborSettings, Unread
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle_files
@@ -96,6 +101,8 @@ def export_settings(
         progress: Called with a line of text now and then.
 
     Raises:
+        HarborSightError: All projects are meant, and the login does not see them all, or cannot
+            prove that it does. Where only some are meant, the night is incomplete then.
         HarborBackupError: Nothing could be read, or the store cannot be written.
     """
     if configurations and configurations.url != client.url:
@@ -103,6 +110,7 @@ def export_settings(
             f"the connection for the configurations is of {configurations.url}, not {client.url}"
         )
     store.open_for(client.url)
+    unseen = _require_sight(client, include, exclude)
     vault = store.settings.open_vault(passphrase) if passphrase else None
     read_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     found = read_settings(
@@ -112,11 +120,12 @@ def export_settings(
         configurations=configurations,
         progress=progress,
     )
+    unread = (*unseen, *found.unread)
     for _ in range(_TRIES):
         claim = Claim(store)
         night = NightSettings(
             **_write(store, found, vault),
-            unread=found.unread,
+            unread=unread,
             limited=bool(include or exclude),
             read_at=read_at,
             sweep=claim.sweep,
@@ -128,11 +137,24 @@ def export_settings(
         raise BackupInterruptedError(
             "prune went on deleting the settings of this run. Run it again", []
         )
-    for line in problem_lines(found.unread):
+    for line in problem_lines(unread):
         log.warning("Not read: %s", line)
     made = SettingsExport(night=night, items=_count(found), with_secrets=vault is not None)
     log.info("Settings: %s", made.summary_line())
     return made
+
+
+def _require_sight(
+    client: HarborClient, include: Sequence[str], exclude: Sequence[str]
+) -> list[Unread]:
+    """Make sure that no project is overlooked; see `export_settings` for what is raised."""
+    try:
+        list_projects(client, include, exclude)
+    except HarborSightError as err:
+        if not (include or exclude):
+            raise
+        return [unseen_projects(err)]
+    return []
 
 
 def _write(store: BackupStore, found: HarborSettings, vault: Vault | None) -> dict[str, Any]:

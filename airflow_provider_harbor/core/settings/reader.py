@@ -20,11 +20,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
     HarborNotFoundError,
     HarborProtocolError,
+    HarborSightError,
     HarborStatusError,
     describe,
     is_passing,
 )
+from airflow_provider_harbor.core.harbor.check import list_seen_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.pages import Counted
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.oci.names import is_project_name
 from airflow_provider_harbor.core.settings.assembly import assemble, name_of_quota
@@ -37,7 +40,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     Kind,
     kind_of,
 )
-from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.settings.values import PROJECTS, HarborSettings, Raw, Unread
 from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
@@ -116,7 +119,7 @@ class _Reader:
         # Quotas after the projects, so that each of these had its own when they were listed.
         of_projects = [task for project in chosen for task in self._project_tasks(project)]
         self._run(pool, [("quotas", self._quotas), *of_projects])
-        self._require_sight()
+        self._note_unseen(include, exclude)
         return assemble(self.lists, chosen, self.unread, counted_quotas=self.counted_quotas)
 
     def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task]) -> list[Raw]:
@@ -170,17 +173,17 @@ class _Reader:
                 self._require_own(scope, answer)
                 self.lists[scope, kind.name] = [answer]
                 return
-            items, counted = self.client.list_settings(path, params, kind.id_field)
-            self.lists[scope, kind.name] = items
-            if counted != len(items):
-                self._note_hidden(scope, kind, counted, len(items))
+            found = self.client.list_settings(path, params, kind.id_field)
+            self.lists[scope, kind.name] = found.items
+            if found.total != len(found.items):
+                self._note_hidden(scope, kind, found)
 
         self._attempt(scope, kind.name, kind.permission, ask)
 
-    def _note_hidden(self, scope: str, kind: Kind, counted: int, listed: int) -> None:
+    def _note_hidden(self, scope: str, kind: Kind, found: Counted[Raw]) -> None:
         """Note that some of a kind are not there; those of members are known, and fail nothing."""
-        reason = f"Harbor counts {counted:,}, and lists {listed:,}"
-        is_known = kind.name == "members" and counted > listed
+        reason = f"Harbor counts {found.total:,}, and lists {len(found.items):,}"
+        is_known = kind.name == "members" and found.total > len(found.items) and not found.has_twins
         if is_known:
             reason += ": the others have a role that is none. Remove and add them again"
         else:
@@ -219,7 +222,7 @@ class _Reader:
             UnknownNameError: There is a schedule that it does not show, or the login may not know.
         """
         try:
-            schedules, _ = self.client.list_settings("/schedules", {})
+            schedules = self.client.list_settings("/schedules", {}).items
         except HarborConnectionError:
             raise
         except HarborBackupError as err:
@@ -248,8 +251,8 @@ class _Reader:
     def _quotas(self) -> None:
         def ask() -> None:
             params = {"reference": "project"}
-            found, self.counted_quotas = self.client.list_settings("/quotas", params)
-            self.lists[SYSTEM, "quotas"] = found
+            found = self.client.list_settings("/quotas", params)
+            self.lists[SYSTEM, "quotas"], self.counted_quotas = found.items, found.total
 
         self._attempt(SYSTEM, "quota", "quota:list", ask)
 
@@ -295,18 +298,40 @@ class _Reader:
     def _note(self, scope: str, kind: str, reason: str) -> None:
         self.unread.append(Unread(scope=scope, kind=kind, reason=reason))
 
-    def _require_sight(self) -> None:
-        """Note projects that the list of quotas names, and the login does not see."""
+    def _note_unseen(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Note projects that are meant, that the list of quotas names, and that are not seen."""
         quotas = self.lists.get((SYSTEM, "quotas"), ())
         named = {name_of_quota(quota) for quota in quotas} - {""}
-        if missing := sorted(named - self.seen):
+        if missing := sorted(n for n in named - self.seen if is_meant(n, include, exclude)):
             names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             self._note(
                 SYSTEM,
-                "projects",
+                PROJECTS,
                 f"the login does not see {len(missing):,} of them: {one_line(names)}. Give the "
                 "robot its permissions on all projects",
             )
+
+
+def find_unseen(
+    client: HarborClient, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Unread | None:
+    """Return that a login does not see all projects that are meant, or cannot prove it.
+
+    Args:
+        client: The login.
+        include: Names and globs of projects; none for all.
+        exclude: Of those that are left out.
+    """
+    try:
+        list_seen_projects(client, include, exclude)
+    except HarborSightError as err:
+        return unseen_projects(err)
+    return None
+
+
+def unseen_projects(err: HarborSightError) -> Unread:
+    """Return what is said of projects that a login may not see."""
+    return Unread(scope=SYSTEM, kind=PROJECTS, reason=str(err), failed=True)
 
 
 def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.cli.conftest import Command
 from tests.core.rig import login
-from tests.core.settings_rig import SECRETS, Api, given, seed, services
+from tests.core.settings_rig import READER, SECRETS, Api, given, robot, seed, services
 from tests.double import HarborDouble
 
 PASSPHRASE = "a long enough passphrase"
@@ -285,3 +285,18 @@ def test_a_night_that_another_passphrase_has_sealed_is_compared_but_for_its_secr
     assert "cannot be compared: one is sealed: give the passphrase" in done.out
     done = command("settings", "diff", kept, "latest", seeded.url, "--passphrase-file", other)
     assert "no difference" in done.out
+
+
+def test_what_a_login_does_not_see_is_not_said_to_be_removed(
+    command: Command, harbor: HarborDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Api(harbor).post("/projects", project_name="hidden")
+    store = tmp_path / "store"
+    assert command("settings", "export", harbor.url, store).code == 0
+    user, password = robot(harbor, READER["system"].replace("project:list", ""), "")
+    monkeypatch.setenv("HARBOR_BACKUP_SOURCE_USER", user)
+    monkeypatch.setenv("HARBOR_BACKUP_SOURCE_PASSWORD", password)
+    done = command("settings", "diff", store, "latest", harbor.url)
+    assert "whole project" not in done.out
+    assert "not compared: project hidden: not seen now, since not all could be read" in done.out
+    assert command("settings", "export", harbor.url, store).code == 2

@@ -214,3 +214,13 @@ def test_a_project_that_is_counted_and_not_listed_is_an_error(
     answer(harbor, api, "/projects?", lambda projects: projects[:left])
     with pytest.raises(HarborBackupError):
         read(harbor)
+
+
+def test_a_member_that_comes_twice_is_not_said_to_have_a_role_that_is_none(
+    harbor: HarborDouble, api: Api
+) -> None:
+    make(api, "members", "ann")
+    answer(harbor, api, "/projects/team/members", lambda members: members[:1] * 2)
+    (unread,) = [u for u in read(harbor).unread if u.kind == "members"]
+    assert unread.failed
+    assert "role" not in unread.reason
