@@ -118,6 +118,16 @@ class SettingsDocument:
     values: Mapping[str, Any]
     encryption: Mapping[str, Any] = field(default_factory=dict)
 
+    def require_scope(self, scope: str) -> None:
+        """Make sure that it is of what a night has it for: else nobody would see two swapped.
+
+        Raises:
+            ValueError: It is of something else.
+        """
+        if self.scope != scope:
+            own, wanted = (f"project {s}" if s else "the system" for s in (self.scope, scope))
+            raise ValueError(f"it has the settings of {own}, and is named as those of {wanted}")
+
     def opened(self, passphrase: str) -> SettingsDocument:
         """Return it with the secrets in clear.
 
@@ -195,11 +205,15 @@ class SettingsFiles:
         except FileNotFoundError:
             return False
 
-    def read(self, sha256: str) -> SettingsDocument:
+    def read(self, sha256: str, scope: str | None = None) -> SettingsDocument:
         """Return a document, its secrets sealed.
 
+        Args:
+            sha256: Its name.
+            scope: What it must be of: the system, or a project; None for any.
+
         Raises:
-            IntegrityError: It is gone, or is not what its name says.
+            IntegrityError: It is gone, is not what its name says, or is of something else.
             HarborConfigurationError: It is of a newer format.
         """
         path = layout.settings(sha256)
@@ -212,9 +226,12 @@ class SettingsFiles:
                 self._files, path, ValueError("it holds something else than its name says")
             )
         try:
-            return decode(content)
+            document = decode(content)
+            if scope is not None:
+                document.require_scope(scope)
         except SHAPE_ERRORS as err:
             raise damage(self._files, path, err) from err
+        return document
 
     # -- nights
 

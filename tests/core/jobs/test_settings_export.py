@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -376,3 +377,23 @@ def test_only_the_owner_may_read_settings_in_a_directory(store: BackupStore, kee
     assert list(store.files.iter_leftovers()) == []
     with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
         keep("night-2", passphrase="another long passphrase")
+
+
+def test_a_document_of_another_project_is_not_taken_for_that_of_this_one(
+    store: BackupStore, keep: Keep
+) -> None:
+    night = keep("night-1").night
+    for wrong in ({"team": night.projects["bare"]}, {"team": night.system}):
+        swapped = replace(night, projects={**night.projects, **wrong})
+        store.settings.write_night("night-2", swapped)
+        with pytest.raises(IntegrityError, match="is named as those of project team"):
+            read_documents(store, swapped, ("team",))
+        with pytest.raises(IntegrityError, match="is named as those of project team"):
+            compare_nights(store, night, swapped)
+        (damage,) = verify(Verification(store=store, run="v")).damages
+        assert damage.thing == "snapshots/night-2/settings.json"
+        assert damage.message.endswith("and is named as those of project team")
+        assert [use.repository for use in damage.uses] == ["team"]
+    no_system = replace(night, system=night.projects["team"])
+    with pytest.raises(IntegrityError, match="project team, and is named as those of the system"):
+        read_documents(store, no_system, (SYSTEM,))
