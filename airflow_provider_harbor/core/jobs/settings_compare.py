@@ -62,7 +62,9 @@ class FieldChange:
             secrets = [each for _, each in iter_secrets([self.before, self.after])]
             is_all_sealed = all(each.sealed for each in secrets if each.text or each.sealed)
             why = (
-                "sealed with another key" if is_all_sealed else "one is sealed: give the passphrase"
+                "sealed with another key, or for another address"
+                if is_all_sealed
+                else "one is sealed: give the passphrase"
             )
             return f"{self.name}: a secret that cannot be compared: {why}"
         if dump_item(self.before) == dump_item(self.after):

@@ -32,7 +32,8 @@ class Secret:
     Attributes:
         text: It; empty where it is not known.
         sealed: It, sealed; empty where only its presence was kept.
-        key: What tells the key with which it is sealed from other ones, and nothing of it.
+        key: What tells the key with which it is sealed, and the place for which, from other ones,
+            and nothing of it.
     """
 
     text: str = field(default="", repr=False)
@@ -50,7 +51,7 @@ def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
         one: A value.
         other: Another one.
         if_unknown: What is said of two secrets that are both kept, and cannot be compared: sealed
-            with two keys, or one of them sealed and the other one not.
+            with two keys, or for two places, or one of them sealed and the other one not.
     """
     if isinstance(one, Secret) and isinstance(other, Secret):
         same = _is_same_secret(one, other)

@@ -34,6 +34,8 @@ from airflow_provider_harbor.core.store.vault import Vault, open_vault
 
 _KIND = "harbor-settings"
 _MARK = "$secret"
+# Fields that say where to a secret beside them is sent; some begin with what it is of (`uaa_`).
+_ADDRESSES = ("address", "endpoint", "url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +151,8 @@ class SettingsDocument:
         """Return the values with each secret replaced.
 
         Args:
-            change: Takes the place of a secret, which does not change when others come and go, and
-                the secret.
+            change: Takes the place of a secret, in which the address is that it is sent to, and
+                which does not change when other items come and go; and the secret.
         """
         return {
             name: _map_kind(f"{self.scope}/{name}", _kind(self.scope, name), value, change)
@@ -169,8 +171,32 @@ def _map_kind(
     place: str, kind: Kind | None, value: Any, change: Callable[[str, Secret], Any]
 ) -> Any:
     if kind is None or not isinstance(value, list):
-        return map_secrets(value, change, place)
-    return [map_secrets(item, change, f"{place}/{kind.key_of(item)}") for item in value]
+        return _map_item(place, value, change)
+    return [_map_item(f"{place}/{kind.key_of(item)}", item, change) for item in value]
+
+
+def _map_item(place: str, item: Any, change: Callable[[str, Secret], Any]) -> Any:
+    def changed(path: str, secret: Secret) -> Any:
+        return change(f"{place}/{path}{_addressee(item, path)}", secret)
+
+    return map_secrets(item, changed)
+
+
+def _addressee(item: Any, path: str) -> str:
+    """Return to whom a secret is told, by the addresses beside it on the way; empty for nobody.
+
+    So that who can write to the store, and has no passphrase, cannot have it sent elsewhere.
+    """
+    found: list[list[str]] = []
+    for name in path.split("/"):
+        if isinstance(item, Mapping):
+            prefix = name.partition("_")[0]
+            known = {*_ADDRESSES, *(f"{prefix}_{address}" for address in _ADDRESSES)} - {name}
+            found += [[each, str(item[each])] for each in sorted(known & item.keys())]
+            item = item.get(name)
+        elif isinstance(item, list) and name.isdecimal() and int(name) < len(item):
+            item = item[int(name)]
+    return f" for {json.dumps(found)}" if found else ""
 
 
 class SettingsFiles:
@@ -304,10 +330,11 @@ def decode(content: bytes) -> SettingsDocument:
     for name, value in values.items():
         _require_form(_kind(scope, name), name, value)
     encryption = dict(data.get("encryption") or {})
-    # Of two passphrases the salt differs, and what they seal says nothing of what is in it.
+    document = SettingsDocument(scope=scope, values=values, encryption=encryption)
+    # What is sealed with two salts, or for two places, says nothing of what is in it.
     key = json.dumps(encryption, sort_keys=True)
-    values = map_secrets(values, lambda _, secret: replace(secret, key=key))
-    return SettingsDocument(scope=scope, values=values, encryption=encryption)
+    keyed = document.map_secrets(lambda place, secret: replace(secret, key=f"{key} {place}"))
+    return replace(document, values=keyed)
 
 
 def _require_form(kind: Kind | None, name: str, value: Any) -> None:

@@ -162,6 +162,41 @@ def test_a_sealed_secret_is_not_opened_at_another_place(store: BackupStore, keep
         moved.opened(PASSPHRASE)
 
 
+def test_a_sealed_secret_is_not_opened_for_another_address(store: BackupStore, keep: Keep) -> None:
+    night = keep("night-1", passphrase=PASSPHRASE).night
+    root = Path(store.url.removeprefix("file://"))
+    for sha256, old, new in (
+        (night.projects["team"], b"https://hooks.example.com/", b"https://elsewhere.example/"),
+        (night.system, b'"uaa_endpoint":""', b'"uaa_endpoint":"https://elsewhere.example/"'),
+    ):
+        content = (root / f"settings/{sha256}.json").read_bytes()
+        assert old in content
+        decode(content).opened(PASSPHRASE)
+        with pytest.raises(WrongPassphraseError):
+            decode(content.replace(old, new)).opened(PASSPHRASE)
+
+
+def test_a_secret_that_moves_to_another_address_is_not_said_to_be_another_one(
+    seeded: HarborDouble, store: BackupStore, keep: Keep
+) -> None:
+    before = keep("night-1", passphrase=PASSPHRASE).night
+    api = Api(seeded)
+    hooks = api.get("/projects/team/webhook/policies")
+    hook = next(each for each in hooks if each["name"] == "all events")
+    (target,) = hook["targets"]
+    moved = {**hook, "targets": [{**target, "address": "https://new.example.com"}]}
+    api.put(f"/projects/team/webhook/policies/{hook['id']}", **moved)
+    after = keep("night-2", passphrase=PASSPHRASE).night
+    api.put(f"/projects/team/webhook/policies/{hook['id']}", **hook)
+    assert describe_changes(compare_nights(store, before, after)) == [
+        "project team",
+        "  ~ webhook all events",
+        "      targets.address: https://hooks.example.com/harbor -> https://new.example.com",
+        "      targets.auth_header: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
+    ]
+
+
 def test_the_snapshot_names_the_settings_and_the_report_says_what_changed(
     seeded: HarborDouble, tmp_path: Path
 ) -> None:
@@ -353,10 +388,12 @@ def test_secrets_that_are_sealed_with_another_key_are_not_said_to_be_other_ones(
     assert describe_changes(changes) == [
         "system",
         "  ? configuration",
-        "      uaa_client_secret: a secret that cannot be compared: sealed with another key",
+        "      uaa_client_secret: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
         "project team",
         "  ? webhook all events",
-        "      targets.auth_header: a secret that cannot be compared: sealed with another key",
+        "      targets.auth_header: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
     ]
     assert summarise(changes) == "2 not compared"
     assert [change.to_json()["change"] for change in changes] == ["not compared"] * 2
