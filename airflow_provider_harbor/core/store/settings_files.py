@@ -1,7 +1,8 @@
 """Harbor's settings in a store: documents named by what they hold, and which of them a night has.
 
 A document is one line of JSON, UTF-8, keys sorted: its name is its SHA-256. A secret in it is
-`{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`.
+`{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`. A text with
+a secret in it, such as a URL with a login, is one, too, with `around` what may be seen of it.
 
 In a directory only its owner may read a document (mode 0600), whatever the umask: it names people
 and their e-mail addresses, and who has the file may try passphrases on what is sealed. So all that
@@ -34,6 +35,7 @@ from airflow_provider_harbor.core.store.vault import Vault, open_vault
 
 _KIND = "harbor-settings"
 _MARK = "$secret"
+_AROUND = "around"
 # Fields that say where to a secret beside them is sent; some begin with what it is of (`uaa_`).
 _ADDRESSES = ("address", "endpoint", "url")
 
@@ -292,10 +294,11 @@ def encode(document: SettingsDocument, vault: Vault | None = None) -> bytes:
 
     def sealed(place: str, secret: Secret) -> Any:
         nonlocal sealed_any
+        around = {_AROUND: secret.around} if secret.around else {}
         if vault is None or not secret.text:
-            return {_MARK: True}
+            return {_MARK: True, **around}
         sealed_any = True
-        return {_MARK: vault.seal(secret.text, place)}
+        return {_MARK: vault.seal(secret.text, place), **around}
 
     values = document.map_secrets(sealed)
     data: dict[str, Any] = {
@@ -350,7 +353,7 @@ def _require_form(kind: Kind | None, name: str, value: Any) -> None:
 
 
 def _unmarked(data: dict[str, Any]) -> Any:
-    if data.keys() != {_MARK}:
+    if _MARK not in data or not data.keys() <= {_MARK, _AROUND}:
         return data
-    sealed = data[_MARK]
-    return Secret(sealed="" if sealed is True else str(sealed))
+    sealed, around = data[_MARK], str(data.get(_AROUND, ""))
+    return Secret(sealed="" if sealed is True else str(sealed), around=around)

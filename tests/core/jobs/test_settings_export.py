@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.settings_compare import describe_changes, summarise
 from airflow_provider_harbor.core.jobs.settings_export import SettingsExport, export_settings
+from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_nights import find_night, read_documents
 from airflow_provider_harbor.core.jobs.settings_report import compare_nights, report_settings
 from airflow_provider_harbor.core.jobs.verify import Verification, verify
@@ -160,6 +161,41 @@ def test_a_sealed_secret_is_not_opened_at_another_place(store: BackupStore, keep
     moved = decode(path.read_bytes().replace(b'"all events"', b'"other name"'))
     with pytest.raises(WrongPassphraseError):
         moved.opened(PASSPHRASE)
+
+
+def test_a_url_with_a_login_is_kept_without_its_password_or_sealed(
+    harbor: HarborDouble, store: BackupStore
+) -> None:
+    url = "http://user:In-a-url-1@hooks.example.com/x"
+    targets = [{"type": "http", "address": url, "skip_cert_verify": True}]
+    api = Api(harbor)
+    path = "/projects/library/webhook/policies"
+    number = api.post(path, name="h", event_types=["PUSH_ARTIFACT"], targets=targets)
+    store.begin_for(harbor.url)
+    nights = []
+    with login(harbor) as client:
+        for run, passphrase in (("night-1", ""), ("night-2", PASSPHRASE)):
+            nights.append(export_settings(client, store, run, passphrase=passphrase).night)
+        changed = [{**targets[0], "address": url.replace("hooks", "other")}]
+        hook = {"name": "h", "event_types": ["PUSH_ARTIFACT"], "targets": changed}
+        api.put(f"{path}/{number}", **hook)
+        nights.append(export_settings(client, store, "night-3").night)
+    for name, content in files_of(store).items():
+        assert b"In-a-url-1" not in content, name
+    left_out, sealed = (read_documents(store, n, ("library",))["library"] for n in nights[:2])
+    (hook,) = left_out.values["webhooks"]
+    assert hook["targets"][0]["address"] == replace(
+        hook["targets"][0]["address"], text="", around="http://user:*****@hooks.example.com/x"
+    )
+    (hook,) = sealed.opened(PASSPHRASE).values["webhooks"]
+    assert hook["targets"][0]["address"].text == url
+    assert compare_nights(store, *nights[:2]) == []
+    assert describe_changes(compare_nights(store, *nights[1:])) == [
+        "project library",
+        "  ~ webhook h",
+        "      targets.address: http://user:*****@hooks.example.com/x -> "
+        "http://user:*****@other.example.com/x",
+    ]
 
 
 def test_a_sealed_secret_is_not_opened_for_another_address(store: BackupStore, keep: Keep) -> None:
@@ -434,3 +470,8 @@ def test_a_document_of_another_project_is_not_taken_for_that_of_this_one(
     no_system = replace(night, system=night.projects["team"])
     with pytest.raises(IntegrityError, match="project team, and is named as those of the system"):
         read_documents(store, no_system, (SYSTEM,))
+
+
+def test_the_password_of_a_url_is_hidden_also_where_it_stands_alone() -> None:
+    hidden = HiddenSecrets(["http://user:In-a-url-1@hooks.example.com/x"])
+    assert hidden.hide("no login user/In-a-url-1 there") == "no login user/*** there"
