@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.cli.passphrases import (
 )
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.settings_import import add_import
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_compare import (
@@ -39,7 +40,11 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     split_unseen,
     summarise,
 )
-from airflow_provider_harbor.core.jobs.settings_export import export_settings, problem_lines
+from airflow_provider_harbor.core.jobs.settings_export import (
+    export_settings,
+    problem_lines,
+    secrets_left_out,
+)
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
     find_night,
@@ -109,7 +114,7 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
 def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Keep settings."""
     run = layout.settings_run_name(datetime.now(timezone.utc))
-    passphrase = require_passphrase(arguments) if arguments.with_secrets else ""
+    passphrase, problems = _sealing(arguments)
     with ExitStack() as opened:
         client = opened.enter_context(
             HarborClient(**connection(arguments, arguments.url, "SOURCE"))
@@ -127,6 +132,7 @@ def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
             exclude=arguments.exclude,
             configurations=_administrator(arguments, opened),
             passphrase=passphrase,
+            problems=problems,
             progress=console.status,
         )
     lines = [f"Kept {made.summary_line()}, as {run}"]
@@ -136,6 +142,23 @@ def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
         summary="\n".join(lines),
         document={"run": run, "store": store.url, **made.to_json(), "failures": made.failures},
     )
+
+
+def _sealing(arguments: argparse.Namespace) -> tuple[str, list[Unread]]:
+    """Return the passphrase that seals secrets, and why there is none.
+
+    Raises:
+        HarborConfigurationError: Secrets are asked for, and no passphrase is named.
+    """
+    if not arguments.with_secrets:
+        return "", []
+    try:
+        return require_passphrase(arguments), []
+    except HarborConfigurationError as err:
+        if not arguments.passphrase_file:
+            raise
+        # It was probably there when this command was written: no reason for a night without all.
+        return "", [secrets_left_out(err)]
 
 
 def _administrator(

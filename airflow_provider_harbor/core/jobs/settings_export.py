@@ -12,13 +12,14 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborConfigurationError,
     HarborSightError,
+    IntegrityError,
 )
 from airflow_provider_harbor.core.harbor.check import list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, items_of, kind_of
 from airflow_provider_harbor.core.settings.reader import read_settings, unseen_projects
-from airflow_provider_harbor.core.settings.values import HarborSettings, Unread
+from airflow_provider_harbor.core.settings.values import SECRETS, HarborSettings, Unread
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle_files
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
@@ -85,6 +86,7 @@ def export_settings(
     exclude: Sequence[str] = (),
     configurations: HarborClient | None = None,
     passphrase: str = "",
+    problems: Sequence[Unread] = (),
     progress: Progress | None = None,
 ) -> SettingsExport:
     """Read all settings, and keep them in a store, for a run.
@@ -97,7 +99,9 @@ def export_settings(
         exclude: Of those that are left out.
         configurations: An administrator's login for the configurations.
         passphrase: With it those secrets that Harbor shows are kept, sealed; empty to keep only
-            that they are there.
+            that they are there. If it is not the one of the nights before, all the rest is kept,
+            and the night says so.
+        problems: What is known before not to be had, see `secrets_left_out`; the night says so.
         progress: Called with a line of text now and then.
 
     Raises:
@@ -106,12 +110,12 @@ def export_settings(
         HarborBackupError: Nothing could be read, or the store cannot be written.
     """
     if configurations and configurations.url != client.url:
-        raise HarborConfigurationError(
-            f"the connection for the configurations is of {configurations.url}, not {client.url}"
-        )
+        reason = f"the connection for them is of {configurations.url}, not {client.url}"
+        other = Unread(scope=SYSTEM, kind="configurations", reason=reason, failed=True)
+        problems, configurations = (*problems, other), None
     store.open_for(client.url)
     unseen = _require_sight(client, include, exclude)
-    vault = store.settings.open_vault(passphrase) if passphrase else None
+    vault, unsealed = _open_vault(store, passphrase)
     read_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     found = read_settings(
         client,
@@ -120,7 +124,7 @@ def export_settings(
         configurations=configurations,
         progress=progress,
     )
-    unread = (*unseen, *found.unread)
+    unread = (*problems, *unsealed, *unseen, *found.unread)
     for _ in range(_TRIES):
         claim = Claim(store)
         night = NightSettings(
@@ -155,6 +159,23 @@ def _require_sight(
             raise
         return [unseen_projects(err)]
     return []
+
+
+def secrets_left_out(err: Exception) -> Unread:
+    """Return what a night says where there is no passphrase, or not the one, to seal secrets."""
+    reason = f"only that they are there is kept, since they could not be sealed: {err}"
+    return Unread(scope=SYSTEM, kind=SECRETS, reason=reason, failed=True)
+
+
+def _open_vault(store: BackupStore, passphrase: str) -> tuple[Vault | None, list[Unread]]:
+    """Return what seals secrets, if it is wanted, and why there is none."""
+    if not passphrase:
+        return None, []
+    try:
+        return store.settings.open_vault(passphrase), []
+    except (HarborConfigurationError, IntegrityError) as err:
+        # Of all settings these are the least: without the others nothing comes back.
+        return None, [secrets_left_out(err)]
 
 
 def _write(store: BackupStore, found: HarborSettings, vault: Vault | None) -> dict[str, Any]:

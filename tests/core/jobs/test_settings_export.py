@@ -146,10 +146,38 @@ def test_a_wrong_passphrase_is_told_from_damage(store: BackupStore, keep: Keep) 
     document = store.settings.read(night.projects["team"])
     with pytest.raises(WrongPassphraseError, match="not the one"):
         document.opened("another long passphrase")
-    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
-        keep("night-2", passphrase="another long passphrase")
-    with pytest.raises(HarborConfigurationError, match="fewer than 12"):
-        keep("night-2", passphrase="short")
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "why"),
+    [("another long passphrase", "not that of the nights before"), ("short", "fewer than 12")],
+)
+def test_a_wrong_passphrase_keeps_all_but_the_secrets_and_fails(
+    store: BackupStore, keep: Keep, passphrase: str, why: str
+) -> None:
+    before = keep("night-1", passphrase=PASSPHRASE).night
+    made = keep("night-2", passphrase=passphrase)
+    (failure,) = made.failures
+    assert failure.startswith("secrets: only that they are there is kept")
+    assert why in failure
+    assert not made.with_secrets
+    assert_no_secrets(store)
+    assert compare_nights(store, before, made.night) == []
+    # It is the latest: secrets can be given.
+    assert find_night(store).key == "night-2"
+    report = report_settings(store, "night-2")
+    assert report is not None
+    assert report.failures() == [f"settings: {failure}"]
+
+
+def test_a_damaged_vault_keeps_all_but_the_secrets_and_fails(
+    store: BackupStore, keep: Keep
+) -> None:
+    keep("night-1", passphrase=PASSPHRASE)
+    store.files.write(layout.VAULT, b"{}")
+    (failure,) = keep("night-2", passphrase=PASSPHRASE).failures
+    assert "is damaged" in failure
+    assert len(find_night(store).settings.projects) == 6
 
 
 def test_a_sealed_secret_is_not_opened_at_another_place(store: BackupStore, keep: Keep) -> None:
@@ -448,8 +476,8 @@ def test_only_the_owner_may_read_settings_in_a_directory(store: BackupStore, kee
     assert len(night.paths) == 7
     # Nothing else is left beside them, and a second passphrase meets the first one.
     assert list(store.files.iter_leftovers()) == []
-    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
-        keep("night-2", passphrase="another long passphrase")
+    (failure,) = keep("night-2", passphrase="another long passphrase").failures
+    assert "not that of the nights before" in failure
 
 
 def test_a_document_of_another_project_is_not_taken_for_that_of_this_one(
@@ -475,3 +503,12 @@ def test_a_document_of_another_project_is_not_taken_for_that_of_this_one(
 def test_the_password_of_a_url_is_hidden_also_where_it_stands_alone() -> None:
     hidden = HiddenSecrets(["http://user:In-a-url-1@hooks.example.com/x"])
     assert hidden.hide("no login user/In-a-url-1 there") == "no login user/*** there"
+
+
+def test_an_administrator_of_another_harbor_fails_when_all_else_is_kept(
+    seeded: HarborDouble, other_harbor: HarborDouble, store: BackupStore, keep: Keep
+) -> None:
+    with login(other_harbor) as other:
+        made = keep("night-1", include=["team"], configurations=other)
+    assert any(other_harbor.url in failure for failure in made.failures)
+    assert read_documents(store, made.night, ("team",))["team"].values["members"]
