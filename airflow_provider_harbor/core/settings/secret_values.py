@@ -25,7 +25,7 @@ _HARMLESS = frozenset({
 _NAMES = frozenset({"name", "username", "namespace", "pattern", "cve_id", "type", "ldap_group_dn"})
 # The password in a URL that has a login. Source: RFC 3986, 3.2.1.
 _URL_PASSWORD = re.compile(
-    r"([a-z][a-z0-9+.-]*://[^\s/?#@:\"'<>]*:)([^\s/?#\"'<>]+)(?=@)", re.IGNORECASE
+    r"([a-z][a-z0-9+.-]{0,30}://[^\s/?#@:\"'<>]*:)([^\s/?#\"'<>]+)(?=@)", re.IGNORECASE
 )
 
 

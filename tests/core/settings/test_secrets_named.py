@@ -9,7 +9,12 @@ import pytest
 
 from airflow_provider_harbor.core.settings.form import Names, canonical, canonical_project
 from airflow_provider_harbor.core.settings.kinds import kind_of
-from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
+from airflow_provider_harbor.core.settings.secret_values import (
+    Secret,
+    guarded,
+    is_same,
+    iter_secrets,
+)
 
 NAMES = (
     "password", "db_passwd", "PassPhrase", "smtp_pwd", "client_secret", "hmacSecretV2", "api_token",
@@ -118,3 +123,8 @@ def test_secrets_in_texts_that_differ_are_not_the_same() -> None:
     one, other = Secret(around="http://u:*****@a"), Secret(around="http://u:*****@b")
     assert not is_same(one, other, if_unknown=True)
     assert is_same(one, Secret("http://u:p@a", around="http://u:*****@a"))
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, "a://b:" + "c" * 300_000, "a://b:@" * 50_000])
+def test_a_long_text_is_searched_once(text: str) -> None:
+    assert guarded("x", text) == text
