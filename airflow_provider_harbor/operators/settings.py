@@ -25,12 +25,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
 )
 from airflow_provider_harbor.core.jobs.choosing import LATEST
-from airflow_provider_harbor.core.jobs.settings_export import export_settings
+from airflow_provider_harbor.core.jobs.settings_export import export_settings, secrets_left_out
 from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
+from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
 from airflow_provider_harbor.operators.telling import error_lines, tells
@@ -38,6 +40,8 @@ from airflow_provider_harbor.operators.units import Heartbeat, as_flag, as_patte
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_harbor.core.harbor.client import HarborClient
 
 
 def _passphrase(conn_id: str | None) -> str:
@@ -131,8 +135,9 @@ class HarborSettingsExportOperator(BaseOperator):
         """Keep the settings, and return counts."""
         if as_flag(self.plan_only):
             raise AirflowSkipException("dry run: settings are not kept")
-        other = self.configurations_conn_id
-        administrator = HarborHook(other).get_conn() if other else None
+        problems: list[Unread] = []
+        administrator = self._administrator(problems)
+        passphrase = self._sealing(problems)
         try:
             with closing(HarborHook(self.harbor_conn_id).get_conn()) as client:
                 made = export_settings(
@@ -142,7 +147,8 @@ class HarborSettingsExportOperator(BaseOperator):
                     include=as_patterns(self.projects),
                     exclude=as_patterns(self.exclude),
                     configurations=administrator,
-                    passphrase=_passphrase(self.passphrase_conn_id),
+                    passphrase=passphrase,
+                    problems=problems,
                     progress=Heartbeat(self.log),
                 )
         finally:
@@ -150,8 +156,33 @@ class HarborSettingsExportOperator(BaseOperator):
                 administrator.close()
         if made.failures:
             kind = BackupInterruptedError if made.is_passing else BackupIncompleteError
-            raise kind("some settings could not be read; the others are kept", made.failures)
+            raise kind("some settings could not be kept; the others are", made.failures)
         return made.to_json()
+
+    def _administrator(self, problems: list[Unread]) -> HarborClient | None:
+        """Return the login for the configurations; without it all the rest is kept.
+
+        :param problems: Where it is noted that there is none.
+        """
+        if not self.configurations_conn_id:
+            return None
+        try:
+            return HarborHook(self.configurations_conn_id).get_conn()
+        except (AirflowNotFoundException, HarborConfigurationError) as err:
+            reason = f"the connection {self.configurations_conn_id!r} cannot be used: {err}"
+            problems.append(Unread(scope=SYSTEM, kind="configurations", reason=reason, failed=True))
+            return None
+
+    def _sealing(self, problems: list[Unread]) -> str:
+        """Return the passphrase; without it all but the secrets is kept.
+
+        :param problems: Where it is noted that there is none.
+        """
+        try:
+            return _passphrase(self.passphrase_conn_id)
+        except HarborConfigurationError as err:
+            problems.append(secrets_left_out(err))
+            return ""
 
 
 class HarborSettingsImportOperator(BaseOperator):

@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborConfigurationError,
 )
+from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.operators.settings import (
     HarborSettingsExportOperator,
@@ -96,13 +97,22 @@ def test_a_dry_run_keeps_nothing(task: Task, place: BackupStore) -> None:
     assert place.snapshots.list_keys() == []
 
 
-def test_a_passphrase_that_is_not_there_is_said(
+def test_a_passphrase_that_is_not_there_fails_when_all_else_is_kept(
     task: Task, place: BackupStore, connect: Connect
 ) -> None:
     connect("empty", conn_type="generic")
     for name in ("empty", "nobody"):
-        with pytest.raises(HarborConfigurationError, match=f"'{name}', which should have"):
+        with pytest.raises(BackupIncompleteError, match=f"'{name}', which should have"):
             task.execute(keep(place, passphrase_conn_id=name))
+        assert len(find_night(place).settings.projects) == 6
+
+
+def test_an_administrator_that_is_not_there_fails_when_all_else_is_kept(
+    task: Task, place: BackupStore
+) -> None:
+    with pytest.raises(BackupIncompleteError, match="'nobody' cannot be used"):
+        task.execute(keep(place, configurations_conn_id="nobody"))
+    assert len(find_night(place).settings.projects) == 6
 
 
 def test_settings_come_back_with_secrets_of_a_variable(

@@ -28,6 +28,7 @@ from airflow_provider_harbor.core.cli.passphrases import (
 )
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.settings_import import add_import
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_compare import (
@@ -36,16 +37,22 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     compare,
     describe_changes,
     not_compared,
+    split_unseen,
     summarise,
 )
-from airflow_provider_harbor.core.jobs.settings_export import export_settings, problem_lines
+from airflow_provider_harbor.core.jobs.settings_export import (
+    export_settings,
+    problem_lines,
+    secrets_left_out,
+)
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
     find_night,
     read_documents,
 )
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
-from airflow_provider_harbor.core.settings.reader import is_meant, read_settings
+from airflow_provider_harbor.core.settings.reader import find_unseen, is_meant, read_settings
+from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import SettingsDocument
@@ -107,7 +114,7 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
 def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Keep settings."""
     run = layout.settings_run_name(datetime.now(timezone.utc))
-    passphrase = require_passphrase(arguments) if arguments.with_secrets else ""
+    passphrase, problems = _sealing(arguments)
     with ExitStack() as opened:
         client = opened.enter_context(
             HarborClient(**connection(arguments, arguments.url, "SOURCE"))
@@ -125,6 +132,7 @@ def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
             exclude=arguments.exclude,
             configurations=_administrator(arguments, opened),
             passphrase=passphrase,
+            problems=problems,
             progress=console.status,
         )
     lines = [f"Kept {made.summary_line()}, as {run}"]
@@ -134,6 +142,23 @@ def run_export(arguments: argparse.Namespace, console: Console) -> Outcome:
         summary="\n".join(lines),
         document={"run": run, "store": store.url, **made.to_json(), "failures": made.failures},
     )
+
+
+def _sealing(arguments: argparse.Namespace) -> tuple[str, list[Unread]]:
+    """Return the passphrase that seals secrets, and why there is none.
+
+    Raises:
+        HarborConfigurationError: Secrets are asked for, and no passphrase is named.
+    """
+    if not arguments.with_secrets:
+        return "", []
+    try:
+        return require_passphrase(arguments), []
+    except HarborConfigurationError as err:
+        if not arguments.passphrase_file:
+            raise
+        # It was probably there when this command was written: no reason for a night without all.
+        return "", [secrets_left_out(err)]
 
 
 def _administrator(
@@ -186,7 +211,8 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
     _ = store.harbor_url  # that it is a store
     if "://" in arguments.older:  # one argument only, and it is the Harbor
         arguments.older, arguments.newer = LATEST, arguments.older
-    unread: list[str] = []
+    unread: list[Unread] = []
+    not_seen: tuple[Unread, ...] = ()
     limited = False
     nights = _Opened(store, arguments)
     if "://" in arguments.newer:
@@ -203,8 +229,10 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
                 configurations=_administrator(arguments, opened),
                 progress=console.status,
             )
+            unseen = find_unseen(client, arguments.project, arguments.exclude)
         name = client.url
-        unread = problem_lines(found.unread)
+        unread = [*found.unread, *([unseen] if unseen else [])]
+        not_seen = tuple(unread)
         after: Settings = {s: found.of(s) for s in (SYSTEM, *found.project_ids)}
     else:
         newer = find_night(store, arguments.newer)
@@ -213,15 +241,18 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
             if arguments.older
             else find_night(store, before=newer.key)
         )
-        name, after = newer.key, nights.values_of(newer)
+        name, after, not_seen = newer.key, nights.values_of(newer), newer.settings.unread
         limited = limited or newer.settings.limited
     before = nights.values_of(older)
     nights.require_one()
     if limited or older.settings.limited:
         both = before.keys() & after.keys()
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
-    changes = compare(before, after)
-    return _outcome(older.key, name, changes, not_compared(before, after), unread, arguments.limit)
+    changes, unseen_lines = split_unseen(compare(before, after), older.settings.unread, not_seen)
+    left_out = [f"{line}: read once only" for line in not_compared(before, after)]
+    return _outcome(
+        older.key, name, changes, left_out + unseen_lines, problem_lines(unread), arguments.limit
+    )
 
 
 class _Opened:
@@ -277,7 +308,7 @@ def _outcome(
     limit: int,
 ) -> Outcome:
     lines = [f"Settings from {older} to {newer}", *describe_changes(changes, limit)]
-    lines += [f"not compared, since it was read once only: {line}" for line in left_out]
+    lines += [f"not compared: {line}" for line in left_out]
     lines += [f"not read now: {line}" for line in unread]
     lines.append(summarise(changes))
     return Outcome(

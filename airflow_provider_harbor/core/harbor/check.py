@@ -129,9 +129,37 @@ def list_projects(
             not see them all, or cannot prove that it does.
         HarborConfigurationError: A name or glob of `include` matches nothing, or nothing is left.
     """
+    projects = list_seen_projects(client, include, exclude)
+    for pattern in include:
+        if not any(fnmatchcase(project.name, pattern) for project in projects):
+            raise HarborConfigurationError(_no_match(client, pattern, projects))
+    chosen = [p for p in projects if _is_wanted(p.name, include, exclude)]
+    if not chosen:
+        raise HarborConfigurationError(
+            f"there is nothing to back up at {client.url}: of {len(projects)} projects that "
+            f"{client.user!r} sees, include {list(include) or ['*']} and exclude {list(exclude)} "
+            "leave none"
+        )
+    return chosen
+
+
+def list_seen_projects(
+    client: HarborClient, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> list[Project]:
+    """Return all projects that a login sees, sorted by name, wanted or not.
+
+    Args:
+        client: The login.
+        include: As `list_projects` takes it.
+        exclude: Likewise.
+
+    Raises:
+        HarborSightError: All projects are wanted, or all that fit a glob, and the login does not
+            see them all, or cannot prove that it does.
+    """
 
     def is_wanted(name: str) -> bool:
-        return (not include or _matches(name, include)) and not _matches(name, exclude)
+        return _is_wanted(name, include, exclude)
 
     projects = _sorted_projects(client)
     if not include or any(_GLOB.search(pattern) for pattern in include):
@@ -141,17 +169,11 @@ def list_projects(
             # One may have been created since the others were listed, or deleted before.
             projects = _sorted_projects(client)
             _prove_sight(client, client.get_statistics(), _names(projects), is_wanted)
-    for pattern in include:
-        if not any(fnmatchcase(project.name, pattern) for project in projects):
-            raise HarborConfigurationError(_no_match(client, pattern, projects))
-    chosen = [project for project in projects if is_wanted(project.name)]
-    if not chosen:
-        raise HarborConfigurationError(
-            f"there is nothing to back up at {client.url}: of {len(projects)} projects that "
-            f"{client.user!r} sees, include {list(include) or ['*']} and exclude {list(exclude)} "
-            "leave none"
-        )
-    return chosen
+    return projects
+
+
+def _is_wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    return (not include or _matches(name, include)) and not _matches(name, exclude)
 
 
 def _sorted_projects(client: HarborClient) -> list[Project]:

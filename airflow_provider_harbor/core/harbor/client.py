@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import (
@@ -27,7 +28,7 @@ from airflow_provider_harbor.core.harbor.models import (
     read_permission,
     read_quota_project,
 )
-from airflow_provider_harbor.core.harbor.pages import PagedLists, one_of
+from airflow_provider_harbor.core.harbor.pages import Counted, PagedLists, one_of
 from airflow_provider_harbor.core.harbor.paths import (
     artifact_path,
     project_path,
@@ -42,7 +43,7 @@ from airflow_provider_harbor.core.oci.names import (
     parse_project,
     parse_repository,
 )
-from airflow_provider_harbor.core.texts import one_line
+from airflow_provider_harbor.core.texts import one_line, shown
 
 T = TypeVar("T")
 
@@ -53,6 +54,15 @@ _WITH_ALL = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
 _MAX_PAGE_SIZE = 100
 # A project that nobody has.
 _NO_PROJECT = "harbor-backup-looks-for-proxies"
+
+
+def _read_named_project(data: object) -> Mapping[str, Any]:
+    """Return an item of the list of projects; what the settings of one need is in it."""
+    project = read_object(data)
+    number, name = project.get("project_id"), project.get("name")
+    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(name, str):
+        raise HarborProtocolError(f"a project has no name, or no id: {shown(project)}")
+    return project
 
 
 class HarborClient(Client):
@@ -406,10 +416,38 @@ class HarborClient(Client):
     # -- settings, see `settings.reader` and `settings.writer`
 
     def list_settings(
-        self, path: str, params: Mapping[str, str]
-    ) -> tuple[list[Mapping[str, Any]], int]:
-        """Return all items of a list, and how many of them Harbor counts."""
-        return self._lists.list_counted(path, params, read_object)
+        self, path: str, params: Mapping[str, str], id_field: str = "id"
+    ) -> Counted[Mapping[str, Any]]:
+        """Return all items of a list, each once, and how many of them Harbor counts.
+
+        Args:
+            path: Of the list.
+            params: More of the query.
+            id_field: What tells an item from all others; one without it is told by all it has.
+
+        Raises:
+            UnsettledHarborError: It kept changing.
+        """
+
+        def id_of(item: Mapping[str, Any]) -> Hashable:
+            found = item.get(id_field)
+            return found if isinstance(found, (int, str)) else json.dumps(item, sort_keys=True)
+
+        return self._lists.list_counted(path, params, read_object, id_of)
+
+    def iter_project_settings(self) -> Iterator[Mapping[str, Any]]:
+        """Yield every project that the login sees, by id, as Harbor answers it, with all it has.
+
+        Raises:
+            HarborProtocolError: One has no name, or no id.
+        """
+        return self._lists.iter_keyset(
+            "/projects",
+            "project_id",
+            _read_named_project,
+            lambda project: int(project["project_id"]),
+            params={"with_detail": "true"},
+        )
 
     def get_setting(
         self, path: str, *, field: str = "", may_be_none: bool = True

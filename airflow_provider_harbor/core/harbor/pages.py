@@ -6,8 +6,9 @@ or has no end, can be told from a whole one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_harbor.core.exceptions import UnsettledHarborError
 from airflow_provider_harbor.core.harbor.models import read_list
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _MOST_ITEMS = 10_000_000
 # So much may be pushed while a list is read; what grows more has no end.
 _PUSHED_MEANWHILE = 100_000
+# So often a list that cannot be read from id to id is read, to be seen the same twice running.
+_ROUNDS = 5
 
 
 def one_of(ids: Iterable[int]) -> str:
@@ -27,6 +30,23 @@ def one_of(ids: Iterable[int]) -> str:
     Source: Harbor src/lib/q/builder.go, parseOrList.
     """
     return f"{{{' '.join(map(str, ids))}}}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted(Generic[T]):
+    """A list, and what Harbor counts of it.
+
+    Attributes:
+        items: Each once.
+        ids: What tells them apart.
+        total: How many Harbor counts.
+        has_twins: Whether one was listed twice.
+    """
+
+    items: list[T]
+    ids: frozenset[Hashable]
+    total: int
+    has_twins: bool
 
 
 class PagedLists:
@@ -68,22 +88,65 @@ class PagedLists:
                 return
 
     def list_counted(
-        self, path: str, params: Mapping[str, str], read: Callable[[Any], T]
-    ) -> tuple[list[T], int]:
-        """Return all items, and how many Harbor counts: it hides some that it counts.
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], T],
+        id_of: Callable[[T], Hashable],
+    ) -> Counted[T]:
+        """Return all items, each once, and how many Harbor counts: it hides some that it counts.
 
-        Two pages may show an item twice where something came in between.
+        Of pages by number each item that is deleted meanwhile hides another one, and each new one
+        shows another one twice. So what has more than one page, or not as many items as Harbor
+        counts, is read again until it is the same twice running.
+
+        Args:
+            path: Of the list.
+            params: More of the query.
+            read: Makes an item of what the list holds.
+            id_of: Returns what tells an item from all others.
+
+        Raises:
+            UnsettledHarborError: It was never the same twice running.
         """
-        found: list[T] = []
-        page, total = 0, 1
+        before: tuple[frozenset[Hashable], int] | None = None
+        for _ in range(_ROUNDS):
+            found, is_one_page = self._numbered_once(path, params, read, id_of)
+            if is_one_page and len(found.items) == found.total:
+                return found
+            if before == (before := (found.ids, found.total)):
+                return found
+        raise UnsettledHarborError(
+            f"{path}: it kept changing while it was read, {_ROUNDS} times over. Run it again when "
+            "less is changed there"
+        )
+
+    def _numbered_once(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], T],
+        id_of: Callable[[T], Hashable],
+    ) -> tuple[Counted[T], bool]:
+        """Return the items of all pages, and whether it is one page."""
+        found: dict[Hashable, T] = {}
+        page, total, listed = 0, 1, 0
         walk = _Walk()
         while page * self._page_size < total:
             query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
             items, total, answer = self._page(path, query, read)
             walk.add(len(items), len(items), answer)
-            found += items
+            for item in items:
+                found.setdefault(id_of(item), item)
+            listed += len(items)
             page += 1
-        return found, total
+        whole = Counted(
+            items=list(found.values()),
+            ids=frozenset(found),
+            total=total,
+            has_twins=listed > len(found),
+        )
+        return whole, page == 1
 
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""

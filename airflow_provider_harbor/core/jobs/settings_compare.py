@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.settings.secret_values import Secret, is_same, iter_secrets
+from airflow_provider_harbor.core.settings.values import PROJECTS, Unread
 from airflow_provider_harbor.core.texts import one_line
 
 # Settings by scope, and by name of the kind; what could not be read is not there.
@@ -61,7 +62,9 @@ class FieldChange:
             secrets = [each for _, each in iter_secrets([self.before, self.after])]
             is_all_sealed = all(each.sealed for each in secrets if each.text or each.sealed)
             why = (
-                "sealed with another key" if is_all_sealed else "one is sealed: give the passphrase"
+                "sealed with another key, or for another address"
+                if is_all_sealed
+                else "one is sealed: give the passphrase"
             )
             return f"{self.name}: a secret that cannot be compared: {why}"
         if dump_item(self.before) == dump_item(self.after):
@@ -186,6 +189,37 @@ def not_compared(before: Settings, after: Settings) -> list[str]:
         f"{name}" + (f" of {human_count(len(names), 'project')}" if any(names) else "")
         for name, names in scopes.items()
     ]
+
+
+def split_unseen(
+    changes: Iterable[SettingChange], before: Iterable[Unread], after: Iterable[Unread]
+) -> tuple[list[SettingChange], list[str]]:
+    """Return the changes that are known to be some, and a line for each that may be none.
+
+    What is not there is gone only where all that is there was seen.
+
+    Args:
+        changes: As `compare` returned them.
+        before: What could not be read at the older time.
+        after: And at the newer one.
+    """
+    gaps = {Change.REMOVED: _gaps(after), Change.ADDED: _gaps(before)}
+    known: list[SettingChange] = []
+    unseen: list[str] = []
+    for change in changes:
+        place = (SYSTEM, PROJECTS) if change.kind == "project" else (change.scope, change.kind)
+        if place not in gaps.get(change.change, ()):
+            known.append(change)
+            continue
+        where = f" of {one_line(change.scope)}" if change.scope and place[0] != SYSTEM else ""
+        when = "now" if change.change is Change.REMOVED else "before"
+        unseen.append(f"{change.title}{where}: not seen {when}, since not all could be read")
+    return known, unseen
+
+
+def _gaps(unread: Iterable[Unread]) -> set[tuple[str, str]]:
+    """Return of what there may be more than was read, by scope and kind."""
+    return {(one.scope, one.kind) for one in unread if one.failed or one.kind == PROJECTS}
 
 
 def _compare_items(

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import BackupInterruptedError, HarborConfigurationError
+from airflow_provider_harbor.core.exceptions import (
+    BackupInterruptedError,
+    HarborConfigurationError,
+    HarborSightError,
+    IntegrityError,
+)
+from airflow_provider_harbor.core.harbor.check import list_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, items_of, kind_of
-from airflow_provider_harbor.core.settings.reader import read_settings
-from airflow_provider_harbor.core.settings.values import HarborSettings, Unread
+from airflow_provider_harbor.core.settings.reader import read_settings, unseen_projects
+from airflow_provider_harbor.core.settings.values import SECRETS, HarborSettings, Unread
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle_files
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
@@ -80,6 +86,7 @@ def export_settings(
     exclude: Sequence[str] = (),
     configurations: HarborClient | None = None,
     passphrase: str = "",
+    problems: Sequence[Unread] = (),
     progress: Progress | None = None,
 ) -> SettingsExport:
     """Read all settings, and keep them in a store, for a run.
@@ -92,18 +99,23 @@ def export_settings(
         exclude: Of those that are left out.
         configurations: An administrator's login for the configurations.
         passphrase: With it those secrets that Harbor shows are kept, sealed; empty to keep only
-            that they are there.
+            that they are there. If it is not the one of the nights before, all the rest is kept,
+            and the night says so.
+        problems: What is known before not to be had, see `secrets_left_out`; the night says so.
         progress: Called with a line of text now and then.
 
     Raises:
+        HarborSightError: All projects are meant, and the login does not see them all, or cannot
+            prove that it does. Where only some are meant, the night is incomplete then.
         HarborBackupError: Nothing could be read, or the store cannot be written.
     """
     if configurations and configurations.url != client.url:
-        raise HarborConfigurationError(
-            f"the connection for the configurations is of {configurations.url}, not {client.url}"
-        )
+        reason = f"the connection for them is of {configurations.url}, not {client.url}"
+        other = Unread(scope=SYSTEM, kind="configurations", reason=reason, failed=True)
+        problems, configurations = (*problems, other), None
     store.open_for(client.url)
-    vault = store.settings.open_vault(passphrase) if passphrase else None
+    unseen = _require_sight(client, include, exclude)
+    vault, unsealed = _open_vault(store, passphrase)
     read_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     found = read_settings(
         client,
@@ -112,11 +124,12 @@ def export_settings(
         configurations=configurations,
         progress=progress,
     )
+    unread = (*problems, *unsealed, *unseen, *found.unread)
     for _ in range(_TRIES):
         claim = Claim(store)
         night = NightSettings(
             **_write(store, found, vault),
-            unread=found.unread,
+            unread=unread,
             limited=bool(include or exclude),
             read_at=read_at,
             sweep=claim.sweep,
@@ -128,11 +141,41 @@ def export_settings(
         raise BackupInterruptedError(
             "prune went on deleting the settings of this run. Run it again", []
         )
-    for line in problem_lines(found.unread):
+    for line in problem_lines(unread):
         log.warning("Not read: %s", line)
     made = SettingsExport(night=night, items=_count(found), with_secrets=vault is not None)
     log.info("Settings: %s", made.summary_line())
     return made
+
+
+def _require_sight(
+    client: HarborClient, include: Sequence[str], exclude: Sequence[str]
+) -> list[Unread]:
+    """Make sure that no project is overlooked; see `export_settings` for what is raised."""
+    try:
+        list_projects(client, include, exclude)
+    except HarborSightError as err:
+        if not (include or exclude):
+            raise
+        return [unseen_projects(err)]
+    return []
+
+
+def secrets_left_out(err: Exception) -> Unread:
+    """Return what a night says where there is no passphrase, or not the one, to seal secrets."""
+    reason = f"only that they are there is kept, since they could not be sealed: {err}"
+    return Unread(scope=SYSTEM, kind=SECRETS, reason=reason, failed=True)
+
+
+def _open_vault(store: BackupStore, passphrase: str) -> tuple[Vault | None, list[Unread]]:
+    """Return what seals secrets, if it is wanted, and why there is none."""
+    if not passphrase:
+        return None, []
+    try:
+        return store.settings.open_vault(passphrase), []
+    except (HarborConfigurationError, IntegrityError) as err:
+        # Of all settings these are the least: without the others nothing comes back.
+        return None, [secrets_left_out(err)]
 
 
 def _write(store: BackupStore, found: HarborSettings, vault: Vault | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from airflow_provider_harbor.core.http.echoes import Secrets
-from airflow_provider_harbor.core.settings.secret_values import iter_secrets
+from airflow_provider_harbor.core.settings.secret_values import iter_secrets, url_passwords
 
 # A shorter text has too little in base64 to be told from others.
 _LONG = 6
@@ -46,6 +46,7 @@ class HiddenSecrets:
 def _parts(text: str) -> Iterator[str]:
     """Yield a secret, and what it is made of: each text of an object, a token after its scheme."""
     yield text
+    yield from url_passwords(text)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -93,7 +93,7 @@ def settle(kind: str, item: Item, before: Item | None) -> Settled:
         if secret.text:
             is_unsure = is_unsure or (old is not None and not old.text)
             return secret
-        if old is not None:
+        if old is not None and old.around == secret.around:
             return old
         lacking.append(path)
         return _LACKING

@@ -127,10 +127,12 @@ def read_documents(
     """Return the documents of a night by their scopes, those that it has.
 
     Raises:
-        IntegrityError: One is gone or damaged.
+        IntegrityError: One is gone or damaged, or is of another scope.
     """
     return {
-        scope: store.settings.read(sha256) for scope in scopes if (sha256 := night.sha256_of(scope))
+        scope: store.settings.read(sha256, scope)
+        for scope in scopes
+        if (sha256 := night.sha256_of(scope))
     }
 
 

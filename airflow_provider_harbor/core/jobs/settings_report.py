@@ -12,6 +12,7 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     SettingChange,
     compare,
     describe_changes,
+    split_unseen,
     summarise,
 )
 from airflow_provider_harbor.core.jobs.settings_export import problem_lines
@@ -37,12 +38,14 @@ class SettingsReport:
         night: Which ones it has; None where they are not whole.
         compared_to: Key of the night before; empty where there is none.
         changes: What has changed since.
+        unseen: A line for each that may have come or gone, and that nobody can tell of.
         problem: Why the settings that were read are not kept; empty where they are.
     """
 
     night: NightSettings | None = None
     compared_to: str = ""
     changes: tuple[SettingChange, ...] = ()
+    unseen: tuple[str, ...] = ()
     problem: str = ""
 
     def summary_line(self) -> str:
@@ -62,8 +65,8 @@ class SettingsReport:
         return describe_changes(self.changes, limit)
 
     def unread_lines(self) -> list[str]:
-        """Return a line for each kind that could not be read."""
-        return problem_lines(self.night.unread) if self.night else []
+        """Return a line for each kind that could not be read, and for what is not seen for that."""
+        return [*problem_lines(self.night.unread), *self.unseen] if self.night else []
 
     def failures(self) -> list[str]:
         """Return a line for what failed; what the login may not read did not."""
@@ -90,8 +93,10 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
         return SettingsReport(problem=problem) if problem else None
     try:
         before = find_night(store, before=run_key(run))
-        changes = compare_nights(store, before.settings, night)
-        return SettingsReport(night=night, compared_to=before.key, changes=tuple(changes))
+        changes, unseen = _compared(store, before.settings, night)
+        return SettingsReport(
+            night=night, compared_to=before.key, changes=tuple(changes), unseen=tuple(unseen)
+        )
     except HarborConfigurationError:
         return SettingsReport(night=night)  # the first one
     except HarborBackupError as err:
@@ -102,7 +107,7 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
 def compare_nights(
     store: BackupStore, before: NightSettings, after: NightSettings
 ) -> list[SettingChange]:
-    """Return what differs between two nights.
+    """Return what differs between two nights, as far as both have seen it.
 
     Reads only those documents that differ. Where one of them was limited to some projects, only
     those are compared that both have.
@@ -110,15 +115,23 @@ def compare_nights(
     Raises:
         IntegrityError: A document is gone or damaged.
     """
+    return _compared(store, before, after)[0]
+
+
+def _compared(
+    store: BackupStore, before: NightSettings, after: NightSettings
+) -> tuple[list[SettingChange], list[str]]:
+    """Return what `compare_nights` does, and a line for what nobody can tell of."""
     scopes = {SYSTEM, *before.projects, *after.projects}
     if before.limited or after.limited:
         scopes = {SYSTEM, *(before.projects.keys() & after.projects.keys())}
     differ = [s for s in sorted(scopes) if before.sha256_of(s) != after.sha256_of(s)]
     old, new = (read_documents(store, night, differ) for night in (before, after))
-    return compare(
+    changes = compare(
         {scope: document.values for scope, document in old.items()},
         {scope: document.values for scope, document in new.items()},
     )
+    return split_unseen(changes, before.unread, after.unread)
 
 
 def night_before(store: BackupStore, night: SettingsNight) -> SettingsNight:

@@ -1,4 +1,7 @@
-"""Verify Harbor's settings in a store: each document is there, and is what its name says."""
+"""Verify Harbor's settings in a store: each document is there, and is what its name says.
+
+And it is of what each night has it for: the system, or that project.
+"""
 
 from __future__ import annotations
 
@@ -57,10 +60,17 @@ class SettingsCheck:
             return None
 
     def _read(self, sha256: str, users: Sequence[tuple[str, str]]) -> None:
+        path = layout.settings(sha256)
         try:
-            self._store.settings.read(sha256)
+            document = self._store.settings.read(sha256)
         except IntegrityError as err:
-            self._damage(layout.settings(sha256), err, users)
+            self._damage(path, err, users)
+            return
+        for key, scope in users:
+            try:
+                document.require_scope(scope)
+            except ValueError as err:
+                self._damage(layout.night_settings(key), IntegrityError(str(err)), [(key, scope)])
 
     def _damage(self, path: str, err: HarborBackupError, users: Sequence[tuple[str, str]]) -> None:
         keys = sorted({key for key, _ in users})

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from airflow_provider_harbor.core.human import human_count
 from airflow_provider_harbor.core.settings.form import (
     Names,
     UnknownNameError,
@@ -22,7 +23,9 @@ from airflow_provider_harbor.core.settings.kinds import (
     Kind,
     kind_of,
 )
+from airflow_provider_harbor.core.settings.secret_values import is_same
 from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.texts import one_line
 
 T = TypeVar("T")
 
@@ -33,15 +36,23 @@ _PREFIX = "robot$"
 _SHAPE_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
 
 
-def assemble(answers: Answers, projects: Sequence[Raw], unread: Sequence[Unread]) -> HarborSettings:
+def assemble(
+    answers: Answers,
+    projects: Sequence[Raw],
+    unread: Sequence[Unread],
+    *,
+    counted_quotas: int = 0,
+) -> HarborSettings:
     """Return settings in canonical form.
 
     Args:
         answers: What was answered; all quotas as `quotas`.
         projects: Of the list of all projects those that are meant.
         unread: What could not be read.
+        counted_quotas: How many quotas Harbor counts.
     """
     made = _Assembly(answers, projects, unread)
+    made.sort_quotas(counted_quotas)
     for kind in SYSTEM_KINDS:
         made.add_system(kind)
     for project in projects:
@@ -62,6 +73,9 @@ class _Assembly:
         self.values: dict[tuple[str, str], Any] = {}
         self.raws: dict[tuple[str, str], Mapping[str, Raw]] = {}
         self.names = self._names(projects)
+        self._quotas: dict[str, list[Raw]] = {}
+        # Why a project that has none among them may have one all the same.
+        self._quotas_lack = ""
 
     def _of_system(self, name: str) -> Sequence[Raw]:
         return self._answers.get((SYSTEM, name), ())
@@ -99,6 +113,23 @@ class _Assembly:
         names = [str(robot.get("name")) for robot in self._of_system("robots")]
         return _PREFIX if all(name.startswith(_PREFIX) for name in names) else None
 
+    def sort_quotas(self, counted: int) -> None:
+        """Sort the list of all quotas by projects, and note how it is not whole.
+
+        Args:
+            counted: How many Harbor counts.
+        """
+        quotas = self._of_system("quotas")
+        for quota in quotas:
+            self._quotas.setdefault(name_of_quota(quota), []).append(quota)
+        if len(quotas) != counted:
+            self._quotas_lack = f"Harbor counts {counted:,} quotas, and lists {len(quotas):,}"
+        elif nameless := self._quotas.get("", ()):
+            number = human_count(len(nameless), "quota")
+            self._quotas_lack = f"Harbor lists {number} without the name of a project"
+        elif len(self._quotas) != len(quotas):
+            self._quotas_lack = "Harbor lists several quotas of one project"
+
     def add_system(self, kind: Kind) -> None:
         """Add a kind of the system, if it could be read."""
         if kind.key:
@@ -113,14 +144,21 @@ class _Assembly:
         metadata = self._answers.get((name, "project"))
         make = partial(canonical_project, project, metadata[0] if metadata else None, self.names)
         self._add_one(name, kind_of(name, "project"), project, make)
-        quotas = self._answers.get((SYSTEM, "quotas"))
-        if quotas is not None:
-            own = [quota for quota in quotas if name_of_quota(quota) == name]
-            self._add_policy(name, kind_of(name, "quota"), own)
+        if (SYSTEM, "quotas") in self._answers:
+            self._add_quota(name)
         self._add_policy(name, kind_of(name, "retention"), self._answers.get((name, "retention")))
         for kind in PROJECT_KINDS:
             if kind.key:
                 self._add_items(name, kind)
+
+    def _add_quota(self, project: str) -> None:
+        own = self._quotas.get(project, [])
+        why = self._quotas_lack if len(own) != 1 else ""
+        if why:
+            reason = f"{why}, so that nobody can tell it. Look at the quotas in Harbor"
+            self.unread.append(Unread(scope=project, kind="quota", reason=reason, failed=True))
+        else:
+            self._add_policy(project, kind_of(project, "quota"), own)
 
     def _add_policy(self, scope: str, kind: Kind, answers: Sequence[Raw] | None) -> None:
         """Add what a project has one of, or none, if that could be read."""
@@ -140,13 +178,22 @@ class _Assembly:
             for raw in answers:
                 item = canonical(kind, raw, self.names, scope) or {}
                 _require_key(kind, item)
-                items.setdefault(kind.key_of(item), item)
-                raws.setdefault(kind.key_of(item), raw)
+                key = kind.key_of(item)
+                if key in items and not is_same(items[key], item):
+                    self._note_twice(scope, kind, key)
+                items.setdefault(key, item)
+                raws.setdefault(key, raw)
         except (UnknownNameError, *_SHAPE_ERRORS) as err:
             self._cannot(scope, kind, err)
             return
         self.values[scope, kind.name] = sorted_items(kind, items.values())
         self.raws[scope, kind.name] = raws
+
+    def _note_twice(self, scope: str, kind: Kind, key: str) -> None:
+        reason = f"there are two of {key!r} that differ, and one of them is left out"
+        self.unread.append(
+            Unread(scope=scope, kind=kind.name, reason=one_line(reason, 300), failed=True)
+        )
 
     def _add_one(
         self, scope: str, kind: Kind, raw: Raw, make: Callable[[], Item | None] | None = None
@@ -185,4 +232,5 @@ def _require_key(kind: Kind, item: Item) -> None:
 def name_of_quota(quota: Raw) -> str:
     """Return the name of the project that a quota is of; empty where it says none."""
     reference = quota.get("ref")
-    return str(reference.get("name") or "") if isinstance(reference, Mapping) else ""
+    name = reference.get("name") if isinstance(reference, Mapping) else None
+    return name if isinstance(name, str) else ""

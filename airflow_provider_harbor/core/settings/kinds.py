@@ -35,6 +35,7 @@ class Kind:
         key: Fields that tell its items apart; none where there is one value.
         field: Where it is one object: a field that each Harbor gives. Without it the answer is of
             something else, such as a proxy, and says nothing of the setting.
+        id_field: Where it is a list: the field that tells an item of Harbor's from all others.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kind:
     params: Mapping[str, str] | None = None
     key: tuple[str, ...] = ()
     field: str = ""
+    id_field: str = "id"
 
     def path_in(self, project: str) -> str:
         """Return where it is read in a project."""
@@ -123,6 +125,7 @@ SYSTEM_KINDS = (
         path="/users",
         params={"sort": "username"},
         key=("username",),
+        id_field="user_id",
     ),
     Kind(
         name="groups",
@@ -163,6 +166,7 @@ SYSTEM_KINDS = (
         path="/scanners",
         params={"sort": "name"},
         key=("name",),
+        id_field="uuid",
     ),
     Kind(
         name="preheat-instances",

@@ -86,8 +86,7 @@ class ProjectWriter(Requests):
         if scope not in self._target.made_projects:
             return self._target.id_of(scope, "quota", "")
         params = {"reference": "project", "reference_id": str(self._target.project_id(scope))}
-        found, _ = self._target.client.list_settings("/quotas", params)
-        for quota in found:
+        for quota in self._target.client.list_settings("/quotas", params).items:
             if (quota.get("ref") or {}).get("name") == scope:
                 return str(quota["id"])
         raise HarborConfigurationError(
@@ -114,8 +113,7 @@ class ProjectWriter(Requests):
 
     def list_members(self, scope: str) -> list[Mapping[str, Any]]:
         """Return the members of a project, as Harbor answers them."""
-        found, _ = self._target.client.list_settings(f"{project_path(scope)}/members", {})
-        return found
+        return self._target.client.list_settings(f"{project_path(scope)}/members", {}).items
 
     def delete_member(self, scope: str, member: Mapping[str, Any]) -> None:
         """Delete a member, as `list_members` returned it."""

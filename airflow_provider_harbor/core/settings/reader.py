@@ -20,11 +20,14 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConnectionError,
     HarborNotFoundError,
     HarborProtocolError,
+    HarborSightError,
     HarborStatusError,
     describe,
     is_passing,
 )
+from airflow_provider_harbor.core.harbor.check import list_seen_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
+from airflow_provider_harbor.core.harbor.pages import Counted
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.oci.names import is_project_name
 from airflow_provider_harbor.core.settings.assembly import assemble, name_of_quota
@@ -37,8 +40,8 @@ from airflow_provider_harbor.core.settings.kinds import (
     Kind,
     kind_of,
 )
-from airflow_provider_harbor.core.settings.values import HarborSettings, Raw, Unread
-from airflow_provider_harbor.core.texts import one_line, shown
+from airflow_provider_harbor.core.settings.values import PROJECTS, HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class _Reader:
     numbers: dict[str, int] = field(default_factory=dict)
     # Names of all projects that the login sees.
     seen: set[str] = field(default_factory=set)
+    counted_quotas: int = 0
 
     def read(
         self, pool: ThreadPoolExecutor, include: Sequence[str], exclude: Sequence[str]
@@ -112,9 +116,11 @@ class _Reader:
         projects = self._run(pool, [*self._system_tasks(), ("projects", self._projects)])
         chosen = [p for p in projects if is_meant(str(p["name"]), include, exclude)]
         self.progress(f"settings of {len(chosen):,} projects")
-        self._run(pool, [task for p in chosen for task in self._project_tasks(p)])
-        self._require_sight()
-        return assemble(self.lists, chosen, self.unread)
+        # Quotas after the projects, so that each of these had its own when they were listed.
+        of_projects = [task for project in chosen for task in self._project_tasks(project)]
+        self._run(pool, [("quotas", self._quotas), *of_projects])
+        self._note_unseen(include, exclude)
+        return assemble(self.lists, chosen, self.unread, counted_quotas=self.counted_quotas)
 
     def _run(self, pool: ThreadPoolExecutor, tasks: Iterable[_Task]) -> list[Raw]:
         """Do all tasks, side by side; returns what that of the projects returned."""
@@ -134,7 +140,6 @@ class _Reader:
                 yield kind.name, self._configurations
             else:
                 yield kind.name, partial(self._keep, SYSTEM, kind, kind.path, kind.params)
-        yield "quotas", self._quotas
 
     def _project_tasks(self, project: Raw) -> Iterable[_Task]:
         name = str(project["name"])
@@ -168,15 +173,22 @@ class _Reader:
                 self._require_own(scope, answer)
                 self.lists[scope, kind.name] = [answer]
                 return
-            items, counted = self.client.list_settings(path, params)
-            self.lists[scope, kind.name] = items
-            if counted > len(items):
-                hidden = f"Harbor counts {counted:,}, and lists {len(items):,}"
-                if kind.name == "members":
-                    hidden += ": the others have a role that is none. Remove and add them again"
-                self._note(scope, kind.name, hidden)
+            found = self.client.list_settings(path, params, kind.id_field)
+            self.lists[scope, kind.name] = found.items
+            if found.total != len(found.items):
+                self._note_hidden(scope, kind, found)
 
         self._attempt(scope, kind.name, kind.permission, ask)
+
+    def _note_hidden(self, scope: str, kind: Kind, found: Counted[Raw]) -> None:
+        """Note that some of a kind are not there; those of members are known, and fail nothing."""
+        reason = f"Harbor counts {found.total:,}, and lists {len(found.items):,}"
+        is_known = kind.name == "members" and found.total > len(found.items) and not found.has_twins
+        if is_known:
+            reason += ": the others have a role that is none. Remove and add them again"
+        else:
+            reason += ". Look at them in Harbor, and export again"
+        self.unread.append(Unread(scope=scope, kind=kind.name, reason=reason, failed=not is_known))
 
     def _require_own(self, scope: str, answer: Raw) -> None:
         """Make sure that a policy is of the project that names it.
@@ -210,7 +222,7 @@ class _Reader:
             UnknownNameError: There is a schedule that it does not show, or the login may not know.
         """
         try:
-            schedules, _ = self.client.list_settings("/schedules", {})
+            schedules = self.client.list_settings("/schedules", {}).items
         except HarborConnectionError:
             raise
         except HarborBackupError as err:
@@ -238,25 +250,20 @@ class _Reader:
 
     def _quotas(self) -> None:
         def ask() -> None:
-            found, _ = self.client.list_settings("/quotas", {"reference": "project"})
-            self.lists[SYSTEM, "quotas"] = found
+            params = {"reference": "project"}
+            found = self.client.list_settings("/quotas", params)
+            self.lists[SYSTEM, "quotas"], self.counted_quotas = found.items, found.total
 
         self._attempt(SYSTEM, "quota", "quota:list", ask)
 
     def _projects(self) -> list[Raw]:
-        found, _ = self.client.list_settings("/projects", {"with_detail": "true", "sort": "name"})
-        unique: dict[int, Raw] = {}
+        found = list(self.client.iter_project_settings())
         for project in found:
-            number, name = project.get("project_id"), project.get("name")
-            if not isinstance(number, int) or not isinstance(name, str):
-                raise HarborProtocolError(
-                    f"an item of the list of projects has no name, or no id: {shown(project)}"
-                )
+            name = str(project["name"])
             self.seen.add(name)
-            self.numbers[name] = number
-            if is_project_name(name):
-                unique[number] = project
-        return list(unique.values())
+            self.numbers[name] = int(project["project_id"])
+        named = [project for project in found if is_project_name(str(project["name"]))]
+        return sorted(named, key=lambda project: str(project["name"]))
 
     def _attempt(self, scope: str, kind: str, permission: str, ask: Callable[[], None]) -> None:
         try:
@@ -291,18 +298,40 @@ class _Reader:
     def _note(self, scope: str, kind: str, reason: str) -> None:
         self.unread.append(Unread(scope=scope, kind=kind, reason=reason))
 
-    def _require_sight(self) -> None:
-        """Note projects that the list of quotas names, and the login does not see."""
+    def _note_unseen(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        """Note projects that are meant, that the list of quotas names, and that are not seen."""
         quotas = self.lists.get((SYSTEM, "quotas"), ())
         named = {name_of_quota(quota) for quota in quotas} - {""}
-        if missing := sorted(named - self.seen):
+        if missing := sorted(n for n in named - self.seen if is_meant(n, include, exclude)):
             names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             self._note(
                 SYSTEM,
-                "projects",
+                PROJECTS,
                 f"the login does not see {len(missing):,} of them: {one_line(names)}. Give the "
                 "robot its permissions on all projects",
             )
+
+
+def find_unseen(
+    client: HarborClient, include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Unread | None:
+    """Return that a login does not see all projects that are meant, or cannot prove it.
+
+    Args:
+        client: The login.
+        include: Names and globs of projects; none for all.
+        exclude: Of those that are left out.
+    """
+    try:
+        list_seen_projects(client, include, exclude)
+    except HarborSightError as err:
+        return unseen_projects(err)
+    return None
+
+
+def unseen_projects(err: HarborSightError) -> Unread:
+    """Return what is said of projects that a login may not see."""
+    return Unread(scope=SYSTEM, kind=PROJECTS, reason=str(err), failed=True)
 
 
 def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 MASK = "*****"
 # Names of what may be a secret, where a newer Harbor has a field that is not known here.
 _SECRETIVE = re.compile(
-    r"secret|passw|pass_?phrase|pwd|token|credential|auth_info|auth_header|key",
+    r"secret|passw|pass_?phrase|pwd|token|credential|auth_info|auth_?header|authoriz|cookie|key"
+    r"|(^|_)headers?$",
     re.IGNORECASE,
 )
 # Names that sound so, and are known to be of nothing secret.
@@ -20,6 +21,12 @@ _HARMLESS = frozenset({
     "access_key",  # the name of a login at a registry
     "http_authproxy_tokenreview_endpoint", "robot_token_duration", "token_expiration",
 })  # fmt: skip
+# What tells an item from others is no secret, and must not become one.
+_NAMES = frozenset({"name", "username", "namespace", "pattern", "cve_id", "type", "ldap_group_dn"})
+# The password in a URL that has a login. Source: RFC 3986, 3.2.1.
+_URL_PASSWORD = re.compile(
+    r"([a-z][a-z0-9+.-]{0,30}://[^\s/?#@:\"'<>]*:)([^\s/?#\"'<>]+)(?=@)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +39,19 @@ class Secret:
     Attributes:
         text: It; empty where it is not known.
         sealed: It, sealed; empty where only its presence was kept.
-        key: What tells the key with which it is sealed from other ones, and nothing of it.
+        key: What tells the key with which it is sealed, and the place for which, from other ones,
+            and nothing of it.
+        around: Where it is a text with a secret in it, such as a URL with a login: that text, with
+            a mask in place of the secret; empty where all of it is one.
     """
 
     text: str = field(default="", repr=False)
     sealed: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
+    around: str = ""
 
     def __str__(self) -> str:
-        return "a secret"
+        return self.around or "a secret"
 
 
 def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
@@ -50,7 +61,7 @@ def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
         one: A value.
         other: Another one.
         if_unknown: What is said of two secrets that are both kept, and cannot be compared: sealed
-            with two keys, or one of them sealed and the other one not.
+            with two keys, or for two places, or one of them sealed and the other one not.
     """
     if isinstance(one, Secret) and isinstance(other, Secret):
         same = _is_same_secret(one, other)
@@ -68,6 +79,8 @@ def is_same(one: Any, other: Any, *, if_unknown: bool = False) -> bool:
 
 def _is_same_secret(one: Secret, other: Secret) -> bool | None:
     """Tell whether two secrets are the same; None where that cannot be told of what is kept."""
+    if one.around != other.around:
+        return False
     if one.text and other.text:
         return one.text == other.text
     if one.sealed and other.sealed and one.key == other.key:
@@ -118,7 +131,24 @@ def guarded(key: str, value: Any) -> Any:
         return {name: guarded(str(name), each) for name, each in value.items()}
     if isinstance(value, list):
         return [guarded("", each) for each in value]
+    if isinstance(value, str) and key not in _NAMES:
+        return _without_passwords(value)
     return value
+
+
+def _without_passwords(text: str) -> str | Secret:
+    """Return a text as a secret where it has a URL with a password, else as it is."""
+    passwords = url_passwords(text)
+    if not passwords:
+        return text
+    around = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)
+    # Where Harbor itself shows a mask nobody knows the password.
+    return Secret("" if MASK in passwords else text, around=around)
+
+
+def url_passwords(text: str) -> list[str]:
+    """Return the passwords of the URLs in a text."""
+    return [found[2] for found in _URL_PASSWORD.finditer(text)]
 
 
 def secret_of(value: Any) -> Secret | None:

@@ -10,6 +10,10 @@ from airflow_provider_harbor.core.settings.form import Names
 
 # An object as Harbor answers it.
 Raw = Mapping[str, Any]
+# What an `Unread` has in place of a kind where projects are not seen at all.
+PROJECTS = "projects"
+# And where all is there but the secrets, which could not be sealed.
+SECRETS = "secrets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

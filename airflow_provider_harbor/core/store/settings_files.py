@@ -1,7 +1,8 @@
 """Harbor's settings in a store: documents named by what they hold, and which of them a night has.
 
 A document is one line of JSON, UTF-8, keys sorted: its name is its SHA-256. A secret in it is
-`{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`.
+`{"$secret": true}` where only its presence is kept, else its sealed text, see `vault`. A text with
+a secret in it, such as a URL with a login, is one, too, with `around` what may be seen of it.
 
 In a directory only its owner may read a document (mode 0600), whatever the umask: it names people
 and their e-mail addresses, and who has the file may try passphrases on what is sealed. So all that
@@ -19,7 +20,7 @@ from typing import Any
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError, IntegrityError
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Kind, kind_of
 from airflow_provider_harbor.core.settings.secret_values import Secret, map_secrets
-from airflow_provider_harbor.core.settings.values import Unread
+from airflow_provider_harbor.core.settings.values import SECRETS, Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import (
     SHAPE_ERRORS,
@@ -34,6 +35,9 @@ from airflow_provider_harbor.core.store.vault import Vault, open_vault
 
 _KIND = "harbor-settings"
 _MARK = "$secret"
+_AROUND = "around"
+# Fields that say where to a secret beside them is sent; some begin with what it is of (`uaa_`).
+_ADDRESSES = ("address", "endpoint", "url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,9 @@ class NightSettings:
         """What is wrong with it, in a word; empty where it has all that the login may read."""
         if self.limited:
             return "limited"
-        return "incomplete" if any(unread.failed for unread in self.unread) else ""
+        # Secrets can be given at an import; an older night in its place would bring back old rules.
+        lacks = any(unread.failed and unread.kind != SECRETS for unread in self.unread)
+        return "incomplete" if lacks else ""
 
     @property
     def paths(self) -> list[str]:
@@ -118,6 +124,16 @@ class SettingsDocument:
     values: Mapping[str, Any]
     encryption: Mapping[str, Any] = field(default_factory=dict)
 
+    def require_scope(self, scope: str) -> None:
+        """Make sure that it is of what a night has it for: else nobody would see two swapped.
+
+        Raises:
+            ValueError: It is of something else.
+        """
+        if self.scope != scope:
+            own, wanted = (f"project {s}" if s else "the system" for s in (self.scope, scope))
+            raise ValueError(f"it has the settings of {own}, and is named as those of {wanted}")
+
     def opened(self, passphrase: str) -> SettingsDocument:
         """Return it with the secrets in clear.
 
@@ -139,8 +155,8 @@ class SettingsDocument:
         """Return the values with each secret replaced.
 
         Args:
-            change: Takes the place of a secret, which does not change when others come and go, and
-                the secret.
+            change: Takes the place of a secret, in which the address is that it is sent to, and
+                which does not change when other items come and go; and the secret.
         """
         return {
             name: _map_kind(f"{self.scope}/{name}", _kind(self.scope, name), value, change)
@@ -159,8 +175,32 @@ def _map_kind(
     place: str, kind: Kind | None, value: Any, change: Callable[[str, Secret], Any]
 ) -> Any:
     if kind is None or not isinstance(value, list):
-        return map_secrets(value, change, place)
-    return [map_secrets(item, change, f"{place}/{kind.key_of(item)}") for item in value]
+        return _map_item(place, value, change)
+    return [_map_item(f"{place}/{kind.key_of(item)}", item, change) for item in value]
+
+
+def _map_item(place: str, item: Any, change: Callable[[str, Secret], Any]) -> Any:
+    def changed(path: str, secret: Secret) -> Any:
+        return change(f"{place}/{path}{_addressee(item, path)}", secret)
+
+    return map_secrets(item, changed)
+
+
+def _addressee(item: Any, path: str) -> str:
+    """Return to whom a secret is told, by the addresses beside it on the way; empty for nobody.
+
+    So that who can write to the store, and has no passphrase, cannot have it sent elsewhere.
+    """
+    found: list[list[str]] = []
+    for name in path.split("/"):
+        if isinstance(item, Mapping):
+            prefix = name.partition("_")[0]
+            known = {*_ADDRESSES, *(f"{prefix}_{address}" for address in _ADDRESSES)} - {name}
+            found += [[each, str(item[each])] for each in sorted(known & item.keys())]
+            item = item.get(name)
+        elif isinstance(item, list) and name.isdecimal() and int(name) < len(item):
+            item = item[int(name)]
+    return f" for {json.dumps(found)}" if found else ""
 
 
 class SettingsFiles:
@@ -195,11 +235,15 @@ class SettingsFiles:
         except FileNotFoundError:
             return False
 
-    def read(self, sha256: str) -> SettingsDocument:
+    def read(self, sha256: str, scope: str | None = None) -> SettingsDocument:
         """Return a document, its secrets sealed.
 
+        Args:
+            sha256: Its name.
+            scope: What it must be of: the system, or a project; None for any.
+
         Raises:
-            IntegrityError: It is gone, or is not what its name says.
+            IntegrityError: It is gone, is not what its name says, or is of something else.
             HarborConfigurationError: It is of a newer format.
         """
         path = layout.settings(sha256)
@@ -212,9 +256,12 @@ class SettingsFiles:
                 self._files, path, ValueError("it holds something else than its name says")
             )
         try:
-            return decode(content)
+            document = decode(content)
+            if scope is not None:
+                document.require_scope(scope)
         except SHAPE_ERRORS as err:
             raise damage(self._files, path, err) from err
+        return document
 
     # -- nights
 
@@ -249,10 +296,11 @@ def encode(document: SettingsDocument, vault: Vault | None = None) -> bytes:
 
     def sealed(place: str, secret: Secret) -> Any:
         nonlocal sealed_any
+        around = {_AROUND: secret.around} if secret.around else {}
         if vault is None or not secret.text:
-            return {_MARK: True}
+            return {_MARK: True, **around}
         sealed_any = True
-        return {_MARK: vault.seal(secret.text, place)}
+        return {_MARK: vault.seal(secret.text, place), **around}
 
     values = document.map_secrets(sealed)
     data: dict[str, Any] = {
@@ -287,10 +335,11 @@ def decode(content: bytes) -> SettingsDocument:
     for name, value in values.items():
         _require_form(_kind(scope, name), name, value)
     encryption = dict(data.get("encryption") or {})
-    # Of two passphrases the salt differs, and what they seal says nothing of what is in it.
+    document = SettingsDocument(scope=scope, values=values, encryption=encryption)
+    # What is sealed with two salts, or for two places, says nothing of what is in it.
     key = json.dumps(encryption, sort_keys=True)
-    values = map_secrets(values, lambda _, secret: replace(secret, key=key))
-    return SettingsDocument(scope=scope, values=values, encryption=encryption)
+    keyed = document.map_secrets(lambda place, secret: replace(secret, key=f"{key} {place}"))
+    return replace(document, values=keyed)
 
 
 def _require_form(kind: Kind | None, name: str, value: Any) -> None:
@@ -306,7 +355,7 @@ def _require_form(kind: Kind | None, name: str, value: Any) -> None:
 
 
 def _unmarked(data: dict[str, Any]) -> Any:
-    if data.keys() != {_MARK}:
+    if _MARK not in data or not data.keys() <= {_MARK, _AROUND}:
         return data
-    sealed = data[_MARK]
-    return Secret(sealed="" if sealed is True else str(sealed))
+    sealed, around = data[_MARK], str(data.get(_AROUND, ""))
+    return Secret(sealed="" if sealed is True else str(sealed), around=around)

@@ -32,7 +32,9 @@ class WrongPassphraseError(HarborConfigurationError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the passphrase is not the one with which these secrets were sealed. Give that one"
+            "the passphrase is not the one with which these secrets were sealed, or somebody has "
+            "changed what they belong to, such as an address. Give that passphrase; if it is the "
+            "right one, take another night"
         )
 
 
@@ -60,7 +62,12 @@ class Vault:
         return "Vault()"
 
     def seal(self, text: str, place: str) -> str:
-        """Return a secret sealed; it can be opened at this place only, such as `webhooks/a/0`."""
+        """Return a secret sealed; it can be opened for this place only.
+
+        Args:
+            text: It.
+            place: What it is of, and for which address.
+        """
         return base64.b64encode(self._cipher.encrypt(text.encode(), [place.encode()])).decode()
 
     def open(self, sealed: str, place: str) -> str:

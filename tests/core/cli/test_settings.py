@@ -14,7 +14,7 @@ from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.cli.conftest import Command
 from tests.core.rig import login
-from tests.core.settings_rig import SECRETS, Api, given, seed, services
+from tests.core.settings_rig import READER, SECRETS, Api, given, robot, seed, services
 from tests.double import HarborDouble
 
 PASSPHRASE = "a long enough passphrase"
@@ -192,20 +192,24 @@ def test_who_changed_what_since_last_night(
     assert "no difference" in command("settings", "diff", kept, seeded.url).out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (("--with-secrets",), "--with-secrets needs a passphrase"),
-        (("--with-secrets", "--passphrase-file", "/nowhere"), "/nowhere: No such file"),
-    ],
-)
 def test_secrets_are_not_kept_without_a_passphrase(
-    command: Command, harbor: HarborDouble, kept: Path, arguments: tuple[str, ...], error: str
+    command: Command, harbor: HarborDouble, kept: Path
 ) -> None:
-    done = command("settings", "export", harbor.url, kept, *arguments)
+    done = command("settings", "export", harbor.url, kept, "--with-secrets")
     assert done.code == 2
-    assert error in done.error
+    assert "--with-secrets needs a passphrase" in done.error
     assert not kept.exists()
+
+
+def test_a_passphrase_that_is_gone_fails_when_all_else_is_kept(
+    command: Command, harbor: HarborDouble, kept: Path
+) -> None:
+    options = ("--with-secrets", "--passphrase-file", "/nowhere")
+    done = command("settings", "export", harbor.url, kept, *options)
+    assert done.code == 1
+    assert "not read: secrets: only that they are there is kept" in done.out
+    assert "/nowhere: No such file" in done.out
+    assert "no difference" in command("settings", "diff", kept, "latest", harbor.url).out
 
 
 def test_the_passphrase_and_another_login_come_from_the_environment(
@@ -285,3 +289,18 @@ def test_a_night_that_another_passphrase_has_sealed_is_compared_but_for_its_secr
     assert "cannot be compared: one is sealed: give the passphrase" in done.out
     done = command("settings", "diff", kept, "latest", seeded.url, "--passphrase-file", other)
     assert "no difference" in done.out
+
+
+def test_what_a_login_does_not_see_is_not_said_to_be_removed(
+    command: Command, harbor: HarborDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Api(harbor).post("/projects", project_name="hidden")
+    store = tmp_path / "store"
+    assert command("settings", "export", harbor.url, store).code == 0
+    user, password = robot(harbor, READER["system"].replace("project:list", ""), "")
+    monkeypatch.setenv("HARBOR_BACKUP_SOURCE_USER", user)
+    monkeypatch.setenv("HARBOR_BACKUP_SOURCE_PASSWORD", password)
+    done = command("settings", "diff", store, "latest", harbor.url)
+    assert "whole project" not in done.out
+    assert "not compared: project hidden: not seen now, since not all could be read" in done.out
+    assert command("settings", "export", harbor.url, store).code == 2

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from airflow_provider_harbor.core.jobs.prune import prune
 from airflow_provider_harbor.core.jobs.report_page import render_page
 from airflow_provider_harbor.core.jobs.settings_compare import describe_changes, summarise
 from airflow_provider_harbor.core.jobs.settings_export import SettingsExport, export_settings
+from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_nights import find_night, read_documents
 from airflow_provider_harbor.core.jobs.settings_report import compare_nights, report_settings
 from airflow_provider_harbor.core.jobs.verify import Verification, verify
@@ -144,10 +146,38 @@ def test_a_wrong_passphrase_is_told_from_damage(store: BackupStore, keep: Keep) 
     document = store.settings.read(night.projects["team"])
     with pytest.raises(WrongPassphraseError, match="not the one"):
         document.opened("another long passphrase")
-    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
-        keep("night-2", passphrase="another long passphrase")
-    with pytest.raises(HarborConfigurationError, match="fewer than 12"):
-        keep("night-2", passphrase="short")
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "why"),
+    [("another long passphrase", "not that of the nights before"), ("short", "fewer than 12")],
+)
+def test_a_wrong_passphrase_keeps_all_but_the_secrets_and_fails(
+    store: BackupStore, keep: Keep, passphrase: str, why: str
+) -> None:
+    before = keep("night-1", passphrase=PASSPHRASE).night
+    made = keep("night-2", passphrase=passphrase)
+    (failure,) = made.failures
+    assert failure.startswith("secrets: only that they are there is kept")
+    assert why in failure
+    assert not made.with_secrets
+    assert_no_secrets(store)
+    assert compare_nights(store, before, made.night) == []
+    # It is the latest: secrets can be given.
+    assert find_night(store).key == "night-2"
+    report = report_settings(store, "night-2")
+    assert report is not None
+    assert report.failures() == [f"settings: {failure}"]
+
+
+def test_a_damaged_vault_keeps_all_but_the_secrets_and_fails(
+    store: BackupStore, keep: Keep
+) -> None:
+    keep("night-1", passphrase=PASSPHRASE)
+    store.files.write(layout.VAULT, b"{}")
+    (failure,) = keep("night-2", passphrase=PASSPHRASE).failures
+    assert "is damaged" in failure
+    assert len(find_night(store).settings.projects) == 6
 
 
 def test_a_sealed_secret_is_not_opened_at_another_place(store: BackupStore, keep: Keep) -> None:
@@ -159,6 +189,76 @@ def test_a_sealed_secret_is_not_opened_at_another_place(store: BackupStore, keep
     moved = decode(path.read_bytes().replace(b'"all events"', b'"other name"'))
     with pytest.raises(WrongPassphraseError):
         moved.opened(PASSPHRASE)
+
+
+def test_a_url_with_a_login_is_kept_without_its_password_or_sealed(
+    harbor: HarborDouble, store: BackupStore
+) -> None:
+    url = "http://user:In-a-url-1@hooks.example.com/x"
+    targets = [{"type": "http", "address": url, "skip_cert_verify": True}]
+    api = Api(harbor)
+    path = "/projects/library/webhook/policies"
+    number = api.post(path, name="h", event_types=["PUSH_ARTIFACT"], targets=targets)
+    store.begin_for(harbor.url)
+    nights = []
+    with login(harbor) as client:
+        for run, passphrase in (("night-1", ""), ("night-2", PASSPHRASE)):
+            nights.append(export_settings(client, store, run, passphrase=passphrase).night)
+        changed = [{**targets[0], "address": url.replace("hooks", "other")}]
+        hook = {"name": "h", "event_types": ["PUSH_ARTIFACT"], "targets": changed}
+        api.put(f"{path}/{number}", **hook)
+        nights.append(export_settings(client, store, "night-3").night)
+    for name, content in files_of(store).items():
+        assert b"In-a-url-1" not in content, name
+    left_out, sealed = (read_documents(store, n, ("library",))["library"] for n in nights[:2])
+    (hook,) = left_out.values["webhooks"]
+    assert hook["targets"][0]["address"] == replace(
+        hook["targets"][0]["address"], text="", around="http://user:*****@hooks.example.com/x"
+    )
+    (hook,) = sealed.opened(PASSPHRASE).values["webhooks"]
+    assert hook["targets"][0]["address"].text == url
+    assert compare_nights(store, *nights[:2]) == []
+    assert describe_changes(compare_nights(store, *nights[1:])) == [
+        "project library",
+        "  ~ webhook h",
+        "      targets.address: http://user:*****@hooks.example.com/x -> "
+        "http://user:*****@other.example.com/x",
+    ]
+
+
+def test_a_sealed_secret_is_not_opened_for_another_address(store: BackupStore, keep: Keep) -> None:
+    night = keep("night-1", passphrase=PASSPHRASE).night
+    root = Path(store.url.removeprefix("file://"))
+    for sha256, old, new in (
+        (night.projects["team"], b"https://hooks.example.com/", b"https://elsewhere.example/"),
+        (night.system, b'"uaa_endpoint":""', b'"uaa_endpoint":"https://elsewhere.example/"'),
+    ):
+        content = (root / f"settings/{sha256}.json").read_bytes()
+        assert old in content
+        decode(content).opened(PASSPHRASE)
+        with pytest.raises(WrongPassphraseError):
+            decode(content.replace(old, new)).opened(PASSPHRASE)
+
+
+def test_a_secret_that_moves_to_another_address_is_not_said_to_be_another_one(
+    seeded: HarborDouble, store: BackupStore, keep: Keep
+) -> None:
+    before = keep("night-1", passphrase=PASSPHRASE).night
+    api = Api(seeded)
+    hooks = api.get("/projects/team/webhook/policies")
+    hook = next(each for each in hooks if each["name"] == "all events")
+    (target,) = hook["targets"]
+    moved = {**hook, "targets": [{**target, "address": "https://new.example.com"}]}
+    api.put(f"/projects/team/webhook/policies/{hook['id']}", **moved)
+    after = keep("night-2", passphrase=PASSPHRASE).night
+    api.put(f"/projects/team/webhook/policies/{hook['id']}", **hook)
+    assert describe_changes(compare_nights(store, before, after)) == [
+        "project team",
+        "  ~ webhook all events",
+        "      targets.address: https://hooks.example.com/harbor -> https://new.example.com",
+        "      targets.auth_header: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
+    ]
 
 
 def test_the_snapshot_names_the_settings_and_the_report_says_what_changed(
@@ -352,10 +452,12 @@ def test_secrets_that_are_sealed_with_another_key_are_not_said_to_be_other_ones(
     assert describe_changes(changes) == [
         "system",
         "  ? configuration",
-        "      uaa_client_secret: a secret that cannot be compared: sealed with another key",
+        "      uaa_client_secret: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
         "project team",
         "  ? webhook all events",
-        "      targets.auth_header: a secret that cannot be compared: sealed with another key",
+        "      targets.auth_header: a secret that cannot be compared: "
+        "sealed with another key, or for another address",
     ]
     assert summarise(changes) == "2 not compared"
     assert [change.to_json()["change"] for change in changes] == ["not compared"] * 2
@@ -374,5 +476,39 @@ def test_only_the_owner_may_read_settings_in_a_directory(store: BackupStore, kee
     assert len(night.paths) == 7
     # Nothing else is left beside them, and a second passphrase meets the first one.
     assert list(store.files.iter_leftovers()) == []
-    with pytest.raises(HarborConfigurationError, match="not that of the nights before"):
-        keep("night-2", passphrase="another long passphrase")
+    (failure,) = keep("night-2", passphrase="another long passphrase").failures
+    assert "not that of the nights before" in failure
+
+
+def test_a_document_of_another_project_is_not_taken_for_that_of_this_one(
+    store: BackupStore, keep: Keep
+) -> None:
+    night = keep("night-1").night
+    for wrong in ({"team": night.projects["bare"]}, {"team": night.system}):
+        swapped = replace(night, projects={**night.projects, **wrong})
+        store.settings.write_night("night-2", swapped)
+        with pytest.raises(IntegrityError, match="is named as those of project team"):
+            read_documents(store, swapped, ("team",))
+        with pytest.raises(IntegrityError, match="is named as those of project team"):
+            compare_nights(store, night, swapped)
+        (damage,) = verify(Verification(store=store, run="v")).damages
+        assert damage.thing == "snapshots/night-2/settings.json"
+        assert damage.message.endswith("and is named as those of project team")
+        assert [use.repository for use in damage.uses] == ["team"]
+    no_system = replace(night, system=night.projects["team"])
+    with pytest.raises(IntegrityError, match="project team, and is named as those of the system"):
+        read_documents(store, no_system, (SYSTEM,))
+
+
+def test_the_password_of_a_url_is_hidden_also_where_it_stands_alone() -> None:
+    hidden = HiddenSecrets(["http://user:In-a-url-1@hooks.example.com/x"])
+    assert hidden.hide("no login user/In-a-url-1 there") == "no login user/*** there"
+
+
+def test_an_administrator_of_another_harbor_fails_when_all_else_is_kept(
+    seeded: HarborDouble, other_harbor: HarborDouble, store: BackupStore, keep: Keep
+) -> None:
+    with login(other_harbor) as other:
+        made = keep("night-1", include=["team"], configurations=other)
+    assert any(other_harbor.url in failure for failure in made.failures)
+    assert read_documents(store, made.night, ("team",))["team"].values["members"]
