@@ -41,6 +41,7 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
 from airflow_provider_harbor.core.jobs.settings_export import export_settings, problem_lines
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
+    damage_lines,
     find_night,
     read_documents,
 )
@@ -220,8 +221,15 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
     if limited or older.settings.limited:
         both = before.keys() & after.keys()
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
+    # Else a project of which one document is damaged would seem to have come, or to be gone.
+    damaged = nights.damaged
+    before, after = (
+        {s: v for s, v in side.items() if s not in damaged} for side in (before, after)
+    )
     changes = compare(before, after)
-    return _outcome(older.key, name, changes, not_compared(before, after), unread, arguments.limit)
+    left_out = not_compared(before, after)
+    damage = damage_lines(damaged)
+    return _outcome(older.key, name, changes, left_out, unread, arguments.limit, damage)
 
 
 class _Opened:
@@ -229,6 +237,9 @@ class _Opened:
 
     Of two nights it may open one: what the other has is sealed with another key then, and is not
     compared.
+
+    Attributes:
+        damaged: Why documents of one of the nights cannot be read, by their scopes.
     """
 
     def __init__(self, store: BackupStore, arguments: argparse.Namespace) -> None:
@@ -237,15 +248,15 @@ class _Opened:
         self._passphrase = passphrase_of(arguments)
         self._wrong: list[WrongPassphraseError] = []
         self._is_right = False
+        self.damaged: dict[str, str] = {}
 
     def values_of(self, night: SettingsNight) -> dict[str, Mapping[str, Any]]:
         """Return the settings of a night."""
-        scopes = (SYSTEM, *night.settings.projects)
-        return {
-            scope: self._opened(document).values
-            for scope, document in read_documents(self._store, night.settings, scopes).items()
-            if scope == SYSTEM or is_meant(scope, self._arguments.project, self._arguments.exclude)
-        }
+        include, exclude = self._arguments.project, self._arguments.exclude
+        names = [name for name in night.settings.projects if is_meant(name, include, exclude)]
+        read = read_documents(self._store, night.settings, (SYSTEM, *names))
+        self.damaged |= read.damaged
+        return {scope: self._opened(document).values for scope, document in read.found.items()}
 
     def _opened(self, document: SettingsDocument) -> SettingsDocument:
         if not self._passphrase or not document.encryption:
@@ -275,13 +286,15 @@ def _outcome(
     left_out: list[str],
     unread: list[str],
     limit: int,
+    damage: list[str],
 ) -> Outcome:
     lines = [f"Settings from {older} to {newer}", *describe_changes(changes, limit)]
     lines += [f"not compared, since it was read once only: {line}" for line in left_out]
     lines += [f"not read now: {line}" for line in unread]
+    lines += [f"NOT compared: {line}" for line in damage]
     lines.append(summarise(changes))
     return Outcome(
-        is_complete=True,
+        is_complete=not damage,
         summary="\n".join(lines),
         document={
             "older": older,
@@ -289,5 +302,6 @@ def _outcome(
             "changes": [change.to_json() for change in changes],
             "not_compared": left_out,
             "unread": unread,
+            "damage": damage,
         },
     )

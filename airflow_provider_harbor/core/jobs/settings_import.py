@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_renames import left_names
 from airflow_provider_harbor.core.jobs.settings_rights import require_rights
-from airflow_provider_harbor.core.jobs.settings_steps import Stage, Step
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.reader import read_settings
@@ -94,7 +94,9 @@ class _Import:
         self._tell = progress
         self._on_secret = on_secret
         self._hidden = HiddenSecrets(wanted.given.texts)
-        self._values = wanted.wanted()
+        found = wanted.wanted()
+        self._values = found.values
+        self._damaged = found.damaged
         self._hidden.add_all_of(self._values)
         info = client.check_login()
         require_rights(client)
@@ -140,7 +142,8 @@ class _Import:
 
     def plan_only(self) -> ImportReport:
         steps = self._planner.steps(self._wanted.stages)
-        results = [StepResult(step=step, state=planned(step)) for step in steps]
+        results = self._damage()
+        results += [StepResult(step=step, state=planned(step)) for step in steps]
         labels = self._label_steps(is_plan=True)
         results += [StepResult(step=step, state=planned(step)) for step, _ in labels]
         return self._report(results, dry_run=True)
@@ -148,7 +151,28 @@ class _Import:
     def _label_steps(self, *, is_plan: bool = False) -> Iterator[tuple[Step, list[Any]]]:
         kinds = self._wanted.kinds
         if Stage.AFTER in self._wanted.stages and (not kinds or ARTIFACT_LABELS in kinds):
-            yield from self._labels.steps(self._wanted.scopes(), is_plan=is_plan)
+            scopes = self._wanted.scopes()
+            whole = {old: new for old, new in scopes.items() if new not in self._damaged}
+            yield from self._labels.steps(whole, is_plan=is_plan)
+
+    def _damage(self) -> list[StepResult]:
+        """Return what cannot be brought back, since the document of it is gone or damaged."""
+        results = []
+        for scope, why in sorted(self._damaged.items()):
+            if not self._wanted.is_meant(scope):
+                log.warning("Damaged, and not needed for what is meant: %s", why)
+                continue
+            step = Step(
+                stage=next(iter(self._wanted.stages)),
+                scope=scope,
+                kind="document",
+                noun="all settings" if scope else "all settings of the system",
+                key="",
+                action=Action.CANNOT,
+                why=f"damaged: {why}. Take another night, or export them again",
+            )
+            results.append(StepResult(step=step, state=State.CANNOT))
+        return results
 
     def _report(self, results: Sequence[StepResult], *, dry_run: bool) -> ImportReport:
         unread = [
@@ -163,10 +187,20 @@ class _Import:
             results=tuple(results),
             unread=tuple(unread),
             surplus=dict(self._planner.surplus),
-            unused=tuple(self._wanted.given.unused),
+            unused=tuple(self._unused()),
             is_read_only=self._is_read_only,
             warnings=tuple(self._wanted.night.lines()),
         )
+
+    def _unused(self) -> list[str]:
+        """Return which secrets are of nothing; of what is damaged nobody can tell."""
+        projects = {f"{scope}/" for scope in (*self._values, *self._damaged) if scope}
+        found = []
+        for key in self._wanted.given.unused:
+            of = next((begin[:-1] for begin in projects if key.startswith(begin)), SYSTEM)
+            if of not in self._damaged:
+                found.append(key)
+        return found
 
     # -- what is done
 
@@ -185,16 +219,17 @@ class _Import:
             tell=self._tell,
         )
         last = [step for step in steps if _makes_read_only(step)]
+        damage = self._damage()
         results, is_there = doing.do_all([step for step in steps if step not in last])
         if is_there:
             results += self._put_labels(doing.writer)
             results = self._compared(results)
         for step in last:
-            if any(result.state is State.FAILED for result in results):
+            if damage or any(result.state is State.FAILED for result in results):
                 results.append(StepResult(step=step, state=State.FAILED, message=_NOT_YET))
             else:
                 results += self._compared([doing.do(step)])
-        return self._report(results, dry_run=False)
+        return self._report([*damage, *results], dry_run=False)
 
     def _run_on_read_only(self, steps: Sequence[Step]) -> ImportReport:
         """Return a report where nothing is to be done.
@@ -209,7 +244,7 @@ class _Import:
                 "that off there (Configuration, System Settings), and run it again"
             )
         results = [StepResult(step=step, state=planned(step)) for step in (*steps, *labels)]
-        return self._report(results, dry_run=False)
+        return self._report([*self._damage(), *results], dry_run=False)
 
     def _put_labels(self, writer: SettingsWriter) -> list[StepResult]:
         results = []

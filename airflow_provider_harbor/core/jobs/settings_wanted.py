@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
+from airflow_provider_harbor.core.jobs.settings_compare import kinds_of
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
 from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
@@ -20,6 +21,19 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 log = logging.getLogger(__name__)
 
 ARTIFACT_LABELS = "artifact-labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSettings:
+    """The settings of a night, by the names that projects are to have.
+
+    Attributes:
+        values: By scope, then by kind.
+        damaged: Why others cannot be read, by their scope.
+    """
+
+    values: Mapping[str, Mapping[str, Any]]
+    damaged: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +88,22 @@ class SettingsImport:
         scopes = self.scopes()
         return {(scopes.get(u.scope, u.scope), u.kind) for u in self.night.settings.unread}
 
-    def wanted(self) -> dict[str, Mapping[str, Any]]:
+    def is_meant(self, scope: str) -> bool:
+        """Tell whether any of the kinds that are meant is one of the system, or of a project."""
+        own = {kind.name for kind in kinds_of(scope)}
+        if scope != SYSTEM:
+            own.add(ARTIFACT_LABELS)
+        return not self.kinds or not own.isdisjoint(self.kinds)
+
+    def wanted(self) -> WantedSettings:
         """Return the settings by the names that projects are to have.
 
         Raises:
-            IntegrityError: A document is gone or damaged.
             WrongPassphraseError: The passphrase is not the one.
         """
         scopes = self.scopes()
-        documents = read_documents(self.store, self.night.settings, scopes)
+        read = read_documents(self.store, self.night.settings, scopes)
+        documents = read.found
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
         if unknown := sorted(
@@ -93,4 +114,5 @@ class SettingsImport:
         for old, document in documents.items():
             opened = document.opened(self.passphrase) if self.passphrase else document
             found[scopes[old]] = renamed(opened.values, scopes)
-        return found
+        damaged = {scopes[old]: why for old, why in read.damaged.items()}
+        return WantedSettings(values=found, damaged=damaged)
