@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_export import export_settings
 from airflow_provider_harbor.core.jobs.settings_import import import_settings
+from airflow_provider_harbor.core.jobs.settings_made_robots import Told
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
@@ -290,9 +291,9 @@ class HarborSettingsImportOperator(BaseOperator):
             stages=[Stage(self.stage)] if self.stage else tuple(Stage),
         )
 
-    def _hand_out(self, key: str, text: str) -> None:
+    def _hand_out(self, key: str, text: str) -> Told:
         mask_secret(text)
-        if self.new_secrets:
-            self.new_secrets(key, text)
-        else:
-            self.log.warning("%s has a new secret that nobody knows: refresh it in Harbor", key)
+        if self.new_secrets is None:
+            return Told.NEVER
+        self.new_secrets(key, text)
+        return Told.NOW

@@ -43,7 +43,7 @@ from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
     damage_lines,
     find_night,
-    read_documents,
+    read_whole_documents,
 )
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.reader import is_meant, read_settings
@@ -218,17 +218,13 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
         limited = limited or newer.settings.limited
     before = nights.values_of(older)
     nights.require_one()
+    before, after = nights.without_damage(before), nights.without_damage(after)
     if limited or older.settings.limited:
         both = before.keys() & after.keys()
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
-    # Else a project of which one document is damaged would seem to have come, or to be gone.
-    damaged = nights.damaged
-    before, after = (
-        {s: v for s, v in side.items() if s not in damaged} for side in (before, after)
-    )
     changes = compare(before, after)
     left_out = not_compared(before, after)
-    damage = damage_lines(damaged)
+    damage = damage_lines(nights.damaged)
     return _outcome(older.key, name, changes, left_out, unread, arguments.limit, damage)
 
 
@@ -254,9 +250,16 @@ class _Opened:
         """Return the settings of a night."""
         include, exclude = self._arguments.project, self._arguments.exclude
         names = [name for name in night.settings.projects if is_meant(name, include, exclude)]
-        read = read_documents(self._store, night.settings, (SYSTEM, *names))
+        read = read_whole_documents(self._store, night.settings, (SYSTEM, *names))
         self.damaged |= read.damaged
         return {scope: self._opened(document).values for scope, document in read.found.items()}
+
+    def without_damage(self, side: Settings) -> dict[str, Mapping[str, Any]]:
+        """Return settings but for those of which a document is damaged at one of the two times.
+
+        Else such a project would seem to have come, or to be gone.
+        """
+        return {scope: values for scope, values in side.items() if scope not in self.damaged}
 
     def _opened(self, document: SettingsDocument) -> SettingsDocument:
         if not self._passphrase or not document.encryption:

@@ -18,6 +18,11 @@ from airflow_provider_harbor.core.jobs.settings_doing import Doing, is_of_making
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
+from airflow_provider_harbor.core.jobs.settings_made_robots import (
+    MadeRobots,
+    OnSecret,
+    tell_nobody,
+)
 from airflow_provider_harbor.core.jobs.settings_outcome import (
     ImportReport,
     State,
@@ -51,7 +56,7 @@ def import_settings(
     wanted: SettingsImport,
     *,
     dry_run: bool = False,
-    on_secret: Callable[[str, str], object] = lambda key, secret: None,
+    on_secret: OnSecret = tell_nobody,
     new_password: Callable[[], str] | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -62,7 +67,10 @@ def import_settings(
         wanted: Which ones.
         dry_run: Only find out what would be done.
         on_secret: Called with the key and the text of each secret that is made on the way: those of
-            new robots, which Harbor shows once, and passwords of new users.
+            new robots, which Harbor shows once, and passwords of new users. It returns `Told.LATER`
+            or `NEVER` where nobody has it yet; the store remembers such a robot, and an import
+            names it, until a secret is given or `MadeRobots.end` is called. Where it raises, no
+            further secrets are made.
         new_password: Makes one for a new user of whom none is given; None not to make such users.
         progress: Called with a line of text now and then.
 
@@ -83,7 +91,7 @@ class _Import:
         self,
         client: HarborClient,
         wanted: SettingsImport,
-        on_secret: Callable[[str, str], object],
+        on_secret: OnSecret,
         new_password: Callable[[], str] | None,
         progress: Progress,
     ) -> None:
@@ -102,6 +110,7 @@ class _Import:
         require_rights(client)
         self._is_read_only = info.read_only
         self._made = MadeProjects(wanted.store, client.url)
+        self._robots = MadeRobots(wanted.store, client.url)
         self._target = self._read()
         self._planner = self._plan_on(self._target)
         self._labels = ArtifactLabels(
@@ -124,6 +133,7 @@ class _Import:
             delete_surplus=self._wanted.delete_surplus,
             incomplete=self._wanted.incomplete(),
             made=self._made_there(target),
+            is_untold=self._robots.is_untold,
             left_names=left_names(self._wanted.scopes()),
             makes_passwords=self._new_password is not None,
         )
@@ -213,6 +223,7 @@ class _Import:
             self._wanted,
             self._values,
             made=self._made,
+            robots=self._robots,
             hidden=self._hidden,
             on_secret=self._on_secret,
             new_password=self._new_password,

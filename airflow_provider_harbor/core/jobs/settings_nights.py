@@ -137,6 +137,19 @@ class ReadDocuments:
 
 def read_documents(
     store: BackupStore, night: NightSettings, scopes: Iterable[str]
+) -> dict[str, SettingsDocument]:
+    """Return the documents of a night by their scopes, those that it has.
+
+    Raises:
+        IntegrityError: One is gone or damaged.
+    """
+    return {
+        scope: store.settings.read(sha256) for scope in scopes if (sha256 := night.sha256_of(scope))
+    }
+
+
+def read_whole_documents(
+    store: BackupStore, night: NightSettings, scopes: Iterable[str]
 ) -> ReadDocuments:
     """Return the documents of a night by their scopes, those that it has.
 

@@ -6,7 +6,7 @@ brought back: what would act on them, or refuse them, comes after them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from airflow_provider_harbor.core.jobs.settings_compare import (
     Settings,
@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.jobs.settings_known import (
 )
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
 from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
+from airflow_provider_harbor.core.jobs.settings_made_robots import unknown
 from airflow_provider_harbor.core.jobs.settings_own_login import OwnLogin
 from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_plan_configurations import ConfigurationPlan
@@ -100,6 +101,8 @@ class Planner:
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
         incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
         made: Projects that an import like this one made, and has not ended.
+        is_untold: Tells of the key of a secret, and the id of the robot that is there, whether
+            nobody knows that.
         left_names: Old names of projects that come back under another one, with that.
         makes_passwords: Whether a new user of whom no password is given gets a new one.
     """
@@ -114,6 +117,7 @@ class Planner:
         delete_surplus: bool = False,
         incomplete: Collection[tuple[str, str]] = (),
         made: Collection[str] = (),
+        is_untold: Callable[[str, object], bool] = lambda key, number: False,
         left_names: Mapping[str, str] | None = None,
         makes_passwords: bool = False,
     ) -> None:
@@ -131,6 +135,7 @@ class Planner:
         self._configurations = ConfigurationPlan(wanted, target, given)
         self._projects = ProjectPlan(wanted, target, given, self._limits, self._fitting, kinds)
         self._made = made
+        self._is_untold = is_untold
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
@@ -272,6 +277,11 @@ class Planner:
             rewrites = settled.is_unsure or self._is_given_again(scope, kind, key, item)
             action = Action.UPDATE if fields or rewrites else Action.LEAVE
             said = WRITTEN_AGAIN if rewrites else ""
+            if kind.name == "robots" and not rewrites:
+                untold = self._untold(scope, kind, key)
+                lost = "; ".join(filter(None, (lost, untold)))
+                said = untold
+                needs = (*needs, secret_key(scope, kind.name, key)) if untold else needs
             if kind.name == "users" and self._given.of(scope, kind.name, key):
                 said = _KEEPS_ITS_OWN
             why = "; ".join(filter(None, (why, said)))
@@ -279,6 +289,12 @@ class Planner:
             stage, scope, kind, key, action, item=settled.item, before=before, fields=fields,
             why=why, needs=needs, lost=lost, rewrites=rewrites,
         )  # fmt: skip
+
+    def _untold(self, scope: str, kind: Kind, key: str) -> str:
+        """Return that nobody knows the secret of a robot that is there; empty where it is known."""
+        name = secret_key(scope, kind.name, key)
+        raw = self._target.settings.raws.get((scope, kind.name), {}).get(key, {})
+        return unknown(name) if self._is_untold(name, raw.get("id")) else ""
 
     def _is_given_again(self, scope: str, kind: Kind, key: str, item: Item) -> bool:
         """Tell whether the secret of a robot that is there is given, and can be written."""

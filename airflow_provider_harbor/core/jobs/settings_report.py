@@ -17,7 +17,6 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
 from airflow_provider_harbor.core.jobs.settings_export import problem_lines
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
-    damage_lines,
     find_night,
     read_documents,
     settled_night,
@@ -39,14 +38,12 @@ class SettingsReport:
         compared_to: Key of the night before; empty where there is none.
         changes: What has changed since.
         problem: Why the settings that were read are not kept; empty where they are.
-        damage: A line for each scope that is not compared, since a document of it is damaged.
     """
 
     night: NightSettings | None = None
     compared_to: str = ""
     changes: tuple[SettingChange, ...] = ()
     problem: str = ""
-    damage: tuple[str, ...] = ()
 
     def summary_line(self) -> str:
         """Return it in some words."""
@@ -56,7 +53,6 @@ class SettingsReport:
         text += human_count(len(self.night.projects), "project")
         if self.compared_to:
             text += f"; since {self.compared_to}: {summarise(self.changes)}"
-            text += f"; NOT compared: {'; '.join(self.damage)}" if self.damage else ""
         if kinds := sorted({unread.kind for unread in self.night.unread}):
             text += f"; not read, or not whole: {', '.join(kinds)}"
         return text + (f"; {self.problem}" if self.problem else "")
@@ -83,7 +79,6 @@ class SettingsReport:
             "changes": [change.to_json() for change in self.changes],
             "unread": self.unread_lines(),
             "problem": self.problem,
-            "damage": list(self.damage),
             **({"night": self.night.to_json()} if self.night else {}),
         }
 
@@ -95,10 +90,8 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
         return SettingsReport(problem=problem) if problem else None
     try:
         before = find_night(store, before=run_key(run))
-        changes, damage = compare_nights(store, before.settings, night)
-        return SettingsReport(
-            night=night, compared_to=before.key, changes=tuple(changes), damage=tuple(damage)
-        )
+        changes = compare_nights(store, before.settings, night)
+        return SettingsReport(night=night, compared_to=before.key, changes=tuple(changes))
     except HarborConfigurationError:
         return SettingsReport(night=night)  # the first one
     except HarborBackupError as err:
@@ -108,23 +101,24 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
 
 def compare_nights(
     store: BackupStore, before: NightSettings, after: NightSettings
-) -> tuple[list[SettingChange], list[str]]:
-    """Return what differs between two nights, and a line for each scope that is damaged in one.
+) -> list[SettingChange]:
+    """Return what differs between two nights.
 
     Reads only those documents that differ. Where one of them was limited to some projects, only
     those are compared that both have.
+
+    Raises:
+        IntegrityError: A document is gone or damaged.
     """
     scopes = {SYSTEM, *before.projects, *after.projects}
     if before.limited or after.limited:
         scopes = {SYSTEM, *(before.projects.keys() & after.projects.keys())}
     differ = [s for s in sorted(scopes) if before.sha256_of(s) != after.sha256_of(s)]
     old, new = (read_documents(store, night, differ) for night in (before, after))
-    damaged = {**old.damaged, **new.damaged}
-    sides = [
-        {scope: each.values for scope, each in read.found.items() if scope not in damaged}
-        for read in (old, new)
-    ]
-    return compare(*sides), damage_lines(damaged)
+    return compare(
+        {scope: document.values for scope, document in old.items()},
+        {scope: document.values for scope, document in new.items()},
+    )
 
 
 def night_before(store: BackupStore, night: SettingsNight) -> SettingsNight:

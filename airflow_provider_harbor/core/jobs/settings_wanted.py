@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_compare import kinds_of
-from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
+from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_whole_documents
 from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
@@ -102,7 +102,7 @@ class SettingsImport:
             WrongPassphraseError: The passphrase is not the one.
         """
         scopes = self.scopes()
-        read = read_documents(self.store, self.night.settings, scopes)
+        read = read_whole_documents(self.store, self.night.settings, scopes)
         documents = read.found
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")

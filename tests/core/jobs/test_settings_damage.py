@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
-from airflow_provider_harbor.core.jobs.settings_report import report_settings
-from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
+from airflow_provider_harbor.core.store.settings_files import NightSettings
 from tests.core.settings_rig import Api, bring_back, kept_settings, titles, written
 from tests.double import HarborDouble
 
@@ -100,23 +98,3 @@ def test_a_document_of_another_project_is_damage(new: HarborDouble, made: dict[s
     report = bring_back(made, new)
     assert "is that of the project other" in damage(report)["team all settings"]
     assert names(new) == {"other"}
-
-
-def test_the_report_of_a_night_says_what_could_not_be_compared(tmp_path: Path) -> None:
-    store = BackupStore(tmp_path / "store")
-    store.begin_for("http://127.0.0.1:1")
-    for run, name in (("2026-11-24T00-00-00Z", "a"), ("2026-11-25T00-00-00Z", "b")):
-        shas = {
-            scope: store.settings.write(
-                SettingsDocument(scope=scope, values={"labels": [{"name": name}]})
-            )
-            for scope in ("", "team")
-        }
-        night = NightSettings(system=shas[""], projects={"team": shas["team"]}, read_at="x")
-        store.settings.write_night(run, night)
-        if name == "a":
-            (tmp_path / "store/settings" / f"{shas['team']}.json").unlink()
-    report = report_settings(store, "2026-11-25T00-00-00Z")
-    assert report is not None
-    assert {change.scope for change in report.changes} == {""}
-    assert "NOT compared: project team: damaged" in report.summary_line()
