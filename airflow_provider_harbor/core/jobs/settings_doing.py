@@ -61,6 +61,7 @@ class Doing:
         on_secret: Called with the key and the text of each secret that is made on the way.
         new_password: Makes one for a new user of whom none is given; None not to make such users.
         tell: Called with a line of text for each step.
+        again: Returns a step as it is known to be just before it is done.
 
     Attributes:
         writer: What sends it.
@@ -78,6 +79,7 @@ class Doing:
         on_secret: OnSecret,
         new_password: Callable[[], str] | None,
         tell: Progress,
+        again: Callable[[Step], Step] = lambda step: step,
     ) -> None:
         self._target = target
         self._wanted = wanted
@@ -90,6 +92,7 @@ class Doing:
         self._on_secret = on_secret
         self._new_password = new_password
         self._tell = tell
+        self._again = again
         self.writer = SettingsWriter(target, self._keep_secret)
 
     def do_all(self, steps: Sequence[Step]) -> tuple[list[StepResult], bool]:
@@ -178,6 +181,7 @@ class Doing:
     def do(self, step: Step) -> StepResult:
         """Do one step; returns what came of it."""
         try:
+            step = self._again(step)
             message = self._written(step)
             if (key := secret_key(step.scope, step.kind, step.key)) in self._untold:
                 lost = "; ".join(filter(None, (step.lost, unknown(key))))
@@ -194,7 +198,8 @@ class Doing:
             log.debug("This is where it happened:", exc_info=True)
             message = f"it has another form than it should ({type(err).__name__})"
             is_connection = is_refused = False
-        if step.kind == "robots" and step.action is Action.CREATE and not is_refused:
+        is_known = is_refused or bool(self._not_kept)
+        if step.kind == "robots" and step.action is Action.CREATE and not is_known:
             message += _MAYBE_A_ROBOT
         return StepResult(
             step=step, state=State.FAILED, message=message, is_connection=is_connection

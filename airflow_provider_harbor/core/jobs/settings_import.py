@@ -48,6 +48,10 @@ _NOT_YET = (
     "that, and run it again"
 )
 _UNSEEN = "written, but it could not be read back"
+_CHANGED = (
+    "it was as it should be, and is otherwise now, by what was written or by somebody else. Run it "
+    "again"
+)
 _IGNORED = "Harbor accepted it, and it is still otherwise"
 
 
@@ -228,6 +232,7 @@ class _Import:
             on_secret=self._on_secret,
             new_password=self._new_password,
             tell=self._tell,
+            again=self._planner.again,
         )
         last = [step for step in steps if _makes_read_only(step)]
         damage = self._damage()
@@ -304,7 +309,9 @@ class _Import:
             # What came with a project has another name now, and may be of another stage.
             if is_of_making(result.step) and self._is_left(target, result.step):
                 step = result.step
-            if result.state is State.DONE and step:
+            if result.state is State.LEFT and step:
+                checked.append(_changed(result, step))
+            elif result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
                 message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
@@ -317,6 +324,13 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _changed(result: StepResult, now: Step) -> StepResult:
+    """Return that a setting which was left is otherwise now: by what was written, or by others."""
+    said = "; ".join(map(str, now.fields)) or now.why or now.action.value
+    message = f"{_CHANGED}: {said}"
+    return StepResult(step=result.step, state=State.FAILED, message=message)
 
 
 def _was_read(target: SettingsTarget, step: Step) -> bool:

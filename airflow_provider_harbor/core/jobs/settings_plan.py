@@ -133,7 +133,10 @@ class Planner:
             makes_passwords=makes_passwords,
         )  # fmt: skip
         self._configurations = ConfigurationPlan(wanted, target, given)
-        self._projects = ProjectPlan(wanted, target, given, self._limits, self._fitting, kinds)
+        self._projects = ProjectPlan(
+            wanted, target, given, self._limits, self._fitting, kinds,
+            knows_scanners=(SYSTEM, "scanners") not in incomplete,
+        )  # fmt: skip
         self._made = made
         self._is_untold = is_untold
         self._left = Surplus(wanted, target, incomplete)
@@ -164,6 +167,17 @@ class Planner:
                         else:
                             found.append(step)
         return [*found, *reversed(gone), *last]
+
+    def again(self, step: Step) -> Step:
+        """Return the step that makes an item, as it is known to be now that its project is there.
+
+        Before, nobody may have been able to tell what this Harbor knows.
+        """
+        if step.kind != "webhooks" or step.action is not Action.CREATE:
+            return step
+        kind = kind_of(step.scope, step.kind)
+        item = items_of(kind, self._wanted[step.scope][kind.name])[step.key]
+        return self._one(step.stage, step.scope, kind, step.key, item, None)
 
     def _scopes(self, of_projects: bool) -> list[str]:
         if not of_projects:
@@ -263,6 +277,8 @@ class Planner:
         needs = tuple(self._needs(scope, kind, key, item, before, settled))
         fields = tuple(field_changes(before or {}, settled.item))
         cannot = self._limits.why_not(scope, kind.name, item, before)
+        if kind.name == "robots" and lost and not item.get("permissions"):
+            cannot = f"nothing is left of what it may do, and Harbor makes no such robot: {lost}"
         if before is not None and settled.lacking and kind.name in KEEP_SECRETS:
             cannot = cannot or _ANOTHER_ADDRESS.format(needs[0])
         if cannot:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.kinds import PROJECT_KINDS, SYSTEM, Item
 from airflow_provider_harbor.core.settings.secret_values import (
     MASK,
     Secret,
@@ -34,7 +34,7 @@ WRITE_ONLY = ("ldap_search_password", "oidc_client_secret")
 _HAVE_SECRETS = frozenset({
     "configurations", "users", "robots", "registries", "scanners", "preheat-instances", "webhooks",
 })  # fmt: skip
-
+_OF_PROJECTS = frozenset(kind.name for kind in PROJECT_KINDS)
 
 # Ways to the secret of an item, which is given by the key of that; another one by its way, too.
 _HEADER = re.compile(r"targets/[0-9]+/auth_header")
@@ -141,8 +141,10 @@ class GivenSecrets:
         taken = set(scopes.values())
         found: dict[str, str] = {}
         for key, text in self._texts.items():
-            project, slash, rest = key.partition("/")
-            if slash and project in scopes and project not in taken:
+            project, _, rest = key.partition("/")
+            # A project may be called like a kind of the system: `users/ann` is of none.
+            is_of_project = rest.partition("/")[1] and rest.partition("/")[0] in _OF_PROJECTS
+            if is_of_project and project in scopes and project not in taken:
                 found.setdefault(f"{scopes[project]}/{rest}", text)
             else:
                 found[key] = text
