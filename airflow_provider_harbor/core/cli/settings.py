@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -39,6 +40,7 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     summarise,
 )
 from airflow_provider_harbor.core.jobs.settings_export import export_settings, problem_lines
+from airflow_provider_harbor.core.jobs.settings_forms import without_odd
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
     damage_lines,
@@ -224,7 +226,7 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
     changes = compare(before, after)
     left_out = not_compared(before, after)
-    damage = damage_lines(nights.damaged)
+    damage = [*damage_lines(nights.damaged), *sorted(nights.odd)]
     return _outcome(older.key, name, changes, left_out, unread, arguments.limit, damage)
 
 
@@ -236,6 +238,7 @@ class _Opened:
 
     Attributes:
         damaged: Why documents of one of the nights cannot be read, by their scopes.
+        odd: A line for each setting that has another form than it should.
     """
 
     def __init__(self, store: BackupStore, arguments: argparse.Namespace) -> None:
@@ -245,6 +248,7 @@ class _Opened:
         self._wrong: list[WrongPassphraseError] = []
         self._is_right = False
         self.damaged: dict[str, str] = {}
+        self.odd: set[str] = set()
 
     def values_of(self, night: SettingsNight) -> dict[str, Mapping[str, Any]]:
         """Return the settings of a night."""
@@ -252,7 +256,15 @@ class _Opened:
         names = [name for name in night.settings.projects if is_meant(name, include, exclude)]
         read = read_whole_documents(self._store, night.settings, (SYSTEM, *names))
         self.damaged |= read.damaged
-        return {scope: self._opened(document).values for scope, document in read.found.items()}
+        found = {}
+        for scope, document in read.found.items():
+            document, odd = without_odd(document)
+            self.odd |= {str(each) for each in odd}
+            # Not half of a kind: what is left out would seem to be gone.
+            kinds = {each.kind for each in odd}
+            whole = {k: v for k, v in document.values.items() if k not in kinds}
+            found[scope] = self._opened(replace(document, values=whole)).values
+        return found
 
     def without_damage(self, side: Settings) -> dict[str, Mapping[str, Any]]:
         """Return settings but for those of which a document is damaged at one of the two times.

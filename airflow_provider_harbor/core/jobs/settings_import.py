@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.settings_doing import Doing, is_of_making
+from airflow_provider_harbor.core.jobs.settings_forms import OddSetting
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
@@ -32,9 +33,9 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_renames import left_names
 from airflow_provider_harbor.core.jobs.settings_rights import require_rights
-from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step, step_of
 from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
-from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
 from airflow_provider_harbor.core.settings.reader import read_settings
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.settings.writer import SettingsWriter
@@ -109,6 +110,7 @@ class _Import:
         found = wanted.wanted()
         self._values = found.values
         self._damaged = found.damaged
+        self._odd = found.odd
         self._hidden.add_all_of(self._values)
         info = client.check_login()
         require_rights(client)
@@ -135,7 +137,8 @@ class _Import:
             self._wanted.given,
             kinds=self._wanted.kinds,
             delete_surplus=self._wanted.delete_surplus,
-            incomplete=self._wanted.incomplete(),
+            # Of what is left out nobody can tell that it is a surplus there.
+            incomplete=self._wanted.incomplete() | {(odd.scope, odd.kind) for odd in self._odd},
             made=self._made_there(target),
             is_untold=self._robots.is_untold,
             left_names=left_names(self._wanted.scopes()),
@@ -169,15 +172,23 @@ class _Import:
             whole = {old: new for old, new in scopes.items() if new not in self._damaged}
             yield from self._labels.steps(whole, is_plan=is_plan)
 
+    @property
+    def _first_stage(self) -> Stage:
+        return next(iter(self._wanted.stages))
+
     def _damage(self) -> list[StepResult]:
-        """Return what cannot be brought back, since the document of it is gone or damaged."""
-        results = []
+        """Return what cannot be brought back, since its document is gone, damaged, or odd."""
+        results = [
+            StepResult(step=_step_of_odd(self._first_stage, odd), state=State.CANNOT)
+            for odd in self._odd
+            if not self._wanted.kinds or odd.kind in self._wanted.kinds
+        ]
         for scope, why in sorted(self._damaged.items()):
             if not self._wanted.is_meant(scope):
                 log.warning("Damaged, and not needed for what is meant: %s", why)
                 continue
             step = Step(
-                stage=next(iter(self._wanted.stages)),
+                stage=self._first_stage,
                 scope=scope,
                 kind="document",
                 noun="all settings" if scope else "all settings of the system",
@@ -324,6 +335,11 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _step_of_odd(stage: Stage, odd: OddSetting) -> Step:
+    kind = kind_of(odd.scope, odd.kind)
+    return step_of(stage, odd.scope, kind, odd.key, Action.CANNOT, why=odd.why)
 
 
 def _changed(result: StepResult, now: Step) -> StepResult:

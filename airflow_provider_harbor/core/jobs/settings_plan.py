@@ -6,7 +6,9 @@ brought back: what would act on them, or refuse them, comes after them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from airflow_provider_harbor.core.jobs.settings_compare import (
     Settings,
@@ -42,6 +44,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS
 
 # Kinds in their order; of the system, or of each project.
 _SYSTEM, _PROJECTS = False, True
@@ -87,6 +90,15 @@ _OWN_LOGIN = (
     "left an administrator, which it was not: it is the login of this import. Run it as another "
     "one, or take that away afterwards"
 )
+
+log = logging.getLogger(__name__)
+
+
+def _odd(stage: Stage, scope: str, kind: Kind, key: str, err: Exception) -> Step:
+    """Return that a setting of a document of another program cannot be taken."""
+    log.debug("This is where it happened:", exc_info=True)
+    why = f"it has another form than it should ({type(err).__name__})"
+    return step_of(stage, scope, kind, key, Action.CANNOT, why=why)
 
 
 class Planner:
@@ -143,8 +155,9 @@ class Planner:
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
             for kind in kinds_of(scope):
-                for key, item in items_of(kind, values.get(kind.name) or ()).items():
-                    given.expect(scope, kind.name, key, item)
+                with suppress(*SHAPE_ERRORS):  # told where its step is looked for
+                    for key, item in items_of(kind, values.get(kind.name) or ()).items():
+                        given.expect(scope, kind.name, key, item)
 
     @property
     def surplus(self) -> Mapping[str, int]:
@@ -159,7 +172,7 @@ class Planner:
         for stage in stages:
             for of_projects, name in _ORDER[stage]:
                 for scope in self._scopes(of_projects):
-                    for step in self._of_kind(stage, scope, kind_of(scope, name)):
+                    for step in self._safely(stage, scope, kind_of(scope, name)):
                         if step.action is Action.DELETE and step.before is not None:
                             gone.append(step)
                         elif step.kind == "configurations" and stage is Stage.AFTER:
@@ -183,6 +196,13 @@ class Planner:
         if not of_projects:
             return [SYSTEM] if SYSTEM in self._wanted else []
         return sorted(scope for scope in self._wanted if scope != SYSTEM)
+
+    def _safely(self, stage: Stage, scope: str, kind: Kind) -> list[Step]:
+        """Return the steps of a kind; where it has an odd form that is all that is known of it."""
+        try:
+            return list(self._of_kind(stage, scope, kind))
+        except SHAPE_ERRORS as err:
+            return [_odd(stage, scope, kind, "", err)]
 
     def _of_kind(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         values = self._wanted[scope]
@@ -268,6 +288,14 @@ class Planner:
         return sorted(wanted, key=lambda key: (not wanted[key].get("is_default"), key))
 
     def _one(
+        self, stage: Stage, scope: str, kind: Kind, key: str, item: Item, before: Item | None
+    ) -> Step:
+        try:
+            return self._planned(stage, scope, kind, key, item, before)
+        except SHAPE_ERRORS as err:
+            return _odd(stage, scope, kind, key, err)
+
+    def _planned(
         self, stage: Stage, scope: str, kind: Kind, key: str, item: Item, before: Item | None
     ) -> Step:
         item = self._given.fill(scope, kind.name, key, item)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_compare import kinds_of
+from airflow_provider_harbor.core.jobs.settings_forms import OddSetting, without_odd
 from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_whole_documents
 from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
@@ -30,10 +31,12 @@ class WantedSettings:
     Attributes:
         values: By scope, then by kind.
         damaged: Why others cannot be read, by their scope.
+        odd: What is left out, since it has another form than it should.
     """
 
     values: Mapping[str, Mapping[str, Any]]
     damaged: Mapping[str, str]
+    odd: tuple[OddSetting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,11 @@ class SettingsImport:
         ):
             log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
         found: dict[str, Mapping[str, Any]] = {}
+        odd: list[OddSetting] = []
         for old, document in documents.items():
+            document, other = without_odd(document)
+            odd += [replace(each, scope=scopes[old]) for each in other]
             opened = document.opened(self.passphrase) if self.passphrase else document
             found[scopes[old]] = renamed(opened.values, scopes)
         damaged = {scopes[old]: why for old, why in read.damaged.items()}
-        return WantedSettings(values=found, damaged=damaged)
+        return WantedSettings(values=found, damaged=damaged, odd=tuple(odd))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.documents import dump
+from airflow_provider_harbor.core.store.seals import seal
 from tests.core.cli.conftest import Command
 from tests.core.settings_rig import Api, _robot, grants
 from tests.double import Fault, HarborDouble
@@ -54,6 +57,23 @@ def test_a_damaged_document_is_not_compared_and_the_others_are(
     assert "~ project other" in done.out
     assert ("token_expiration: 3" in done.out) == bool(scope)
     assert "~ project team" not in done.out or not scope
+
+
+def test_a_setting_of_another_form_is_not_compared_and_the_others_are(
+    command: Command, kept: Path, two_nights: Path
+) -> None:
+    night = json.loads(two_nights.read_text())
+    document = json.loads((kept / f"settings/{night['projects']['team']}.json").read_text())
+    document["settings"]["members"][0].pop("type")
+    content = json.dumps(document).encode()
+    night["projects"]["team"] = sha256 = hashlib.sha256(content).hexdigest()
+    (kept / f"settings/{sha256}.json").write_bytes(content)
+    two_nights.write_bytes(seal(dump({k: v for k, v in night.items() if k != "sha256"})))
+    done = command("settings", "diff", kept)
+    assert done.code == 1
+    assert "NOT compared: project team: member admin: it has another form than it sh" in done.out
+    assert "member user admin" not in done.out
+    assert "~ project team" in done.out
 
 
 # -- secrets that an import makes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +101,59 @@ def test_a_document_of_another_project_is_damage(new: HarborDouble, made: dict[s
     report = bring_back(made, new)
     assert "is that of the project other" in damage(report)["team all settings"]
     assert names(new) == {"other"}
+
+
+def put(made: dict[str, Any], scope: str, values: dict[str, Any]) -> None:
+    """Have a night name a document that another program wrote."""
+    data = {"format_version": 1, "kind": "harbor-settings", "project": scope or None}
+    content = json.dumps({**data, "settings": values}).encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    path_of(made, scope).with_name(f"{sha256}.json").write_bytes(content)
+    night: NightSettings = made["night"].settings
+    changed = {"projects": {**night.projects, scope: sha256}} if scope else {"system": sha256}
+    made["night"] = replace(made["night"], settings=replace(night, **changed))
+
+
+ODD: list[tuple[str, str, Any]] = [
+    ("", "users", {"email": "a@example.com"}),
+    ("", "users", {"username": 7}),
+    ("", "robots", {"name": "r", "permissions": [{"kind": "system"}]}),
+    ("", "robots", {"name": "r", "permissions": ["x"]}),
+    ("", "registries", {"name": ["x"]}),
+    ("", "replications", {"name": "r", "filters": [1.5]}),
+    ("", "groups", {"name": "g", "type": None}),
+    ("team", "members", {"name": "ann"}),
+    ("team", "members", {"name": {"a": None}, "type": "user"}),
+    ("team", "immutability", {"tag_selectors": ["x"]}),
+    ("team", "webhooks", {"name": "w", "targets": "x"}),
+    ("team", "retention", {"rules": 7}),
+    ("team", "quota", {"storage": [1]}),
+    ("team", "project", {"metadata": -1}),
+]
+
+
+@pytest.mark.parametrize(("scope", "kind", "item"), ODD)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_setting_of_another_form_is_one_finding_and_the_others_come_back(
+    new: HarborDouble, tmp_path: Path, scope: str, kind: str, item: Any, dry_run: bool
+) -> None:
+    # Which is there, and would be no surplus if it could be told.
+    Api(new).post("/usergroups", group_name="g", group_type=3)
+    values: dict[str, dict[str, Any]] = {
+        "": {"labels": [{"name": "everywhere"}]}, "team": PROJECT, "other": PROJECT
+    }  # fmt: skip
+    is_list = kind not in ("retention", "quota", "project")
+    values[scope] = {**values[scope], kind: [item] if is_list else item}
+    odd = values[scope]
+    values[scope] = {}
+    night = kept_settings(tmp_path, system=values.pop(""), **values)
+    put(night, scope, odd)
+    report = bring_back(night, new, dry_run=dry_run, delete_surplus=True)
+    (line,) = [line for line in report.failures() if "it has another form" in line]
+    assert line.startswith("project team: " if scope else kind[:4])
+    assert [group["group_name"] for group in Api(new).get("/usergroups")] == ["g"]
+    if dry_run:
+        assert written(new) == []
+    else:
+        assert [label["name"] for label in Api(new).get("/labels?scope=g")] == ["everywhere"]
+        assert names(new) == ({"other"} if kind == "project" else {"team", "other"})
