@@ -30,7 +30,7 @@ from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_made_robots import Told
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_steps import stages_of
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
@@ -288,7 +288,7 @@ class HarborSettingsImportOperator(BaseOperator):
             given=_secrets(self.secrets_variable),
             passphrase=_passphrase(self.passphrase_conn_id),
             delete_surplus=as_flag(self.delete_surplus),
-            stages=[Stage(self.stage)] if self.stage else tuple(Stage),
+            stages=stages_of(self.stage),
         )
 
     def _hand_out(self, key: str, text: str) -> Told:

@@ -158,6 +158,12 @@ def test_a_robot_whose_secret_nobody_has_fails_the_task_and_its_next_try(
     assert "nobody knows" not in json.dumps(made)
 
 
+def test_a_stage_that_is_none_is_said(task: Task, place: BackupStore) -> None:
+    task.execute(keep(place, projects=["bare"]))
+    with pytest.raises(HarborConfigurationError, match=r"no stage 'middle'.*before, after"):
+        task.execute(bring(place, stage="middle"))
+
+
 def test_a_switch_that_is_off_skips_it(task: Task, place: BackupStore) -> None:
     with pytest.raises(AirflowSkipException, match="not to be brought back"):
         task.execute(bring(place, enabled="False"))

@@ -24,7 +24,7 @@ from airflow_provider_harbor.core.jobs.settings_import import import_settings
 from airflow_provider_harbor.core.jobs.settings_made_robots import MadeRobots
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, read_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_steps import Stage, stages_of
 from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
 from airflow_provider_harbor.core.settings.kinds import KIND_NAMES
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -135,7 +135,7 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
         given=read_secrets(arguments.secrets) if arguments.secrets else GivenSecrets(),
         passphrase=passphrase_of(arguments),
         delete_surplus=arguments.delete_surplus,
-        stages=[Stage(arguments.stage)] if arguments.stage else tuple(Stage),
+        stages=stages_of(arguments.stage),
     )
     made = NewSecrets(arguments.new_secrets if not arguments.dry_run else None, console)
     with ExitStack() as opened:

@@ -53,7 +53,8 @@ _CHANGED = (
     "it was as it should be, and is otherwise now, by what was written or by somebody else. Run it "
     "again"
 )
-_IGNORED = "Harbor accepted it, and it is still otherwise"
+_STILL = "it is still otherwise"
+_IGNORED = f"Harbor accepted it, and {_STILL}"
 
 
 def import_settings(
@@ -324,7 +325,9 @@ class _Import:
                 checked.append(_changed(result, step))
             elif result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
-                message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
+                # One that was refused was not accepted.
+                message = f"{result.message}; {_STILL}" if result.message else _IGNORED
+                message = f"{message}: {said}"
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
             elif result.state is State.DONE and not _was_read(target, result.step):
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=_UNSEEN))

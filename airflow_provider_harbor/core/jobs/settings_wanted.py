@@ -15,13 +15,14 @@ from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, rea
 from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
-from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, SYSTEM
+from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, PROJECT_KINDS, SYSTEM
 from airflow_provider_harbor.core.settings.reader import is_meant
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)
 
 ARTIFACT_LABELS = "artifact-labels"
+_OF_PROJECTS = frozenset(kind.name for kind in PROJECT_KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,12 @@ class SettingsImport:
             raise HarborConfigurationError(
                 f"there is no kind of settings {unknown[0]!r}. There are: "
                 f"{', '.join((*KIND_NAMES, ARTIFACT_LABELS))}"
+            )
+        of_system = [k for k in self.kinds if k not in {*_OF_PROJECTS, ARTIFACT_LABELS}]
+        if self.projects and of_system:
+            raise HarborConfigurationError(
+                f"{', '.join(of_system)}: of the system, of which nothing is brought back where "
+                "projects are named. Leave out the one or the other"
             )
         renames = parse_renames(self.renames, names)
         scopes = {name: renames.get(name, name) for name in names}

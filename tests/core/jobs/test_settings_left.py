@@ -130,3 +130,13 @@ def test_a_robot_of_which_this_harbor_knows_no_permission_is_told_so(
             ": without those on the project gone, which is not there"
         )
         assert all("nothing is left of what it may do" in why for why in found.values())
+
+
+def test_a_configuration_that_is_refused_is_not_said_to_be_accepted(
+    new: HarborDouble, tmp_path: Path
+) -> None:
+    wanted = {"configurations": {"token_expiration": 0, "session_timeout": 77}}
+    (line,) = bring_back(kept_settings(tmp_path, system=wanted), new).failures()
+    assert "token_expiration is refused" in line
+    assert line.endswith("; it is still otherwise: token_expiration: 30 -> 0")
+    assert "accepted" not in line
