@@ -178,7 +178,8 @@ class HarborSettingsImportOperator(BaseOperator):
     :param secrets_variable: Name of a Variable with secrets that no backup has, as
         ``harbor-backup settings import --secrets`` takes them; None for none.
     :param new_secrets: Called with the key and the text of each new robot's secret; None to hand
-        them out to nobody: refresh them in Harbor then. They are never logged.
+        them out to nobody: such robots fail the task, and each later one, until their secrets are
+        refreshed in Harbor and given. They are never logged.
     :param delete_surplus: Whether what is there, and not in the export, is deleted.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
     :param plan_only: Dry run: log what would be done, and end as skipped.
