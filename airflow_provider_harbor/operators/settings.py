@@ -27,9 +27,10 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_export import export_settings, secrets_left_out
 from airflow_provider_harbor.core.jobs.settings_import import import_settings
+from airflow_provider_harbor.core.jobs.settings_made_robots import Told
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_steps import stages_of
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.values import Unread
@@ -208,7 +209,8 @@ class HarborSettingsImportOperator(BaseOperator):
     :param secrets_variable: Name of a Variable with secrets that no backup has, as
         ``harbor-backup settings import --secrets`` takes them; None for none.
     :param new_secrets: Called with the key and the text of each new robot's secret; None to hand
-        them out to nobody: refresh them in Harbor then. They are never logged.
+        them out to nobody: such robots fail the task, and each later one, until their secrets are
+        refreshed in Harbor and given. They are never logged.
     :param delete_surplus: Whether what is there, and not in the export, is deleted.
     :param store: Directory or URL of the store; by default ``[harbor] store``.
     :param plan_only: Dry run: log what would be done, and end as skipped.
@@ -318,12 +320,12 @@ class HarborSettingsImportOperator(BaseOperator):
             given=_secrets(self.secrets_variable),
             passphrase=_passphrase(self.passphrase_conn_id),
             delete_surplus=as_flag(self.delete_surplus),
-            stages=[Stage(self.stage)] if self.stage else tuple(Stage),
+            stages=stages_of(self.stage),
         )
 
-    def _hand_out(self, key: str, text: str) -> None:
+    def _hand_out(self, key: str, text: str) -> Told:
         mask_secret(text)
-        if self.new_secrets:
-            self.new_secrets(key, text)
-        else:
-            self.log.warning("%s has a new secret that nobody knows: refresh it in Harbor", key)
+        if self.new_secrets is None:
+            return Told.NEVER
+        self.new_secrets(key, text)
+        return Told.NOW

@@ -153,6 +153,27 @@ def test_what_does_not_come_back_fails_the_task_and_new_secrets_are_not_logged(
     assert len(list(other_harbor.state.labels)) == 6
 
 
+def test_a_robot_whose_secret_nobody_has_fails_the_task_and_its_next_try(
+    task: Task, place: BackupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.execute(keep(place))
+    for _ in range(2):
+        with pytest.raises(BackupIncompleteError) as caught:
+            task.execute(bring(place, kinds=["robots"], stage="before"))
+        named = [line for line in caught.value.failures if "nobody knows its secret" in line]
+        assert [line.partition(":")[0] for line in named] == ["robot all"]
+    monkeypatch.setenv("AIRFLOW_VAR_HARBOR_SECRETS", json.dumps(given()))
+    options = {"kinds": ["robots", "project"], "stage": "before", "fails_later": True}
+    made = task.execute(bring(place, secrets_variable="harbor_secrets", **options))
+    assert "nobody knows" not in json.dumps(made)
+
+
+def test_a_stage_that_is_none_is_said(task: Task, place: BackupStore) -> None:
+    task.execute(keep(place, projects=["bare"]))
+    with pytest.raises(HarborConfigurationError, match=r"no stage 'middle'.*before, after"):
+        task.execute(bring(place, stage="middle"))
+
+
 def test_a_switch_that_is_off_skips_it(task: Task, place: BackupStore) -> None:
     with pytest.raises(AirflowSkipException, match="not to be brought back"):
         task.execute(bring(place, enabled="False"))

@@ -96,15 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         try:
             exit_code, outcome = _run(arguments, console)
-            _show(arguments, console, exit_code, outcome)
+            exit_code = _show(arguments, console, exit_code, outcome)
         except KeyboardInterrupt:  # between what is caught inside
             return EXIT_INTERRUPTED
     return exit_code
 
 
-def _show(
-    arguments: argparse.Namespace, console: Console, exit_code: int, outcome: Outcome
-) -> None:
+def _show(arguments: argparse.Namespace, console: Console, exit_code: int, outcome: Outcome) -> int:
+    """Show how a command ended; returns its exit code, which is none of success if that failed."""
     try:
         if arguments.json:
             console.document({"exit_code": exit_code, **outcome.document})
@@ -117,7 +116,13 @@ def _show(
                 console.result(outcome.parts, outcome.verdict, kind)
     except BrokenPipeError:
         _forget_stdout()
+    except OSError as err:
+        _forget_stdout()
+        console.error(f"{PROGRAM}: the result cannot be written: {err.strerror}", "bad")
+        # Who gives a command no standard output asks for no result.
+        exit_code = exit_code or (EXIT_INCOMPLETE if sys.stdout is not None else EXIT_DONE)
     console.clear()
+    return exit_code
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> tuple[int, Outcome]:
@@ -189,7 +194,7 @@ def _logging_to(console: Console, *, verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def _signals(console: Console) -> Iterator[None]:
-    """Have SIGTERM do what Ctrl-C does, and a second signal end the process at once."""
+    """Have SIGTERM and SIGHUP do what Ctrl-C does, and a second signal end the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -204,7 +209,10 @@ def _signals(console: Console) -> Iterator[None]:
         console.begin("stopping; what is on its way ends first (Ctrl-C again: at once)")
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as below nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     # Python looks for signals between two instructions of this thread. One that comes just before
     # the thread begins to wait for others is not seen until something wakes it: this clock does.
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda number, frame: None)
@@ -218,8 +226,9 @@ def _signals(console: Console) -> Iterator[None]:
 
 
 def _forget_stdout() -> None:
-    """Keep the interpreter from complaining of a closed pipe when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Keep the interpreter from complaining of a closed pipe or a full disk when it ends."""
+    with suppress(OSError, ValueError, AttributeError):  # there may be none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

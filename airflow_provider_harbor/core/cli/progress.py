@@ -10,6 +10,7 @@ lines only, and of what takes long one now and then.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from airflow_provider_harbor.core.cli.tables import Kind, Table
 from airflow_provider_harbor.core.cli.under_way import Projects, Row
@@ -41,16 +42,16 @@ class Console:
     A context manager: in its block what is under way is shown again and again.
 
     Args:
-        stdout: Where results go.
-        stderr: Where progress and errors go.
+        stdout: Where results go; None where the process has none.
+        stderr: Where progress and errors go; likewise.
         quiet: Show errors and results only.
         clock: What tells seconds; tests give another.
     """
 
     def __init__(
         self,
-        stdout: TextIO,
-        stderr: TextIO,
+        stdout: TextIO | None,
+        stderr: TextIO | None,
         *,
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -161,14 +162,14 @@ class Console:
             if self._ended.is_set() or not self._ticker.is_alive():
                 self._flush()
 
-    def error(self, text: str, kind: Kind = "") -> None:
-        """Write to stderr, whatever was asked for."""
+    def error(self, text: str, kind: Kind = "") -> bool:
+        """Write to stderr, whatever was asked for; returns whether it could be written."""
         with self._lock:
             if self._is_terminal:
                 self._lines.append((text, kind))
                 self._flush()
-            else:
-                self._write(own_lines(text) + "\n")
+                return True
+            return self._write(own_lines(text) + "\n")
 
     def last_words(self, text: str) -> None:
         """Write to stderr at once, in the midst of whatever is being written, before the end."""
@@ -181,24 +182,38 @@ class Console:
             parts: Texts and tables.
             verdict: What the first one begins with, and is to be seen first.
             kind: Of the verdict.
+
+        Raises:
+            OSError: It cannot be written.
         """
         self.clear()
+        stdout = self._result_stream()
         parts = [parts] if isinstance(parts, (str, Table)) else parts
-        if _is_terminal(self._stdout):
+        if _is_terminal(stdout):
             from airflow_provider_harbor.core.cli.screen import render
 
-            text = render(parts, verdict, kind, self._stdout.encoding)
+            text = render(parts, verdict, kind, stdout.encoding)
         else:
             text = own_lines("\n".join(map(str, parts))) + "\n"
-        self._stdout.write(text)
-        self._stdout.flush()
+        stdout.write(text)
+        stdout.flush()
 
     def document(self, data: Mapping[str, Any]) -> None:
-        """Write to stdout as JSON, below whatever progress was shown."""
+        """Write to stdout as JSON, below whatever progress was shown.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         self.clear()
+        stdout = self._result_stream()
         text = json.dumps(data, ensure_ascii=False, indent=2)
-        self._stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
-        self._stdout.flush()
+        stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
+        stdout.flush()
+
+    def _result_stream(self) -> TextIO:
+        if self._stdout is None:
+            raise OSError(errno.EBADF, "the process has no standard output")
+        return self._stdout
 
     def _flush(self) -> None:
         if self._lines:
@@ -210,19 +225,22 @@ class Console:
             # Only where something is drawn: it takes a tenth of a second to load.
             from airflow_provider_harbor.core.cli.screen import Screen
 
-            self._screen = Screen(self._stderr)
+            self._screen = Screen(cast("TextIO", self._stderr))  # which is a terminal
         return self._screen
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str) -> bool:
         """Write to stderr; a stream that is gone must not stop a backup."""
         # RuntimeError: a signal's handler writes while its thread is in the midst of writing.
         with suppress(OSError, RuntimeError):
-            self._stderr.write(text)
-            self._stderr.flush()
+            if self._stderr is not None:
+                self._stderr.write(text)
+                self._stderr.flush()
+                return True
+        return False
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class ConsoleHandler(logging.Handler):

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -45,10 +46,12 @@ from airflow_provider_harbor.core.jobs.settings_export import (
     problem_lines,
     secrets_left_out,
 )
+from airflow_provider_harbor.core.jobs.settings_forms import without_odd
 from airflow_provider_harbor.core.jobs.settings_nights import (
     SettingsNight,
+    damage_lines,
     find_night,
-    read_documents,
+    read_whole_documents,
 )
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.reader import find_unseen, is_meant, read_settings
@@ -245,13 +248,21 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> Outcome:
         limited = limited or newer.settings.limited
     before = nights.values_of(older)
     nights.require_one()
+    before, after = nights.without_damage(before), nights.without_damage(after)
     if limited or older.settings.limited:
         both = before.keys() & after.keys()
         before, after = ({s: v for s, v in side.items() if s in both} for side in (before, after))
     changes, unseen_lines = split_unseen(compare(before, after), older.settings.unread, not_seen)
     left_out = [f"{line}: read once only" for line in not_compared(before, after)]
+    damage = [*damage_lines(nights.damaged), *sorted(nights.odd)]
     return _outcome(
-        older.key, name, changes, left_out + unseen_lines, problem_lines(unread), arguments.limit
+        older.key,
+        name,
+        changes,
+        left_out + unseen_lines,
+        problem_lines(unread),
+        arguments.limit,
+        damage,
     )
 
 
@@ -260,6 +271,10 @@ class _Opened:
 
     Of two nights it may open one: what the other has is sealed with another key then, and is not
     compared.
+
+    Attributes:
+        damaged: Why documents of one of the nights cannot be read, by their scopes.
+        odd: A line for each setting that has another form than it should.
     """
 
     def __init__(self, store: BackupStore, arguments: argparse.Namespace) -> None:
@@ -268,15 +283,31 @@ class _Opened:
         self._passphrase = passphrase_of(arguments)
         self._wrong: list[WrongPassphraseError] = []
         self._is_right = False
+        self.damaged: dict[str, str] = {}
+        self.odd: set[str] = set()
 
     def values_of(self, night: SettingsNight) -> dict[str, Mapping[str, Any]]:
         """Return the settings of a night."""
-        scopes = (SYSTEM, *night.settings.projects)
-        return {
-            scope: self._opened(document).values
-            for scope, document in read_documents(self._store, night.settings, scopes).items()
-            if scope == SYSTEM or is_meant(scope, self._arguments.project, self._arguments.exclude)
-        }
+        include, exclude = self._arguments.project, self._arguments.exclude
+        names = [name for name in night.settings.projects if is_meant(name, include, exclude)]
+        read = read_whole_documents(self._store, night.settings, (SYSTEM, *names))
+        self.damaged |= read.damaged
+        found = {}
+        for scope, document in read.found.items():
+            document, odd = without_odd(document)
+            self.odd |= {str(each) for each in odd}
+            # Not half of a kind: what is left out would seem to be gone.
+            kinds = {each.kind for each in odd}
+            whole = {k: v for k, v in document.values.items() if k not in kinds}
+            found[scope] = self._opened(replace(document, values=whole)).values
+        return found
+
+    def without_damage(self, side: Settings) -> dict[str, Mapping[str, Any]]:
+        """Return settings but for those of which a document is damaged at one of the two times.
+
+        Else such a project would seem to have come, or to be gone.
+        """
+        return {scope: values for scope, values in side.items() if scope not in self.damaged}
 
     def _opened(self, document: SettingsDocument) -> SettingsDocument:
         if not self._passphrase or not document.encryption:
@@ -306,13 +337,15 @@ def _outcome(
     left_out: list[str],
     unread: list[str],
     limit: int,
+    damage: list[str],
 ) -> Outcome:
     lines = [f"Settings from {older} to {newer}", *describe_changes(changes, limit)]
     lines += [f"not compared: {line}" for line in left_out]
     lines += [f"not read now: {line}" for line in unread]
+    lines += [f"NOT compared: {line}" for line in damage]
     lines.append(summarise(changes))
     return Outcome(
-        is_complete=True,
+        is_complete=not damage,
         summary="\n".join(lines),
         document={
             "older": older,
@@ -320,5 +353,6 @@ def _outcome(
             "changes": [change.to_json() for change in changes],
             "not_compared": left_out,
             "unread": unread,
+            "damage": damage,
         },
     )

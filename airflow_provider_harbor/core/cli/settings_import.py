@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import secrets
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from airflow_provider_harbor.core.cli.arguments import (
     Commands,
@@ -18,16 +14,17 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
     connection,
 )
+from airflow_provider_harbor.core.cli.new_secrets import NewSecrets
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.passphrases import add_passphrase, passphrase_of
 from airflow_provider_harbor.core.cli.progress import Console
-from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_import import import_settings
+from airflow_provider_harbor.core.jobs.settings_made_robots import MadeRobots
 from airflow_provider_harbor.core.jobs.settings_nights import find_night
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, read_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import Stage
+from airflow_provider_harbor.core.jobs.settings_steps import Stage, stages_of
 from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
 from airflow_provider_harbor.core.settings.kinds import KIND_NAMES
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -53,7 +50,7 @@ secrets:
   The plan names each that is needed. Sealed secrets are opened with --passphrase-file.
   New robots get new secrets, and new users passwords, where none is given: --new-secrets writes
   them to a file that only you may read; without it those of robots are shown once, at the end,
-  and users are not made.
+  on the standard error, and users are not made.
 """
 _STOPPED = (
     "Stopped on the way. What was written stays, and was not read back; run the same command again "
@@ -138,15 +135,15 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
         given=read_secrets(arguments.secrets) if arguments.secrets else GivenSecrets(),
         passphrase=passphrase_of(arguments),
         delete_surplus=arguments.delete_surplus,
-        stages=[Stage(arguments.stage)] if arguments.stage else tuple(Stage),
+        stages=stages_of(arguments.stage),
     )
-    made = _NewSecrets(arguments.new_secrets if not arguments.dry_run else None)
+    made = NewSecrets(arguments.new_secrets if not arguments.dry_run else None, console)
     with ExitStack() as opened:
-        # Also where it is stopped on the way: nobody could be told them later.
-        opened.callback(lambda: made.show(console) if arguments.json or not made.is_done else None)
         opened.callback(made.leave_no_empty_file)
         login = connection(arguments, arguments.url, "DESTINATION")
         client = opened.enter_context(HarborClient(**login))
+        # Also where it is stopped on the way: nobody could be told them later.
+        opened.callback(made.show, MadeRobots(store, client.url))
         console.begin(f"checking {client.url}")
         try:
             report = import_settings(
@@ -173,60 +170,3 @@ def run_import(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _password() -> str:
     """Return a password that Harbor takes: with a capital, a small letter and a number."""
     return f"{secrets.token_urlsafe(24)}aA1"
-
-
-class _NewSecrets:
-    """Secrets that were made: in a file, each as soon as it is there, or shown at the end.
-
-    Raises:
-        HarborConfigurationError: The file is there already, or cannot be written.
-    """
-
-    def __init__(self, path: str | None) -> None:
-        self.path = Path(path) if path else None
-        self.is_done = False
-        self._made: dict[str, str] = {}
-        if self.path:
-            self._write(os.O_CREAT | os.O_EXCL)
-
-    def add(self, key: str, text: str) -> None:
-        """Note a secret."""
-        self._made[key] = text
-        if self.path:
-            self._write(os.O_TRUNC)
-
-    def _write(self, flags: int) -> None:
-        opener: Callable[[str, int], int] = lambda path, _: os.open(  # noqa: E731
-            path, os.O_WRONLY | flags, 0o600
-        )
-        try:
-            with open(str(self.path), "w", encoding="utf-8", opener=opener) as file:
-                json.dump(self._made, file, indent=2, ensure_ascii=False)
-        except FileExistsError:
-            raise HarborConfigurationError(
-                f"--new-secrets: {self.path} is there already, and may have secrets of an earlier "
-                "import. Name a file that is not there yet"
-            ) from None
-        except OSError as err:
-            raise HarborConfigurationError(f"--new-secrets: {self.path}: {err.strerror}") from None
-
-    def leave_no_empty_file(self) -> None:
-        """Delete the file where nothing was begun, such as by a wrong login."""
-        if self.path and not self._made and not self.is_done:
-            self.path.unlink(missing_ok=True)
-
-    def show(self, console: Console) -> None:
-        """Show them on stderr."""
-        for line in self.lines():
-            console.error(line)
-
-    def lines(self) -> list[str]:
-        """Return what is to be shown: the secrets themselves only where they are in no file."""
-        if not self._made:
-            return []
-        if self.path:
-            return [f"The new secrets are in {self.path}: {', '.join(self._made)}"]
-        return [
-            "New secrets, shown this once:",
-            *(f"  {key}  {text}" for key, text in self._made.items()),
-        ]

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
+    HarborConfigurationError,
     HarborConnectionError,
+    HarborStatusError,
     describe,
 )
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_known import HELD, is_elsewhere
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects
+from airflow_provider_harbor.core.jobs.settings_made_robots import (
+    MadeRobots,
+    OnSecret,
+    Told,
+    unknown,
+)
 from airflow_provider_harbor.core.jobs.settings_outcome import State, StepResult, planned
+from airflow_provider_harbor.core.jobs.settings_secrets import secret_key
 from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step
 from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
 from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item, items_of, kind_of
@@ -29,6 +39,7 @@ _MAYBE_A_ROBOT = (
     ". If it is there by now, its secret may not be the old one: run again with its secret given, "
     "or delete it first"
 )
+_NOT_KEPT = "the new secret of {} could not be kept: {}"
 _MAYBE_WANTED = "not deleted, since another one could not be created, and may be this one"
 _NOT_MADE = "left, since this import has not made the project"
 _ELSEWHERE = (
@@ -45,10 +56,12 @@ class Doing:
         wanted: What is to be brought back.
         values: The settings of that, by the names that projects are to have.
         made: Remembers which projects were made.
+        robots: Remembers which robots were made whose secrets nobody has yet.
         hidden: Keeps secrets out of what is told.
         on_secret: Called with the key and the text of each secret that is made on the way.
         new_password: Makes one for a new user of whom none is given; None not to make such users.
         tell: Called with a line of text for each step.
+        again: Returns a step as it is known to be just before it is done.
 
     Attributes:
         writer: What sends it.
@@ -62,18 +75,24 @@ class Doing:
         *,
         made: MadeProjects,
         hidden: HiddenSecrets,
-        on_secret: Callable[[str, str], object],
+        robots: MadeRobots,
+        on_secret: OnSecret,
         new_password: Callable[[], str] | None,
         tell: Progress,
+        again: Callable[[Step], Step] = lambda step: step,
     ) -> None:
         self._target = target
         self._wanted = wanted
         self._values = values
         self._made = made
+        self._robots = robots
+        self._untold: set[str] = set()
+        self._not_kept = ""
         self._hidden = hidden
         self._on_secret = on_secret
         self._new_password = new_password
         self._tell = tell
+        self._again = again
         self.writer = SettingsWriter(target, self._keep_secret)
 
     def do_all(self, steps: Sequence[Step]) -> tuple[list[StepResult], bool]:
@@ -130,24 +149,57 @@ class Doing:
         return True
 
     def _keep_secret(self, key: str, text: str) -> None:
-        if text:
-            self._hidden.add(text)
-            self._on_secret(key, text)
+        """Hand a new secret out.
+
+        Where that fails nothing else is cut short, but no further secret is made.
+        """
+        if not text:
+            return
+        self._hidden.add(text)
+        try:
+            told = self._on_secret(key, text)
+        except Exception as err:  # whatever keeps them
+            self._not_kept = self._hidden.hide(_NOT_KEPT.format(key, describe(err)))
+            log.debug("This is where it happened:", exc_info=True)
+            return
+        if told is Told.NEVER:
+            self._untold.add(key)
+        elif told is not Told.LATER:
+            self._robots.end(key)
+
+    def _require_keeping(self) -> None:
+        """Make sure that new secrets can be kept, as far as is known.
+
+        Raises:
+            HarborConfigurationError: One could not.
+        """
+        if self._not_kept:
+            raise HarborConfigurationError(
+                f"not made, since its secret would be lost: {self._not_kept}"
+            )
 
     def do(self, step: Step) -> StepResult:
         """Do one step; returns what came of it."""
         try:
-            return StepResult(step=step, state=State.DONE, message=self._written(step))
+            step = self._again(step)
+            message = self._written(step)
+            if (key := secret_key(step.scope, step.kind, step.key)) in self._untold:
+                lost = "; ".join(filter(None, (step.lost, unknown(key))))
+                step = replace(step, lost=lost)
+                message = "; ".join(filter(None, (message, unknown(key))))
+            return StepResult(step=step, state=State.DONE, message=message)
         except HarborBackupError as err:
             message = self._hidden.hide(describe(err))
+            is_refused = isinstance(err, HarborStatusError) and err.status < 500
             is_connection = isinstance(err, HarborConnectionError)
         except (KeyError, ValueError, TypeError, AttributeError) as err:
             # A document of another program, or a secret or an answer of another form than it
             # should have.
             log.debug("This is where it happened:", exc_info=True)
             message = f"it has another form than it should ({type(err).__name__})"
-            is_connection = False
-        if step.kind == "robots" and step.action is Action.CREATE:
+            is_connection = is_refused = False
+        is_known = is_refused or bool(self._not_kept)
+        if step.kind == "robots" and step.action is Action.CREATE and not is_known:
             message += _MAYBE_A_ROBOT
         return StepResult(
             step=step, state=State.FAILED, message=message, is_connection=is_connection
@@ -166,8 +218,30 @@ class Doing:
         if step.kind == "users" and not secret and self._new_password:
             secret = self._new_password()
             # First: later the answer may be lost, and with it what the password is.
+            self._require_keeping()
             self._keep_secret(f"users/{step.key}", secret)
+            self._require_keeping()
+        if step.kind == "robots":
+            return self._make_robot(step, item, secret)
         done = self.writer.create(step.scope, step.kind, item, secret)
+        return self._hidden.hide("; ".join(done.notes))
+
+    def _make_robot(self, step: Step, item: Item, secret: str) -> str:
+        self._require_keeping()
+        key = secret_key(step.scope, step.kind, step.key)
+        self._robots.begin(key)
+        try:
+            done = self.writer.create(step.scope, step.kind, item, secret)
+        except Exception as err:
+            if not self._target.has_made(step.scope, step.kind, step.key):
+                self._robots.fail(key, err)
+            raise
+        if secret:
+            self._robots.end(key)
+        elif self._robots.is_untold(key, None):
+            self._robots.made(key, self._target.number_of(step.scope, step.kind, step.key))
+        if self._not_kept:
+            raise HarborConfigurationError(self._not_kept)
         return self._hidden.hide("; ".join(done.notes))
 
     def _updated(self, step: Step) -> str:
@@ -181,6 +255,7 @@ class Doing:
         if step.rewrites and is_robot:
             secret = self._wanted.given.of(step.scope, step.kind, step.key)
             self.writer.put_robot_secret(step.scope, before, secret)
+            self._robots.end(secret_key(step.scope, step.kind, step.key))
         return self._hidden.hide("; ".join(notes))
 
     def _make_project(self, scope: str, item: Item) -> str:

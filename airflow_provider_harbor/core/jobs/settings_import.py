@@ -15,9 +15,15 @@ from airflow_provider_harbor.core.exceptions import (
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.human import Progress
 from airflow_provider_harbor.core.jobs.settings_doing import Doing, is_of_making
+from airflow_provider_harbor.core.jobs.settings_forms import OddSetting
 from airflow_provider_harbor.core.jobs.settings_hiding import HiddenSecrets
 from airflow_provider_harbor.core.jobs.settings_labels import ArtifactLabels
 from airflow_provider_harbor.core.jobs.settings_made import MadeProjects, left_by_making
+from airflow_provider_harbor.core.jobs.settings_made_robots import (
+    MadeRobots,
+    OnSecret,
+    tell_nobody,
+)
 from airflow_provider_harbor.core.jobs.settings_outcome import (
     ImportReport,
     State,
@@ -27,9 +33,9 @@ from airflow_provider_harbor.core.jobs.settings_outcome import (
 from airflow_provider_harbor.core.jobs.settings_plan import Planner
 from airflow_provider_harbor.core.jobs.settings_renames import left_names
 from airflow_provider_harbor.core.jobs.settings_rights import require_rights
-from airflow_provider_harbor.core.jobs.settings_steps import Stage, Step
+from airflow_provider_harbor.core.jobs.settings_steps import Action, Stage, Step, step_of
 from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
-from airflow_provider_harbor.core.settings.kinds import SYSTEM
+from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
 from airflow_provider_harbor.core.settings.reader import read_settings
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.settings.writer import SettingsWriter
@@ -43,7 +49,12 @@ _NOT_YET = (
     "that, and run it again"
 )
 _UNSEEN = "written, but it could not be read back"
-_IGNORED = "Harbor accepted it, and it is still otherwise"
+_CHANGED = (
+    "it was as it should be, and is otherwise now, by what was written or by somebody else. Run it "
+    "again"
+)
+_STILL = "it is still otherwise"
+_IGNORED = f"Harbor accepted it, and {_STILL}"
 
 
 def import_settings(
@@ -51,7 +62,7 @@ def import_settings(
     wanted: SettingsImport,
     *,
     dry_run: bool = False,
-    on_secret: Callable[[str, str], object] = lambda key, secret: None,
+    on_secret: OnSecret = tell_nobody,
     new_password: Callable[[], str] | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -62,7 +73,10 @@ def import_settings(
         wanted: Which ones.
         dry_run: Only find out what would be done.
         on_secret: Called with the key and the text of each secret that is made on the way: those of
-            new robots, which Harbor shows once, and passwords of new users.
+            new robots, which Harbor shows once, and passwords of new users. It returns `Told.LATER`
+            or `NEVER` where nobody has it yet; the store remembers such a robot, and an import
+            names it, until a secret is given or `MadeRobots.end` is called. Where it raises, no
+            further secrets are made.
         new_password: Makes one for a new user of whom none is given; None not to make such users.
         progress: Called with a line of text now and then.
 
@@ -83,7 +97,7 @@ class _Import:
         self,
         client: HarborClient,
         wanted: SettingsImport,
-        on_secret: Callable[[str, str], object],
+        on_secret: OnSecret,
         new_password: Callable[[], str] | None,
         progress: Progress,
     ) -> None:
@@ -94,12 +108,16 @@ class _Import:
         self._tell = progress
         self._on_secret = on_secret
         self._hidden = HiddenSecrets(wanted.given.texts)
-        self._values = wanted.wanted()
+        found = wanted.wanted()
+        self._values = found.values
+        self._damaged = found.damaged
+        self._odd = found.odd
         self._hidden.add_all_of(self._values)
         info = client.check_login()
         require_rights(client)
         self._is_read_only = info.read_only
         self._made = MadeProjects(wanted.store, client.url)
+        self._robots = MadeRobots(wanted.store, client.url)
         self._target = self._read()
         self._planner = self._plan_on(self._target)
         self._labels = ArtifactLabels(
@@ -120,8 +138,10 @@ class _Import:
             self._wanted.given,
             kinds=self._wanted.kinds,
             delete_surplus=self._wanted.delete_surplus,
-            incomplete=self._wanted.incomplete(),
+            # Of what is left out nobody can tell that it is a surplus there.
+            incomplete=self._wanted.incomplete() | {(odd.scope, odd.kind) for odd in self._odd},
             made=self._made_there(target),
+            is_untold=self._robots.is_untold,
             left_names=left_names(self._wanted.scopes()),
             makes_passwords=self._new_password is not None,
         )
@@ -140,7 +160,8 @@ class _Import:
 
     def plan_only(self) -> ImportReport:
         steps = self._planner.steps(self._wanted.stages)
-        results = [StepResult(step=step, state=planned(step)) for step in steps]
+        results = self._damage()
+        results += [StepResult(step=step, state=planned(step)) for step in steps]
         labels = self._label_steps(is_plan=True)
         results += [StepResult(step=step, state=planned(step)) for step, _ in labels]
         return self._report(results, dry_run=True)
@@ -148,7 +169,36 @@ class _Import:
     def _label_steps(self, *, is_plan: bool = False) -> Iterator[tuple[Step, list[Any]]]:
         kinds = self._wanted.kinds
         if Stage.AFTER in self._wanted.stages and (not kinds or ARTIFACT_LABELS in kinds):
-            yield from self._labels.steps(self._wanted.scopes(), is_plan=is_plan)
+            scopes = self._wanted.scopes()
+            whole = {old: new for old, new in scopes.items() if new not in self._damaged}
+            yield from self._labels.steps(whole, is_plan=is_plan)
+
+    @property
+    def _first_stage(self) -> Stage:
+        return next(iter(self._wanted.stages))
+
+    def _damage(self) -> list[StepResult]:
+        """Return what cannot be brought back, since its document is gone, damaged, or odd."""
+        results = [
+            StepResult(step=_step_of_odd(self._first_stage, odd), state=State.CANNOT)
+            for odd in self._odd
+            if not self._wanted.kinds or odd.kind in self._wanted.kinds
+        ]
+        for scope, why in sorted(self._damaged.items()):
+            if not self._wanted.is_meant(scope):
+                log.warning("Damaged, and not needed for what is meant: %s", why)
+                continue
+            step = Step(
+                stage=self._first_stage,
+                scope=scope,
+                kind="document",
+                noun="all settings" if scope else "all settings of the system",
+                key="",
+                action=Action.CANNOT,
+                why=f"damaged: {why}. Take another night, or export them again",
+            )
+            results.append(StepResult(step=step, state=State.CANNOT))
+        return results
 
     def _report(self, results: Sequence[StepResult], *, dry_run: bool) -> ImportReport:
         unread = [
@@ -163,10 +213,20 @@ class _Import:
             results=tuple(results),
             unread=tuple(unread),
             surplus=dict(self._planner.surplus),
-            unused=tuple(self._wanted.given.unused),
+            unused=tuple(self._unused()),
             is_read_only=self._is_read_only,
             warnings=tuple(self._wanted.night.lines()),
         )
+
+    def _unused(self) -> list[str]:
+        """Return which secrets are of nothing; of what is damaged nobody can tell."""
+        projects = {f"{scope}/" for scope in (*self._values, *self._damaged) if scope}
+        found = []
+        for key in self._wanted.given.unused:
+            of = next((begin[:-1] for begin in projects if key.startswith(begin)), SYSTEM)
+            if of not in self._damaged:
+                found.append(key)
+        return found
 
     # -- what is done
 
@@ -179,22 +239,25 @@ class _Import:
             self._wanted,
             self._values,
             made=self._made,
+            robots=self._robots,
             hidden=self._hidden,
             on_secret=self._on_secret,
             new_password=self._new_password,
             tell=self._tell,
+            again=self._planner.again,
         )
         last = [step for step in steps if _makes_read_only(step)]
+        damage = self._damage()
         results, is_there = doing.do_all([step for step in steps if step not in last])
         if is_there:
             results += self._put_labels(doing.writer)
             results = self._compared(results)
         for step in last:
-            if any(result.state is State.FAILED for result in results):
+            if damage or any(result.state is State.FAILED for result in results):
                 results.append(StepResult(step=step, state=State.FAILED, message=_NOT_YET))
             else:
                 results += self._compared([doing.do(step)])
-        return self._report(results, dry_run=False)
+        return self._report([*damage, *results], dry_run=False)
 
     def _run_on_read_only(self, steps: Sequence[Step]) -> ImportReport:
         """Return a report where nothing is to be done.
@@ -209,7 +272,7 @@ class _Import:
                 "that off there (Configuration, System Settings), and run it again"
             )
         results = [StepResult(step=step, state=planned(step)) for step in (*steps, *labels)]
-        return self._report(results, dry_run=False)
+        return self._report([*self._damage(), *results], dry_run=False)
 
     def _put_labels(self, writer: SettingsWriter) -> list[StepResult]:
         results = []
@@ -258,9 +321,13 @@ class _Import:
             # What came with a project has another name now, and may be of another stage.
             if is_of_making(result.step) and self._is_left(target, result.step):
                 step = result.step
-            if result.state is State.DONE and step:
+            if result.state is State.LEFT and step:
+                checked.append(_changed(result, step))
+            elif result.state is State.DONE and step:
                 said = "; ".join(map(str, step.fields)) or step.action.value
-                message = "; ".join(filter(None, (result.message, f"{_IGNORED}: {said}")))
+                # One that was refused was not accepted.
+                message = f"{result.message}; {_STILL}" if result.message else _IGNORED
+                message = f"{message}: {said}"
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=message))
             elif result.state is State.DONE and not _was_read(target, result.step):
                 checked.append(StepResult(step=result.step, state=State.FAILED, message=_UNSEEN))
@@ -271,6 +338,18 @@ class _Import:
 
 def _name(step: Step) -> tuple[str, str, str, str]:
     return (step.stage.value, step.scope, step.kind, step.key)
+
+
+def _step_of_odd(stage: Stage, odd: OddSetting) -> Step:
+    kind = kind_of(odd.scope, odd.kind)
+    return step_of(stage, odd.scope, kind, odd.key, Action.CANNOT, why=odd.why)
+
+
+def _changed(result: StepResult, now: Step) -> StepResult:
+    """Return that a setting which was left is otherwise now: by what was written, or by others."""
+    said = "; ".join(map(str, now.fields)) or now.why or now.action.value
+    message = f"{_CHANGED}: {said}"
+    return StepResult(step=result.step, state=State.FAILED, message=message)
 
 
 def _was_read(target: SettingsTarget, step: Step) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -11,6 +11,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
     IntegrityError,
+    describe,
 )
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -121,6 +122,19 @@ def _iter_nights(
                 return
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDocuments:
+    """The documents of a night.
+
+    Attributes:
+        found: By their scopes.
+        damaged: Why others cannot be read, by theirs: they are gone or damaged.
+    """
+
+    found: Mapping[str, SettingsDocument]
+    damaged: Mapping[str, str]
+
+
 def read_documents(
     store: BackupStore, night: NightSettings, scopes: Iterable[str]
 ) -> dict[str, SettingsDocument]:
@@ -134,6 +148,42 @@ def read_documents(
         for scope in scopes
         if (sha256 := night.sha256_of(scope))
     }
+
+
+def read_whole_documents(
+    store: BackupStore, night: NightSettings, scopes: Iterable[str]
+) -> ReadDocuments:
+    """Return the documents of a night by their scopes, those that it has.
+
+    One that is damaged is no reason to do without the others.
+
+    Raises:
+        HarborConfigurationError: One is of a newer format.
+    """
+    found: dict[str, SettingsDocument] = {}
+    damaged: dict[str, str] = {}
+    for scope in scopes:
+        if not (sha256 := night.sha256_of(scope)):
+            continue
+        try:
+            document = store.settings.read(sha256)
+        except IntegrityError as err:
+            damaged[scope] = describe(err)
+            continue
+        if document.scope == scope:
+            found[scope] = document
+        else:
+            of = f"the project {document.scope}" if document.scope else "the system"
+            damaged[scope] = f"the document that the night names for it is that of {of}"
+    return ReadDocuments(found=found, damaged=damaged)
+
+
+def damage_lines(damaged: Mapping[str, str]) -> list[str]:
+    """Return a line for each document that cannot be read: of the system, or of which project."""
+    return [
+        f"{f'project {one_line(scope)}' if scope else 'the system'}: damaged: {one_line(why, 400)}"
+        for scope, why in sorted(damaged.items())
+    ]
 
 
 def settled_night(store: BackupStore, run: str) -> tuple[NightSettings | None, str]:

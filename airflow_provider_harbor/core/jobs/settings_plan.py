@@ -6,7 +6,9 @@ brought back: what would act on them, or refuse them, comes after them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from airflow_provider_harbor.core.jobs.settings_compare import (
     Settings,
@@ -22,6 +24,7 @@ from airflow_provider_harbor.core.jobs.settings_known import (
 )
 from airflow_provider_harbor.core.jobs.settings_limits import Limits
 from airflow_provider_harbor.core.jobs.settings_made import OF_THIS, OF_WHOM, left_by_making
+from airflow_provider_harbor.core.jobs.settings_made_robots import unknown
 from airflow_provider_harbor.core.jobs.settings_own_login import OwnLogin
 from airflow_provider_harbor.core.jobs.settings_pairs import Pairs, Surplus, pair
 from airflow_provider_harbor.core.jobs.settings_plan_configurations import ConfigurationPlan
@@ -41,6 +44,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.settings.target import SettingsTarget
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS
 
 # Kinds in their order; of the system, or of each project.
 _SYSTEM, _PROJECTS = False, True
@@ -87,6 +91,15 @@ _OWN_LOGIN = (
     "one, or take that away afterwards"
 )
 
+log = logging.getLogger(__name__)
+
+
+def _odd(stage: Stage, scope: str, kind: Kind, key: str, err: Exception) -> Step:
+    """Return that a setting of a document of another program cannot be taken."""
+    log.debug("This is where it happened:", exc_info=True)
+    why = f"it has another form than it should ({type(err).__name__})"
+    return step_of(stage, scope, kind, key, Action.CANNOT, why=why)
+
 
 class Planner:
     """Finds out what an import would do.
@@ -100,6 +113,8 @@ class Planner:
         delete_surplus: Whether what is there, and not wanted, is deleted. Projects never are.
         incomplete: Scopes and kinds that the export has not whole: nothing of those is deleted.
         made: Projects that an import like this one made, and has not ended.
+        is_untold: Tells of the key of a secret, and the id of the robot that is there, whether
+            nobody knows that.
         left_names: Old names of projects that come back under another one, with that.
         makes_passwords: Whether a new user of whom no password is given gets a new one.
     """
@@ -114,6 +129,7 @@ class Planner:
         delete_surplus: bool = False,
         incomplete: Collection[tuple[str, str]] = (),
         made: Collection[str] = (),
+        is_untold: Callable[[str, object], bool] = lambda key, number: False,
         left_names: Mapping[str, str] | None = None,
         makes_passwords: bool = False,
     ) -> None:
@@ -129,14 +145,19 @@ class Planner:
             makes_passwords=makes_passwords,
         )  # fmt: skip
         self._configurations = ConfigurationPlan(wanted, target, given)
-        self._projects = ProjectPlan(wanted, target, given, self._limits, self._fitting, kinds)
+        self._projects = ProjectPlan(
+            wanted, target, given, self._limits, self._fitting, kinds,
+            knows_scanners=(SYSTEM, "scanners") not in incomplete,
+        )  # fmt: skip
         self._made = made
+        self._is_untold = is_untold
         self._left = Surplus(wanted, target, incomplete)
         self._surplus: dict[str, int] = {}
         for scope, values in wanted.items():
             for kind in kinds_of(scope):
-                for key, item in items_of(kind, values.get(kind.name) or ()).items():
-                    given.expect(scope, kind.name, key, item)
+                with suppress(*SHAPE_ERRORS):  # told where its step is looked for
+                    for key, item in items_of(kind, values.get(kind.name) or ()).items():
+                        given.expect(scope, kind.name, key, item)
 
     @property
     def surplus(self) -> Mapping[str, int]:
@@ -151,7 +172,7 @@ class Planner:
         for stage in stages:
             for of_projects, name in _ORDER[stage]:
                 for scope in self._scopes(of_projects):
-                    for step in self._of_kind(stage, scope, kind_of(scope, name)):
+                    for step in self._safely(stage, scope, kind_of(scope, name)):
                         if step.action is Action.DELETE and step.before is not None:
                             gone.append(step)
                         elif step.kind == "configurations" and stage is Stage.AFTER:
@@ -160,10 +181,28 @@ class Planner:
                             found.append(step)
         return [*found, *reversed(gone), *last]
 
+    def again(self, step: Step) -> Step:
+        """Return the step that makes an item, as it is known to be now that its project is there.
+
+        Before, nobody may have been able to tell what this Harbor knows.
+        """
+        if step.kind != "webhooks" or step.action is not Action.CREATE:
+            return step
+        kind = kind_of(step.scope, step.kind)
+        item = items_of(kind, self._wanted[step.scope][kind.name])[step.key]
+        return self._one(step.stage, step.scope, kind, step.key, item, None)
+
     def _scopes(self, of_projects: bool) -> list[str]:
         if not of_projects:
             return [SYSTEM] if SYSTEM in self._wanted else []
         return sorted(scope for scope in self._wanted if scope != SYSTEM)
+
+    def _safely(self, stage: Stage, scope: str, kind: Kind) -> list[Step]:
+        """Return the steps of a kind; where it has an odd form that is all that is known of it."""
+        try:
+            return list(self._of_kind(stage, scope, kind))
+        except SHAPE_ERRORS as err:
+            return [_odd(stage, scope, kind, "", err)]
 
     def _of_kind(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         values = self._wanted[scope]
@@ -251,6 +290,14 @@ class Planner:
     def _one(
         self, stage: Stage, scope: str, kind: Kind, key: str, item: Item, before: Item | None
     ) -> Step:
+        try:
+            return self._planned(stage, scope, kind, key, item, before)
+        except SHAPE_ERRORS as err:
+            return _odd(stage, scope, kind, key, err)
+
+    def _planned(
+        self, stage: Stage, scope: str, kind: Kind, key: str, item: Item, before: Item | None
+    ) -> Step:
         item = self._given.fill(scope, kind.name, key, item)
         item, why = self._fitting.fitted(kind.name, item, before)
         lost = why
@@ -258,6 +305,8 @@ class Planner:
         needs = tuple(self._needs(scope, kind, key, item, before, settled))
         fields = tuple(field_changes(before or {}, settled.item))
         cannot = self._limits.why_not(scope, kind.name, item, before)
+        if kind.name == "robots" and lost and not item.get("permissions"):
+            cannot = f"nothing is left of what it may do, and Harbor makes no such robot: {lost}"
         if before is not None and settled.lacking and kind.name in KEEP_SECRETS:
             cannot = cannot or _ANOTHER_ADDRESS.format(needs[0])
         if cannot:
@@ -272,6 +321,11 @@ class Planner:
             rewrites = settled.is_unsure or self._is_given_again(scope, kind, key, item)
             action = Action.UPDATE if fields or rewrites else Action.LEAVE
             said = WRITTEN_AGAIN if rewrites else ""
+            if kind.name == "robots" and not rewrites:
+                untold = self._untold(scope, kind, key)
+                lost = "; ".join(filter(None, (lost, untold)))
+                said = untold
+                needs = (*needs, secret_key(scope, kind.name, key)) if untold else needs
             if kind.name == "users" and self._given.of(scope, kind.name, key):
                 said = _KEEPS_ITS_OWN
             why = "; ".join(filter(None, (why, said)))
@@ -279,6 +333,12 @@ class Planner:
             stage, scope, kind, key, action, item=settled.item, before=before, fields=fields,
             why=why, needs=needs, lost=lost, rewrites=rewrites,
         )  # fmt: skip
+
+    def _untold(self, scope: str, kind: Kind, key: str) -> str:
+        """Return that nobody knows the secret of a robot that is there; empty where it is known."""
+        name = secret_key(scope, kind.name, key)
+        raw = self._target.settings.raws.get((scope, kind.name), {}).get(key, {})
+        return unknown(name) if self._is_untold(name, raw.get("id")) else ""
 
     def _is_given_again(self, scope: str, kind: Kind, key: str, item: Item) -> bool:
         """Tell whether the secret of a robot that is there is given, and can be written."""

@@ -14,6 +14,11 @@ from airflow_provider_harbor.core.settings.bodies import LATE_METADATA
 from airflow_provider_harbor.core.settings.kinds import Item, Kind, kind_of
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 
+_OWN_SCANNER = (
+    "it has a scanner of its own there, {}, and the export has none: Harbor can give it another "
+    "one, and not take it away. Delete the scanner there if nobody wants it"
+)
+
 
 class ProjectPlan:
     """Finds out what becomes of projects, before the artifacts and after them.
@@ -25,6 +30,7 @@ class ProjectPlan:
         limits: What cannot be written.
         fitting: What is left out.
         kinds: Names of the kinds that are meant; none for all.
+        knows_scanners: Whether the export can tell which scanner a project has.
     """
 
     def __init__(
@@ -35,6 +41,8 @@ class ProjectPlan:
         limits: Limits,
         fitting: Fitting,
         kinds: Sequence[str],
+        *,
+        knows_scanners: bool = True,
     ) -> None:
         self._wanted = wanted
         self._target = target
@@ -42,6 +50,7 @@ class ProjectPlan:
         self._limits = limits
         self._fitting = fitting
         self._kinds = kinds
+        self._knows_scanners = knows_scanners
 
     def steps(self, stage: Stage, scope: str, kind: Kind) -> Iterator[Step]:
         """Yield what is done to a project in a stage."""
@@ -115,6 +124,10 @@ class ProjectPlan:
         if is_other and (why := self._limits.hangs_on("scanners", str(scanner))):
             yield step_of(stage, scope, kind, scope, Action.CANNOT, why=why)
             item = {key: value for key, value in item.items() if key != "scanner"}
+        own = before.get("scanner") if stage is Stage.AFTER else None
+        if own and not scanner and self._knows_scanners:
+            why = _OWN_SCANNER.format(own)
+            yield step_of(stage, scope, kind, scope, Action.CANNOT, why=why)
         fields = tuple(
             each
             for each in field_changes(before, item)

@@ -13,13 +13,16 @@ A webhook with several targets that have a header has a secret for each, by its 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.settings.kinds import SYSTEM, Item
+from airflow_provider_harbor.core.settings.kinds import PROJECT_KINDS, SYSTEM, Item
 from airflow_provider_harbor.core.settings.secret_values import (
     MASK,
     Secret,
@@ -27,6 +30,9 @@ from airflow_provider_harbor.core.settings.secret_values import (
     iter_secrets,
     map_secrets,
 )
+from airflow_provider_harbor.core.texts import one_line
+
+log = logging.getLogger(__name__)
 
 # Never shown by a Harbor, so that no export knows whether there is one.
 WRITE_ONLY = ("ldap_search_password", "oidc_client_secret")
@@ -34,7 +40,7 @@ WRITE_ONLY = ("ldap_search_password", "oidc_client_secret")
 _HAVE_SECRETS = frozenset({
     "configurations", "users", "robots", "registries", "scanners", "preheat-instances", "webhooks",
 })  # fmt: skip
-
+_OF_PROJECTS = frozenset(kind.name for kind in PROJECT_KINDS)
 
 # Ways to the secret of an item, which is given by the key of that; another one by its way, too.
 _HEADER = re.compile(r"targets/[0-9]+/auth_header")
@@ -141,8 +147,10 @@ class GivenSecrets:
         taken = set(scopes.values())
         found: dict[str, str] = {}
         for key, text in self._texts.items():
-            project, slash, rest = key.partition("/")
-            if slash and project in scopes and project not in taken:
+            project, _, rest = key.partition("/")
+            # A project may be called like a kind of the system: `users/ann` is of none.
+            is_of_project = rest.partition("/")[1] and rest.partition("/")[0] in _OF_PROJECTS
+            if is_of_project and project in scopes and project not in taken:
                 found.setdefault(f"{scopes[project]}/{rest}", text)
             else:
                 found[key] = text
@@ -157,10 +165,24 @@ def read_secrets(path: str) -> GivenSecrets:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
+        if os.stat(path).st_mode & 0o077:
+            log.warning("Others than its owner may read or write the file of secrets %s", path)
     except (OSError, ValueError) as err:
         what = getattr(err, "strerror", "") or "it is no text"
         raise HarborConfigurationError(f"the file of secrets {path}: {what}") from None
     return parse_secrets(text, f"the file of secrets {path}")
+
+
+class _TwiceError(ValueError):
+    pass
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two values of a key nobody could tell which one is meant."""
+    for key, number in Counter(key for key, _ in pairs).items():
+        if number > 1:
+            raise _TwiceError(key)
+    return dict(pairs)
 
 
 def parse_secrets(text: str, where: str) -> GivenSecrets:
@@ -170,7 +192,11 @@ def parse_secrets(text: str, where: str) -> GivenSecrets:
         HarborConfigurationError: It holds something else.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_each_once)
+    except _TwiceError as err:
+        raise HarborConfigurationError(
+            f"{where} has the key {one_line(str(err), 100)} twice. Leave one of them out"
+        ) from None
     except (ValueError, RecursionError):
         # Not what it holds.
         raise HarborConfigurationError(f"{where} is no JSON") from None

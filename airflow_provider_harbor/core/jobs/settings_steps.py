@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.settings_compare import FieldChange, show
 from airflow_provider_harbor.core.settings.kinds import Item, Kind, kind_of
 from airflow_provider_harbor.core.texts import one_line
@@ -38,6 +39,20 @@ class Stage(str, enum.Enum):
     def heading(self) -> str:
         """How it is shown."""
         return f"{self.value} the artifacts"
+
+
+def stages_of(name: str | None) -> tuple[Stage, ...]:
+    """Return the stage of a name; both where none is given.
+
+    Raises:
+        HarborConfigurationError: There is none of that name.
+    """
+    try:
+        return (Stage(name),) if name else tuple(Stage)
+    except ValueError:
+        raise HarborConfigurationError(
+            f"there is no stage {name!r}. There are: {', '.join(stage.value for stage in Stage)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

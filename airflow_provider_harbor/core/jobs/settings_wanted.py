@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
-from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_documents
+from airflow_provider_harbor.core.jobs.settings_compare import kinds_of
+from airflow_provider_harbor.core.jobs.settings_forms import OddSetting, without_odd
+from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight, read_whole_documents
 from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
-from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, SYSTEM
+from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, PROJECT_KINDS, SYSTEM
 from airflow_provider_harbor.core.settings.reader import is_meant
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)
 
 ARTIFACT_LABELS = "artifact-labels"
+_OF_PROJECTS = frozenset(kind.name for kind in PROJECT_KINDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSettings:
+    """The settings of a night, by the names that projects are to have.
+
+    Attributes:
+        values: By scope, then by kind.
+        damaged: Why others cannot be read, by their scope.
+        odd: What is left out, since it has another form than it should.
+    """
+
+    values: Mapping[str, Mapping[str, Any]]
+    damaged: Mapping[str, str]
+    odd: tuple[OddSetting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +82,12 @@ class SettingsImport:
                 f"there is no kind of settings {unknown[0]!r}. There are: "
                 f"{', '.join((*KIND_NAMES, ARTIFACT_LABELS))}"
             )
+        of_system = [k for k in self.kinds if k not in {*_OF_PROJECTS, ARTIFACT_LABELS}]
+        if self.projects and of_system:
+            raise HarborConfigurationError(
+                f"{', '.join(of_system)}: of the system, of which nothing is brought back where "
+                "projects are named. Leave out the one or the other"
+            )
         renames = parse_renames(self.renames, names)
         scopes = {name: renames.get(name, name) for name in names}
         # Only some projects are meant: the system stays as it is.
@@ -74,15 +98,22 @@ class SettingsImport:
         scopes = self.scopes()
         return {(scopes.get(u.scope, u.scope), u.kind) for u in self.night.settings.unread}
 
-    def wanted(self) -> dict[str, Mapping[str, Any]]:
+    def is_meant(self, scope: str) -> bool:
+        """Tell whether any of the kinds that are meant is one of the system, or of a project."""
+        own = {kind.name for kind in kinds_of(scope)}
+        if scope != SYSTEM:
+            own.add(ARTIFACT_LABELS)
+        return not self.kinds or not own.isdisjoint(self.kinds)
+
+    def wanted(self) -> WantedSettings:
         """Return the settings by the names that projects are to have.
 
         Raises:
-            IntegrityError: A document is gone or damaged.
             WrongPassphraseError: The passphrase is not the one.
         """
         scopes = self.scopes()
-        documents = read_documents(self.store, self.night.settings, scopes)
+        read = read_whole_documents(self.store, self.night.settings, scopes)
+        documents = read.found
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
         if unknown := sorted(
@@ -90,7 +121,11 @@ class SettingsImport:
         ):
             log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
         found: dict[str, Mapping[str, Any]] = {}
+        odd: list[OddSetting] = []
         for old, document in documents.items():
+            document, other = without_odd(document)
+            odd += [replace(each, scope=scopes[old]) for each in other]
             opened = document.opened(self.passphrase) if self.passphrase else document
             found[scopes[old]] = renamed(opened.values, scopes)
-        return found
+        damaged = {scopes[old]: why for old, why in read.damaged.items()}
+        return WantedSettings(values=found, damaged=damaged, odd=tuple(odd))

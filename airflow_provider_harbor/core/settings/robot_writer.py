@@ -25,6 +25,7 @@ class RobotWriter(Requests):
         body, answer = self._send_stripped("POST", "/robots", scope, item, written)
         made = answer.json()
         number, name = str(made["id"]), str(made["name"])
+        self._target.remember(scope, "robots", str(item["name"]), number)
         key = f"{scope}/robots/{item['name']}" if scope else f"robots/{item['name']}"
         if secret:
             self._keeping_new_secret(number, secret, key, str(made.get("secret") or ""))

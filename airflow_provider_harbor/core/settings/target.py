@@ -34,7 +34,8 @@ class SettingsTarget:
         self._others: dict[str, bool] = {}
         self._made: dict[tuple[str, str, str], str] = {}
         self._permissions: Mapping[str, Pairs] | None = None
-        self._events: frozenset[str] | None = None
+        self._events: frozenset[str] = frozenset()
+        self._asked: set[str] = set()
 
     def raw(self, scope: str, kind: str, key: str) -> Raw:
         """Return an item as Harbor answered it.
@@ -130,16 +131,17 @@ class SettingsTarget:
 
     def events(self) -> frozenset[str]:
         """Return all types of events that a webhook may have there; empty where nobody can tell."""
-        if self._events is None:
-            self._events = frozenset()
-            for project in sorted(self.settings.project_ids):
-                try:
-                    path = f"{project_path(project)}/webhook/events"
-                    answer: Mapping[str, Any] = self.client.get_setting(path)
-                    self._events = frozenset(map(str, answer.get("event_type") or ()))
-                    break
-                except (HarborBackupError, TypeError):
-                    continue
+        # Each project tells; while there is none, nobody does.
+        for project in sorted(self._projects.keys() - self._asked):
+            if self._events:
+                break
+            self._asked.add(project)
+            try:
+                path = f"{project_path(project)}/webhook/events"
+                answer: Mapping[str, Any] = self.client.get_setting(path)
+                self._events = frozenset(map(str, answer.get("event_type") or ()))
+            except (HarborBackupError, TypeError, AttributeError):
+                continue
         return self._events
 
     def groups(self) -> Mapping[str, str]:

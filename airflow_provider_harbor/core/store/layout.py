@@ -20,6 +20,8 @@ Layout, `/` below the root of the store:
     settings-vault.json                     how secrets in them are sealed: written once
     made/<host>/<project>.json              a project that an import of settings made, and has not
                                             finished
+    made-robots/<host>/<sha256>.json        a robot that an import made, and whose secret it has not
+                                            told yet; the hash is that of what the secret is called
     restores/<run>/projects/<project>.json  the result of a project that was brought back
     reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
                                             verification it ends in .verify, of a drill in .drill
@@ -69,6 +71,8 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
     settings       see `settings_files`: one line, whose SHA-256 is the name
     latest         {"inventory": "<sha256>", "contents": "<sha256>", "run": "..."}
     made           {"harbor_url": "...", "project": "team", "project_id": 7}; null until it is made
+    made-robots    {"harbor_url": "...", "robot": "team/robots/ci", "robot_id": 7}; null until it is
+                    made; never its secret
     an upload      {"repository": "team/app", "digest": "sha256:...", "offset": 67108864,
                     "location": "/v2/team/app/blobs/uploads/...",
                     "kept_at": "2026-11-25T01:00:00+00:00"}; never an address on another host, nor
@@ -243,6 +247,17 @@ def known(place: str, project: str) -> str:
 def made(place: str, project: str) -> str:
     """Return where it is remembered that an import made a project, and has not ended."""
     return f"made/{place_key(place)}/{_project(project)}.json"
+
+
+def made_robots(place: str) -> str:
+    """Return below what it is remembered which robots were made, and not told of."""
+    return f"made-robots/{place_key(place)}"
+
+
+def made_robot(place: str, key: str) -> str:
+    """Return where it is remembered that an import made a robot, and has not told its secret."""
+    name = hashlib.sha256(key.encode(errors="backslashreplace")).hexdigest()
+    return f"{made_robots(place)}/{name}.json"
 
 
 def listed(project: str) -> str:

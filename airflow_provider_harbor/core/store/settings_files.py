@@ -331,7 +331,7 @@ def decode(content: bytes) -> SettingsDocument:
         )
     if data["kind"] != _KIND:
         raise ValueError("it holds no settings")
-    scope, values = str(data["project"] or SYSTEM), dict(data["settings"])
+    scope, values = str(data["project"] or SYSTEM), dict(data["settings"].items())
     for name, value in values.items():
         _require_form(_kind(scope, name), name, value)
     encryption = dict(data.get("encryption") or {})

@@ -782,7 +782,9 @@ def test_errors_on_a_terminal_have_a_colour_unless_nobody_wants_one(filled, tmp_
 # -- signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"]
+)
 def test_stopped_it_says_so_and_goes_on_the_next_time(filled, other_harbor, tmp_path, number):
     filled.generate(6, 12, 120)  # more projects than are under way at once
     slow = filled.faults.add(Fault(method="GET", path="/blobs/", times=None, delay_seconds=0.1))
