@@ -213,7 +213,7 @@ def test_mistyped_project(run_dag: RunDag, filled: HarborDouble, tmp_path: Path)
     run = run_dag("harbor_backup", store=str(tmp_path), projects=["taem-*"])
 
     assert run.state == "failed"
-    assert failed(run) == {("projects", -1), ("snapshot", -1)}
+    assert failed(run) == {("projects", -1), ("settings", -1), ("snapshot", -1)}
     assert "'taem-*'" in reported_error(tmp_path)
 
 
