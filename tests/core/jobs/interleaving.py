@@ -256,6 +256,7 @@ class SteppedFiles(Files):
         self._world = world
         self._actor = actor
         self._directory = None
+        self._root = None
         self._store = world.memory
         self.url = "s3://in-memory"
 
