@@ -203,7 +203,8 @@ class TestProjects:
         full = snapshot(24, a=True, b=True)
         fine = kept(store, full, limited(snapshot(25, a=True), "a"))
         assert states(fine) == {"a": State.GOOD, "b": State.GOOD}
-        bad = kept(store, limited(snapshot(26, a=False), "a*"))
+        kept(store, limited(snapshot(26, a=False), "a*"))
+        bad = read_overview(store, now=lambda: NOW + timedelta(days=1))
         assert states(bad) == {"a": State.BAD, "b": State.GOOD}
         assert judge(bad, bad.projects())[0] == "bad"
 
@@ -226,7 +227,8 @@ def test_a_store_is_green_only_if_all_is_protected_and_nothing_is_overdue(
     assert judge(fine, fine.projects())[:2] == ("good", "Everything is protected")
     late = read_overview(store, now=lambda: NOW + timedelta(hours=40))
     assert judge(late, late.projects())[:2] == ("bad", "The next backup is overdue")
-    bad = kept(store, snapshot(26, a=False))
+    kept(store, snapshot(26, a=False))
+    bad = read_overview(store, now=lambda: NOW + timedelta(days=1))
     assert judge(bad, bad.projects())[:2] == ("bad", "NOT everything is protected")
 
 
@@ -312,3 +314,59 @@ def test_reports_of_a_time_are_the_same_from_every_storage(any_store: BackupStor
     assert any_store.snapshots.read_report("2026-11-02T03") == {"format_version": 1, "day": 2}
     assert any_store.snapshots.read_report_page("2026-11-02T03") == b"<main>"
     assert any_store.snapshots.read_report_page("2026-11-09T03") is None
+
+
+def verdict_of(overview: Overview) -> tuple[str, str, str]:
+    return judge(overview, overview.projects())
+
+
+class TestOverdue:
+    def test_a_run_of_some_projects_by_hand_makes_no_store_look_fresh(
+        self, store: BackupStore
+    ) -> None:
+        usual = [limited(snapshot(day, a1=True, a2=True), "a*") for day in (18, 19, 20)]
+        overview = kept(store, *usual, limited(snapshot(25, a1=True), "a1"))
+        assert verdict_of(overview)[:2] == ("bad", "The next backup is overdue")
+        assert overview.newest_complete is not None
+        assert overview.newest_complete.key == usual[-1].key
+
+    def test_projects_that_limited_runs_leave_out_for_long_are_overdue(
+        self, store: BackupStore
+    ) -> None:
+        some = [limited(snapshot(day, a=True), "a") for day in (22, 23, 24, 25)]
+        overview = kept(store, snapshot(21, a=True, b=True), *some)
+        kind, headline, text = verdict_of(overview)
+        assert (kind, headline) == ("bad", "The next backup of some projects is overdue")
+        assert "Not backed up for too long: b. " in text
+        assert "is of 2026-11-21 03:30 UTC" in text
+        last = view(overview, "b").protected
+        assert last is not None
+        assert last.started_at.startswith("2026-11-21")
+
+    def test_gaps_that_retention_has_made_hide_no_missing_night(self, store: BackupStore) -> None:
+        # Nights of every day, of which three newest and one of a week were kept.
+        kept_days = (1, 8, 15, 17, 18, 19)
+        overview = kept(store, *(snapshot(day, a=True) for day in kept_days))
+        assert verdict_of(overview)[:2] == ("bad", "The next backup is overdue")
+
+    def test_nights_of_others_are_no_measure_of_how_often_the_usual_ones_are(
+        self, store: BackupStore
+    ) -> None:
+        weekly = [snapshot(day, a=True, b=True) for day in (4, 11, 18)]
+        by_hand = limited(snapshot(19, a=True), "a")
+        assert not kept(store, *weekly, by_hand).is_late
+
+    def test_a_night_of_the_future_protects_nothing_and_is_named(self, store: BackupStore) -> None:
+        partial = snapshot(25, a=False)
+        overview = kept(store, snapshot(24, a=True), partial, snapshot(29, a=True))
+        assert overview.judged is not None
+        assert overview.judged.key == partial.key
+        kind, headline, text = verdict_of(overview)
+        assert (kind, headline) == ("bad", "NOT everything is protected")
+        assert f"{snapshot(29).key} is dated in the future." in text
+        assert states(overview) == {"a": State.BAD}
+
+    def test_a_store_with_nights_of_the_future_only_is_not_green(self, store: BackupStore) -> None:
+        kind, _, text = verdict_of(kept(store, snapshot(29, a=True)))
+        assert kind == "bad"
+        assert snapshot(29).key in text
