@@ -109,7 +109,7 @@ def show_stores(sites: Visible) -> Response:
         )
     if len(sites) == 1:
         return RedirectResponse(f"stores/{sites[0].id}/", 307, headers=_HEADERS)
-    return _page(render_stores([(f"stores/{s.id}/", s.address, _try_to_read(s)) for s in sites]))
+    return _page(render_stores([(f"stores/{s.id}/", s.shown, _try_to_read(s)) for s in sites]))
 
 
 def _try_to_read(site: Site) -> Overview | str:
@@ -179,7 +179,7 @@ def find(request: Request, sites: Visible, site_id: str, q: str = "") -> Respons
     text = render_found(
         q,
         found,
-        store="" if dag_id else site.address,
+        store="" if dag_id else site.shown,
         restore_dag=dag_id or "harbor_restore",
         restore_href=_address_of(request, dag_id),
         crumbs=crumbs,

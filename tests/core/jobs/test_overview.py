@@ -344,8 +344,8 @@ class TestOverdue:
         assert last.started_at.startswith("2026-11-21")
 
     def test_gaps_that_retention_has_made_hide_no_missing_night(self, store: BackupStore) -> None:
-        # Nights of every day, of which three newest and one of a week were kept.
-        kept_days = (1, 8, 15, 17, 18, 19)
+        # Nights of every day, of which the three newest and each third one were kept.
+        kept_days = (1, 4, 7, 10, 13, 16, 19, 20, 21)
         overview = kept(store, *(snapshot(day, a=True) for day in kept_days))
         assert verdict_of(overview)[:2] == ("bad", "The next backup is overdue")
 
