@@ -21,7 +21,7 @@ from sqlalchemy import select
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.exceptions import HarborBackupError, describe
 from airflow_provider_harbor.core.jobs.found_page import render_found, render_message
 from airflow_provider_harbor.core.jobs.last_reports import read_last_reports
 from airflow_provider_harbor.core.jobs.overview import Overview, read_overview
@@ -117,6 +117,9 @@ def _try_to_read(site: Site) -> Overview | str:
         return read_overview(open_store(site.address))
     except HarborBackupError as err:
         return str(err)
+    except Exception as err:  # what one store holds must not hide the others
+        log.exception("A store cannot be shown: %s", site.shown)
+        return f"Something in this store is of no known form: {describe(err)}"
 
 
 def _find(sites: list[Site], site_id: str) -> Site:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.browser import Browser, Page, running_browser
 from tests.plugins.conftest import DIGEST, HOSTILE, VERIFY_RUN, Pages
 
@@ -255,3 +256,23 @@ def test_the_menu_of_the_ui_leads_to_the_page_in_it(browser: Browser, pages: Pag
     page = opened(browser, pages, f"/plugin/backups/harbor{pages.site}/")
     heading = "document.querySelector('iframe')?.contentDocument?.querySelector('h1')?.textContent"
     assert page.wait_for(heading) == "NOT everything is protected"
+
+
+def test_a_store_that_breaks_a_page_hides_no_other(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_harbor.plugins import app
+
+    whole = app.read_overview
+
+    def read(store: Any) -> Any:
+        if store.url != pages.store.url:
+            raise ZeroDivisionError("something of no known form")
+        return whole(store)
+
+    monkeypatch.setattr(app, "read_overview", read)
+    monkeypatch.setattr(app, "open_store", BackupStore)
+    answer = pages.get("/")
+    assert answer.status_code == 200
+    assert "https://harbor.example.com" in answer.text
+    assert "Something in this store is of no known form" in answer.text

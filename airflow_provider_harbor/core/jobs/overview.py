@@ -45,6 +45,7 @@ _NEWEST = 8
 _GAPS = 5
 # So much the clocks of machines may differ.
 _CLOCKS_DIFFER = timedelta(minutes=15)
+_UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 _GROWTH = timedelta(days=30)
 _POINTS = 32
 
@@ -163,7 +164,8 @@ class Overview:
 
         Retention widens gaps, and those of older nights more: so it is the smallest of the newest.
         """
-        times = sorted(time_of(night) for night in self.usual[-_GAPS - 1 :])
+        nights = [night for night in self.usual if time_of(night) != _UNKNOWN]
+        times = sorted(time_of(night) for night in nights[-_GAPS - 1 :])
         return min((b - a for a, b in pairwise(times)), default=timedelta())
 
     @property
@@ -208,14 +210,14 @@ def state_of(night: Night) -> State:
 
 
 def time_of(night: Night) -> datetime:
-    """Return when a night began."""
+    """Return when a night began, in UTC; 1970 where nobody can tell."""
     try:
         moment = datetime.fromisoformat(night.started_at)
         if not moment.tzinfo:
             return moment.replace(tzinfo=timezone.utc)
         return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError):  # the year 1 of the zone +14:00 is none in UTC
-        return datetime.fromtimestamp(0, timezone.utc)
+        return _UNKNOWN
 
 
 def read_overview(

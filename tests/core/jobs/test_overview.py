@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.copy.store_place import StorePlace
+from airflow_provider_harbor.core.exceptions import IntegrityError
 from airflow_provider_harbor.core.jobs.forget import forget
 from airflow_provider_harbor.core.jobs.last_reports import read_last_reports
 from airflow_provider_harbor.core.jobs.overview import (
@@ -118,6 +121,54 @@ def test_old_nights_are_not_read_when_they_are_kept_in_short(nights: Path) -> No
     assert not look(store).damages
     (nights / layout.NIGHTS).write_bytes(b"damaged, too")
     assert list(look(store).damages) == [old.parent.name]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"sizes": [None, None]},
+        {"sizes": ["a", "b"]},
+        {"sizes": [1.5, float("nan")]},
+        {"sizes": 5},
+        {"digests": [-7]},
+        {"lacking": [-5, 99]},
+        {"complete": "false"},
+        {"limited_to": "a*"},
+        {"started_at": None},
+        {"projects": ["a", "a"]},
+    ],
+)
+def test_what_is_kept_in_short_counts_only_if_it_is_what_it_should_be(
+    nights: Path, odd: dict[str, Any]
+) -> None:
+    store = BackupStore(nights)
+    right = look(store)
+    remember_nights(store)
+    path = nights / layout.NIGHTS
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    for line in lines[:1] if "projects" in odd else lines[1:]:
+        line.update(odd)
+    path.write_bytes(gzip.compress(b"\n".join(json.dumps(line).encode() for line in lines)))
+    assert look(store) == right
+    assert render_store(look(store), []) == render_store(right, [])
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00", "x"])
+def test_a_moment_that_cannot_be_is_shown(store: BackupStore, moment: str) -> None:
+    odd = Snapshot(**{**_fields(snapshot(25, a=True)), "started_at": moment, "ended_at": moment})
+    overview = kept(store, snapshot(24, a=True), odd)
+    assert len(overview.nights) == 2
+    assert judge(overview, overview.projects())[0] == "bad"
+    assert odd.key in render_store(overview, [])
+    assert render_project(store, "a")
+
+
+@pytest.mark.parametrize("version", ["1e999", "-1e999", "NaN"])
+def test_a_version_that_is_no_number_is_damage(store: BackupStore, version: str) -> None:
+    store.begin_for("https://harbor.example.com")
+    store.files.write(layout.STORE, f'{{"format_version": {version}}}'.encode())
+    with pytest.raises(IntegrityError):
+        look(store)
 
 
 def test_a_page_of_many_nights_reads_no_more_files_than_one_of_few(tmp_path: Path) -> None:
