@@ -11,6 +11,7 @@ forget, prune        commands: keep only some nights, and delete what the others
 inventory            command: list only
 settings             commands: Harbor's settings: keep them, compare them
 settings_import      command: bring them back
+new_secrets          secrets that are made then: in a file, or shown once
 passphrases          what seals and opens secrets in them
 arguments            what they have in common
 outcome, tables      what they end with, and how it is shown

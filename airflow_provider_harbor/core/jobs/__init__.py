@@ -24,6 +24,7 @@ settings_nights        which nights have some
 settings_compare       what differs between two of them
 settings_import        bring settings back
 settings_wanted        of it: of which night, which of it, under which names
+settings_forms         of it: what of a document has another form
 settings_plan          of it: what would be done, in which order
 settings_plan_projects, settings_plan_configurations  of that: projects; the configurations
 settings_doing         of it: do the steps
@@ -34,6 +35,7 @@ settings_fitting       of it: what this Harbor does not know is left out
 settings_own_login     of it: its own login
 settings_pairs         of it: what is there already, and what surplus may go
 settings_made          of it: what comes with a project that is made
+settings_made_robots   of it: robots that were made, and whose secrets nobody has yet
 settings_renames       of it: projects under other names
 settings_secrets       of it: secrets that are given
 settings_known         of it: secrets that are there, and stay with their addresses

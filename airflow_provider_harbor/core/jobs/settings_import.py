@@ -39,6 +39,7 @@ from airflow_provider_harbor.core.settings.kinds import SYSTEM, kind_of
 from airflow_provider_harbor.core.settings.reader import read_settings
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.settings.writer import SettingsWriter
+from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class _Import:
         self._values = found.values
         self._damaged = found.damaged
         self._odd = found.odd
+        self._unknown = found.unknown
         self._hidden.add_all_of(self._values)
         info = client.check_login()
         require_rights(client)
@@ -215,8 +217,14 @@ class _Import:
             surplus=dict(self._planner.surplus),
             unused=tuple(self._unused()),
             is_read_only=self._is_read_only,
-            warnings=tuple(self._wanted.night.lines()),
+            warnings=tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        yield from self._wanted.night.lines()
+        if self._unknown:
+            names = one_line(", ".join(self._unknown), 200)
+            yield f"not brought back, since only a newer program knows these kinds: {names}"
 
     def _unused(self) -> list[str]:
         """Return which secrets are of nothing; of what is damaged nobody can tell."""

@@ -33,11 +33,13 @@ class WantedSettings:
         values: By scope, then by kind.
         damaged: Why others cannot be read, by their scope.
         odd: What is left out, since it has another form than it should.
+        unknown: Names of kinds that only a newer program knows.
     """
 
     values: Mapping[str, Mapping[str, Any]]
     damaged: Mapping[str, str]
     odd: tuple[OddSetting, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +118,7 @@ class SettingsImport:
         documents = read.found
         if not self.passphrase and any(each.encryption for each in documents.values()):
             log.warning("Secrets in these settings are sealed. Give the passphrase to open them")
-        if unknown := sorted(
-            {k for each in documents.values() for k in each.values} - {*KIND_NAMES}
-        ):
-            log.warning("Kinds of settings that only a newer program knows: %s", ", ".join(unknown))
+        unknown = {kind for each in documents.values() for kind in each.values} - {*KIND_NAMES}
         found: dict[str, Mapping[str, Any]] = {}
         odd: list[OddSetting] = []
         for old, document in documents.items():
@@ -128,4 +127,6 @@ class SettingsImport:
             opened = document.opened(self.passphrase) if self.passphrase else document
             found[scopes[old]] = renamed(opened.values, scopes)
         damaged = {scopes[old]: why for old, why in read.damaged.items()}
-        return WantedSettings(values=found, damaged=damaged, odd=tuple(odd))
+        return WantedSettings(
+            values=found, damaged=damaged, odd=tuple(odd), unknown=tuple(sorted(unknown))
+        )

@@ -54,8 +54,14 @@ class Kind:
         return self.path.replace("{project}", project_path(project), 1)
 
     def key_of(self, item: Mapping[str, Any]) -> str:
-        """Return what tells an item from the others of its kind, as people may read it."""
-        return _KEYS.get(self.name, _joined)(self, item)
+        """Return what tells an item from the others of its kind, as people may read it.
+
+        One of another form, as another program may write it, is called by all that it holds.
+        """
+        try:
+            return _KEYS.get(self.name, _joined)(self, item)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return json.dumps(item, sort_keys=True, default=str)
 
 
 def _joined(kind: Kind, item: Mapping[str, Any]) -> str:
