@@ -968,3 +968,35 @@ def in_shell(words, streams):
     return subprocess.run(
         command, shell=True, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
     )
+
+
+_INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+module = sys.argv[1]
+sys.argv = ["harbor-backup", "backup", "https://127.0.0.1:1", "/nowhere"]
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "airflow_provider_harbor.core." + module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.main", "cli.arguments", "cli.backup", "http.connections"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "from airflow_provider_harbor.core.cli.__main__ import run; sys.exit(run())",
+        "runpy.run_module('airflow_provider_harbor.core.cli', run_name='__main__')",
+    ],
+)
+def test_ctrl_c_while_modules_are_loaded_ends_it_without_a_trace(module, way):
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT + way, module],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (cli.EXIT_INTERRUPTED, "")
