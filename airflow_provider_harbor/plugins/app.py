@@ -36,8 +36,9 @@ from airflow_provider_harbor.plugins.sites import Site, find_sites, may_read, ma
 
 log = logging.getLogger(__name__)
 
-# So long a search may begin to read.
+# So long a search may take, and so much it may find.
 SEARCH_SECONDS = 10.0
+SEARCH_MOST = 10_000
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
@@ -175,7 +176,8 @@ def find(request: Request, sites: Visible, site_id: str, q: str = "") -> Respons
     site = _find(sites, site_id)
     crumbs = _crumbs(sites, "./")
     try:
-        found = search(open_store(site.address), q[:500], seconds=SEARCH_SECONDS)
+        store = open_store(site.address)
+        found = search(store, q[:500], seconds=SEARCH_SECONDS, most=SEARCH_MOST)
     except HarborBackupError as err:
         return _page(render_found(q, str(err), crumbs=crumbs))
     dag_id = min(site.restores, default="")

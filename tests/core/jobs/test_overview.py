@@ -14,7 +14,10 @@ import pytest
 
 from airflow_provider_harbor.core.copy.store_place import StorePlace
 from airflow_provider_harbor.core.exceptions import IntegrityError
+from airflow_provider_harbor.core.harbor.models import Tag
+from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.forget import forget
+from airflow_provider_harbor.core.jobs.found_page import render_found
 from airflow_provider_harbor.core.jobs.last_reports import read_last_reports
 from airflow_provider_harbor.core.jobs.overview import (
     Overview,
@@ -356,6 +359,48 @@ def test_a_search_says_when_the_time_was_up(harbor: HarborDouble, backup: Backup
     short = search(backup.store, "library/app", seconds=3, clock=lambda: next(ticks))
     assert short.is_cut_short
     assert short.searched < 2
+
+
+@pytest.fixture
+def long_list(store: BackupStore) -> BackupStore:
+    """Two nights, each with a list of 3,000 tagged artifacts, of which 2,000 are the same."""
+    store.begin_for("https://harbor.example.com")
+    for day in (24, 25):
+        numbers = range((day - 24) * 1000, (day - 24) * 1000 + 3000)
+        with store.inventories.write("team") as writer:
+            writer.add(
+                Record(
+                    project="team",
+                    repository="team/app",
+                    digest=f"sha256:{number:064x}",
+                    role=Role.ARTIFACT,
+                    tags=(Tag(name=f"v{number:04}"),),
+                )
+                for number in numbers
+            )
+            inventory = writer.finish()
+        made = snapshot(day, team=True)
+        held = ProjectContents(
+            inventory=inventory, contents="", ok=True, digests=3000, size_bytes=1
+        )
+        store.snapshots.commit(Snapshot(**{**_fields(made), "projects": {"team": held}}))
+    return store
+
+
+def test_a_search_ends_in_the_midst_of_a_long_list(long_list: BackupStore) -> None:
+    ticks: Iterator[float] = itertools.count()
+    short = search(long_list, "v", seconds=8, clock=lambda: next(ticks))
+    assert (short.is_cut_short, short.searched) == (True, 0)
+    assert 0 < len(short.sightings) < 3000
+
+
+def test_a_search_keeps_no_more_than_it_may_and_says_so(long_list: BackupStore) -> None:
+    whole = search(long_list, "v", most=5000)
+    assert (len(whole.sightings), whole.is_full) == (4000, False)
+    assert [s.snapshots for s in whole.sightings].count(2) == 2000
+    bound = search(long_list, "v", most=100)
+    assert (len(bound.sightings), bound.is_full, bound.searched) == (100, True, 2)
+    assert "There is more, which was left out" in render_found("v", bound)
 
 
 def test_reports_of_a_time_are_the_same_from_every_storage(any_store: BackupStore) -> None:
