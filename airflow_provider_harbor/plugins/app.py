@@ -7,6 +7,7 @@ Who is not logged in gets 401, and who may not see the runs of a DAG that backs 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -46,6 +47,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# Without a route of theirs they would be refused before anybody asks who is there.
+_REFUSED_METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 _ROLE = "Ask for the right to see the runs of the DAG that makes the backups."
 
 
@@ -71,16 +74,19 @@ app = FastAPI(
 )
 
 
-def _page(text: str | bytes, status: int = 200) -> HTMLResponse:
+def _page(
+    text: str | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
     content = text.encode(errors="replace") if isinstance(text, str) else text
-    return HTMLResponse(content, status, headers=_HEADERS)
+    return HTMLResponse(content, status, headers={**_HEADERS, **(headers or {})})
 
 
 @app.exception_handler(StarletteHTTPException)
 async def _refuse(request: Request, error: StarletteHTTPException) -> Response:
     titles = {401: "You are not logged in", 403: "You may not see this", 404: "Not found"}
     title = titles.get(error.status_code, "It does not work")
-    return _page(render_message(title, [str(error.detail)]), error.status_code)
+    text = render_message(title, [str(error.detail)])
+    return _page(text, error.status_code, error.headers)
 
 
 @app.exception_handler(RequestValidationError)
@@ -233,7 +239,9 @@ def _reports_of(store: BackupStore, run: str) -> list[str]:
     return [name for name in names if name == run or name.endswith(f".again.{run}")]
 
 
-@app.get("/{path:path}")
-def find_nothing(path: str) -> Response:
-    """Say that there is no such page, to those who may know what there is."""
+@app.api_route("/{path:path}", methods=["GET", *_REFUSED_METHODS])
+def find_nothing(request: Request, path: str) -> Response:
+    """Say that there is no such page, or nothing to do, to those who may know what there is."""
+    if request.method in _REFUSED_METHODS:
+        raise HTTPException(405, "These pages can be read only: ask with GET.", {"Allow": "GET"})
     raise HTTPException(404, "There is no such page.")

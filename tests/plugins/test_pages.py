@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -52,6 +53,19 @@ def test_who_may_not_see_the_dag_sees_nothing(pages: Pages, path: str) -> None:
     assert answer.status_code == 403
     assert "harbor.example.com" not in answer.text
     assert pages.store.url not in answer.text
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"])
+def test_other_methods_than_get_tell_a_stranger_nothing(pages: Pages, method: str) -> None:
+    for path in ("/", f"{pages.site}/", f"{pages.site}/projects/team", "/no/such/page"):
+
+        def ask(user: str | None, path: str = path) -> requests.Response:
+            headers = {"Authorization": f"Bearer {pages.token(user)}"} if user else {}
+            url = f"{pages.url}/harbor{path}"
+            return requests.request(method, url, headers=headers, timeout=60)
+
+        assert [ask(user).status_code for user in (None, "nobody", "admin")] == [401, 403, 405]
+        assert ask("admin").headers["Allow"] == "GET"
 
 
 @pytest.mark.parametrize("user", ["admin", "reader"])
