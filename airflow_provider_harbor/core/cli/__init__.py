@@ -1,6 +1,5 @@
 """The command `harbor-backup`, which works without Airflow.
 
-__main__: the way in: Ctrl-C while the rest is loaded
 main                 the process: errors become exit codes, signals stop it
 backup, restore      commands: copy what Harbor has; bring it back
 verify, drill        commands: is all there, and right; can it be brought back?

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar, cast
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, pack
 from airflow_provider_harbor.core.store.files import Files
-from airflow_provider_harbor.core.store.snapshots import Snapshot
+from airflow_provider_harbor.core.store.snapshots import LARGEST, Snapshot
 
 T = TypeVar("T")
 
@@ -191,8 +191,8 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _numbers(value: object, least: int) -> tuple[int, ...]:
     numbers = tuple(_of(int, item) for item in _of(list, value))
-    if min(numbers, default=least) < least:
-        raise ValueError(f"a number is less than {least}")
+    if min(numbers, default=least) < least or max(numbers, default=least) > LARGEST:
+        raise ValueError(f"a number is less than {least}, or more than {LARGEST}")
     return numbers
 
 

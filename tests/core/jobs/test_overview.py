@@ -134,6 +134,7 @@ def test_old_nights_are_not_read_when_they_are_kept_in_short(nights: Path) -> No
         {"sizes": [1.5, float("nan")]},
         {"sizes": 5},
         {"digests": [-7]},
+        {"digests": [10**400]},
         {"lacking": [-5, 99]},
         {"complete": "false"},
         {"limited_to": "a*"},
@@ -164,6 +165,18 @@ def test_a_moment_that_cannot_be_is_shown(store: BackupStore, moment: str) -> No
     assert judge(overview, overview.projects())[0] == "bad"
     assert odd.key in render_store(overview, [])
     assert render_project(store, "a")
+
+
+@pytest.mark.parametrize("size", [10**400, -5, 1e999, None, "many"])
+def test_a_size_that_cannot_be_is_damage(store: BackupStore, size: Any) -> None:
+    kept(store, snapshot(24, a=True))
+    path = layout.snapshot(snapshot(24).run)
+    data = json.loads(store.files.read(path))
+    data["projects"]["a"]["size_bytes"] = size
+    store.files.write(path, json.dumps(data).encode())
+    overview = look(store)
+    assert list(overview.damages) == [snapshot(24).key]
+    assert path in render_store(overview, [])
 
 
 @pytest.mark.parametrize("version", ["1e999", "-1e999", "NaN"])
