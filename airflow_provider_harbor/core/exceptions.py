@@ -8,7 +8,7 @@
         HarborNotFoundError    404                                                       permanent
         HarborRefusedError     a rule of the server says no (see `reason`)               permanent
         HarborRateLimitError   429                                                       try again
-        HarborServerError      5xx                                                       try again
+        HarborServerError      5xx, 408                                                  try again
       HarborProtocolError      an answer we cannot read, or that contradicts itself      permanent
         HarborRouteError       a 404 that is not Harbor's word about the thing           permanent
       HarborConfigurationError what was asked cannot be done as asked                    permanent
@@ -218,7 +218,7 @@ class HarborRateLimitError(HarborStatusError):
 
 
 class HarborServerError(HarborStatusError):
-    """5xx: the server, or a proxy before it, failed."""
+    """5xx: the server, or a proxy before it, failed; or 408: it took too long to read all."""
 
 
 class HarborProtocolError(HarborBackupError):

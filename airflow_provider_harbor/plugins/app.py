@@ -7,6 +7,7 @@ Who is not logged in gets 401, and who may not see the runs of a DAG that backs 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from sqlalchemy import select
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.exceptions import HarborBackupError, describe
 from airflow_provider_harbor.core.jobs.found_page import render_found, render_message
 from airflow_provider_harbor.core.jobs.last_reports import read_last_reports
 from airflow_provider_harbor.core.jobs.overview import Overview, read_overview
@@ -36,8 +37,9 @@ from airflow_provider_harbor.plugins.sites import Site, find_sites, may_read, ma
 
 log = logging.getLogger(__name__)
 
-# So long a search may begin to read.
+# So long a search may take, and so much it may find.
 SEARCH_SECONDS = 10.0
+SEARCH_MOST = 10_000
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
@@ -45,6 +47,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# Without a route of theirs they would be refused before anybody asks who is there.
+_REFUSED_METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 _ROLE = "Ask for the right to see the runs of the DAG that makes the backups."
 
 
@@ -70,16 +74,19 @@ app = FastAPI(
 )
 
 
-def _page(text: str | bytes, status: int = 200) -> HTMLResponse:
+def _page(
+    text: str | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
     content = text.encode(errors="replace") if isinstance(text, str) else text
-    return HTMLResponse(content, status, headers=_HEADERS)
+    return HTMLResponse(content, status, headers={**_HEADERS, **(headers or {})})
 
 
 @app.exception_handler(StarletteHTTPException)
 async def _refuse(request: Request, error: StarletteHTTPException) -> Response:
     titles = {401: "You are not logged in", 403: "You may not see this", 404: "Not found"}
     title = titles.get(error.status_code, "It does not work")
-    return _page(render_message(title, [str(error.detail)]), error.status_code)
+    text = render_message(title, [str(error.detail)])
+    return _page(text, error.status_code, error.headers)
 
 
 @app.exception_handler(RequestValidationError)
@@ -109,7 +116,7 @@ def show_stores(sites: Visible) -> Response:
         )
     if len(sites) == 1:
         return RedirectResponse(f"stores/{sites[0].id}/", 307, headers=_HEADERS)
-    return _page(render_stores([(f"stores/{s.id}/", s.address, _try_to_read(s)) for s in sites]))
+    return _page(render_stores([(f"stores/{s.id}/", s.shown, _try_to_read(s)) for s in sites]))
 
 
 def _try_to_read(site: Site) -> Overview | str:
@@ -117,6 +124,9 @@ def _try_to_read(site: Site) -> Overview | str:
         return read_overview(open_store(site.address))
     except HarborBackupError as err:
         return str(err)
+    except Exception as err:  # what one store holds must not hide the others
+        log.exception("A store cannot be shown: %s", site.shown)
+        return f"Something in this store is of no known form: {describe(err)}"
 
 
 def _find(sites: list[Site], site_id: str) -> Site:
@@ -172,14 +182,15 @@ def find(request: Request, sites: Visible, site_id: str, q: str = "") -> Respons
     site = _find(sites, site_id)
     crumbs = _crumbs(sites, "./")
     try:
-        found = search(open_store(site.address), q[:500], seconds=SEARCH_SECONDS)
+        store = open_store(site.address)
+        found = search(store, q[:500], seconds=SEARCH_SECONDS, most=SEARCH_MOST)
     except HarborBackupError as err:
         return _page(render_found(q, str(err), crumbs=crumbs))
     dag_id = min(site.restores, default="")
     text = render_found(
         q,
         found,
-        store="" if dag_id else site.address,
+        store="" if dag_id else site.shown,
         restore_dag=dag_id or "harbor_restore",
         restore_href=_address_of(request, dag_id),
         crumbs=crumbs,
@@ -228,7 +239,9 @@ def _reports_of(store: BackupStore, run: str) -> list[str]:
     return [name for name in names if name == run or name.endswith(f".again.{run}")]
 
 
-@app.get("/{path:path}")
-def find_nothing(path: str) -> Response:
-    """Say that there is no such page, to those who may know what there is."""
+@app.api_route("/{path:path}", methods=["GET", *_REFUSED_METHODS])
+def find_nothing(request: Request, path: str) -> Response:
+    """Say that there is no such page, or nothing to do, to those who may know what there is."""
+    if request.method in _REFUSED_METHODS:
+        raise HTTPException(405, "These pages can be read only: ask with GET.", {"Allow": "GET"})
     raise HTTPException(404, "There is no such page.")

@@ -9,6 +9,7 @@ no store that no DAG names.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from airflow.models.dag import DagModel, DagTag
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.sdk.configuration import conf
 from sqlalchemy import select
+
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.store.addresses import shown_address, split_address
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -36,16 +40,20 @@ _PARAMETER = re.compile(r"\{\{\s*params\.(\w+)\s*\}\}")
 class Site:
     """A store, and the DAGs that use it.
 
-    :param address: As the DAGs name it; it may have the id of a connection, and no credentials.
+    :param address: As the DAGs name it, but one text for all ways to write it. It may have the id
+        of a connection; what is no address is as it was, and may have credentials: show `shown`.
     :param backups: Ids of the DAGs that back up to it.
     :param others: Ids of the other DAGs that use it.
     :param restores: Ids of those that restore from it.
+    :param namesakes: Ids of the DAGs that back up to a store of the same bucket and prefix with
+        other credentials: it may be the same store.
     """
 
     address: str
     backups: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     restores: set[str] = field(default_factory=set)
+    namesakes: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -53,9 +61,14 @@ class Site:
         return hashlib.sha256(self.address.encode()).hexdigest()[:12]
 
     @property
+    def shown(self) -> str:
+        """The address as it may be shown."""
+        return shown_address(self.address)
+
+    @property
     def guards(self) -> set[str]:
         """The DAGs of which one may see one to see the store: those that back up to it."""
-        return self.backups or self.others
+        return self.backups or self.namesakes or self.others
 
 
 def find_sites(session: Session) -> list[Site]:
@@ -65,18 +78,50 @@ def find_sites(session: Session) -> list[Site]:
     """
     query = select(DagTag.dag_id).join(DagModel, DagModel.dag_id == DagTag.dag_id)
     found = session.scalars(query.where(DagTag.name == TAG, ~DagModel.is_stale))
+    rows = ((dag_id, SerializedDagModel.get(dag_id, session=session)) for dag_id in set(found))
+    return sites_of({dag_id: row.data["dag"] for dag_id, row in rows if row and row.data})
+
+
+def sites_of(dags: Mapping[str, Mapping[str, Any]]) -> list[Site]:
+    """Return the stores that DAGs name, sorted.
+
+    :param dags: Serialized DAGs by their ids.
+    """
     sites: dict[str, Site] = {}
-    for dag_id in sorted(set(found)):
-        row = SerializedDagModel.get(dag_id, session=session)
-        if row is not None and row.data:
-            _add(sites, dag_id, row.data["dag"])
+    for dag_id in sorted(dags):
+        _add(sites, dag_id, dags[dag_id])
+    places: dict[str, set[str]] = {}
+    for site in sites.values():
+        places.setdefault(_place_of(site.address), set()).update(site.backups)
+    for site in sites.values():
+        site.namesakes.update(places[_place_of(site.address)] - site.backups)
     return [sites[address] for address in sorted(sites)]
+
+
+def _normal(text: str) -> str:
+    """Return an address as one text for all ways to write it; what is none as it is."""
+    scheme, mark, rest = text.partition("://")
+    named = ""
+    if mark and scheme.lower() == "s3" and "@" in rest.partition("/")[0]:
+        named, _, rest = rest.partition("@")
+        text, named = f"{scheme}://{rest}", f"{named}@"
+    try:
+        scheme, path = split_address(text)
+    except HarborConfigurationError:
+        return f"{scheme}://{named}{rest}" if named else text
+    return path if scheme == "file" else f"{scheme}://{named}{path}"
+
+
+def _place_of(address: str) -> str:
+    """Return where a store is, whoever asks: without a connection, behind symbolic links."""
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else os.path.realpath(address)
 
 
 def _add(sites: dict[str, Site], dag_id: str, dag: Mapping[str, Any]) -> None:
     tasks = [task for task in _tasks(dag) if str(task.get("_task_module")).startswith(_PACKAGE)]
     types = {task.get("task_type") for task in tasks}
-    for address in {address for task in tasks if (address := _store_of(task, dag))}:
+    for address in {_normal(address) for task in tasks if (address := _store_of(task, dag))}:
         site = sites.setdefault(address, Site(address))
         (site.backups if _BACKS_UP in types else site.others).add(dag_id)
         if _RESTORES in types:

@@ -61,6 +61,6 @@ def test_the_wheel_has_the_command_and_is_found_by_airflow(wheel: zipfile.ZipFil
     points.read_string(wheel.read(path).decode())
 
     assert dict(points["console_scripts"]) == {
-        "harbor-backup": "airflow_provider_harbor.core.cli.main:main"
+        "harbor-backup": "airflow_provider_harbor.core.cli.__main__:run"
     }
     assert list(points["apache_airflow_provider"]) == ["provider_info"]

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.browser import Browser, Page, running_browser
 from tests.plugins.conftest import DIGEST, HOSTILE, VERIFY_RUN, Pages
 
@@ -51,6 +53,19 @@ def test_who_may_not_see_the_dag_sees_nothing(pages: Pages, path: str) -> None:
     assert answer.status_code == 403
     assert "harbor.example.com" not in answer.text
     assert pages.store.url not in answer.text
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"])
+def test_other_methods_than_get_tell_a_stranger_nothing(pages: Pages, method: str) -> None:
+    for path in ("/", f"{pages.site}/", f"{pages.site}/projects/team", "/no/such/page"):
+
+        def ask(user: str | None, path: str = path) -> requests.Response:
+            headers = {"Authorization": f"Bearer {pages.token(user)}"} if user else {}
+            url = f"{pages.url}/harbor{path}"
+            return requests.request(method, url, headers=headers, timeout=60)
+
+        assert [ask(user).status_code for user in (None, "nobody", "admin")] == [401, 403, 405]
+        assert ask("admin").headers["Allow"] == "GET"
 
 
 @pytest.mark.parametrize("user", ["admin", "reader"])
@@ -255,3 +270,23 @@ def test_the_menu_of_the_ui_leads_to_the_page_in_it(browser: Browser, pages: Pag
     page = opened(browser, pages, f"/plugin/backups/harbor{pages.site}/")
     heading = "document.querySelector('iframe')?.contentDocument?.querySelector('h1')?.textContent"
     assert page.wait_for(heading) == "NOT everything is protected"
+
+
+def test_a_store_that_breaks_a_page_hides_no_other(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_harbor.plugins import app
+
+    whole = app.read_overview
+
+    def read(store: Any) -> Any:
+        if store.url != pages.store.url:
+            raise ZeroDivisionError("something of no known form")
+        return whole(store)
+
+    monkeypatch.setattr(app, "read_overview", read)
+    monkeypatch.setattr(app, "open_store", BackupStore)
+    answer = pages.get("/")
+    assert answer.status_code == 200
+    assert "https://harbor.example.com" in answer.text
+    assert "Something in this store is of no known form" in answer.text

@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.jobs.choosing import LATEST
 
 Commands = argparse._SubParsersAction  # the type of what `add_subparsers` returns
 
+_OF_A_SERVER = ("user", "password_file", "ca_file", "insecure")
 _ONE_SERVER: Mapping[str, str] = {"": "the server"}
 
 EXIT_CODES = """\
@@ -261,6 +262,27 @@ def connection(
         "timeout_seconds": arguments.timeout,
         "login_advice": login_advice(url, prefix),
     }
+
+
+def require_servers(arguments: argparse.Namespace, servers: Mapping[str, str]) -> None:
+    """Make sure that no option says how to reach a server that is not given.
+
+    Args:
+        arguments: Of the command.
+        servers: URLs, empty where there is none, by what the names of the options begin with; the
+            server is named by an option `--...` of that name.
+
+    Raises:
+        HarborConfigurationError: There is one; nothing would come of it.
+    """
+    for server, url in servers.items():
+        for name in _OF_A_SERVER:
+            if not url and getattr(arguments, f"{server}_{name}"):
+                option = f"{_option(server)}{name.replace('_', '-')}"
+                raise HarborConfigurationError(
+                    f"{option} is given, and --{server} is not. Give --{server} URL, or leave "
+                    f"{option} out"
+                )
 
 
 def insecure_options(arguments: argparse.Namespace) -> list[str]:

@@ -18,6 +18,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
     add_workers,
     connection,
+    require_servers,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome
 from airflow_provider_harbor.core.cli.progress import Console
@@ -134,6 +135,7 @@ class _Backup:
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Back up a Harbor."""
     started_at = datetime.now(timezone.utc)
+    require_servers(arguments, {"to": arguments.to})
     if arguments.to and normalise_url(arguments.url) == normalise_url(arguments.to):
         raise HarborConfigurationError("source and destination are the same registry")
     source = connection(arguments, arguments.url, "SOURCE")

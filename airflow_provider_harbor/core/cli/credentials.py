@@ -142,7 +142,8 @@ def _read_password(name: str, said_by: str) -> str:
     """Return what a file has, without the end of its line; warn where everybody can read it."""
     path = Path(name)
     try:
-        with path.open(encoding="utf-8") as file:
+        # Editors of Windows write a mark before the text, which is no part of the password.
+        with path.open(encoding="utf-8-sig") as file:
             is_open_to_all = os.fstat(file.fileno()).st_mode & stat.S_IROTH
             text = file.read(_MOST_PASSWORD_CHARACTERS + 1).rstrip("\r\n")
     except UnicodeError:

@@ -60,14 +60,17 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         rows = [_row(sighting) for sighting in shown]
         lines.append(Table(columns, rows, "<<<<><", {"gone since": "warn"}))
     lines += more(len(found.sightings), len(shown))
+    if found.is_full:
+        lines.append("There is more, which was left out: look for more of the name")
     if found.damages:
         lines.append(f"{human_count(len(found.damages), 'list')} could not be read, see above")
     return Outcome(
-        is_complete=bool(found.sightings) and not found.damages,
+        is_complete=bool(found.sightings) and not found.damages and not found.is_full,
         summary=lines,
         document={
             "text": arguments.text,
             "searched": found.searched,
+            "is_full": found.is_full,
             "found": [sighting.to_json() for sighting in found.sightings],
             "damages": list(found.damages),
         },

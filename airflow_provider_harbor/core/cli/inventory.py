@@ -124,6 +124,10 @@ def run(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise HarborConfigurationError(
             "--json and --output - both want the standard output: give --output a file"
         )
+    if uses_stdout and sys.stdout is None:
+        raise HarborConfigurationError(
+            "the process has no standard output for --output -: give --output a file"
+        )
     if not uses_stdout:
         _require_directory(Path(arguments.output))
     with HarborClient(**connection(arguments, arguments.url, "SOURCE")) as client:

@@ -211,7 +211,7 @@ class Console:
         stdout.flush()
 
     def _result_stream(self) -> TextIO:
-        if self._stdout is None:
+        if self._stdout is None or self._stdout.closed:
             raise OSError(errno.EBADF, "the process has no standard output")
         return self._stdout
 
@@ -231,7 +231,8 @@ class Console:
     def _write(self, text: str) -> bool:
         """Write to stderr; a stream that is gone must not stop a backup."""
         # RuntimeError: a signal's handler writes while its thread is in the midst of writing.
-        with suppress(OSError, RuntimeError):
+        # ValueError: it is closed.
+        with suppress(OSError, RuntimeError, ValueError):
             if self._stderr is not None:
                 self._stderr.write(text)
                 self._stderr.flush()
@@ -240,7 +241,11 @@ class Console:
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        is_one = stream is not None and stream.isatty()
+    except (OSError, ValueError):  # it is closed
+        return False
+    return is_one and os.environ.get("TERM") != "dumb"
 
 
 class ConsoleHandler(logging.Handler):

@@ -20,6 +20,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_tags,
     add_workers,
     connection,
+    require_servers,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome, tell_result, tell_snapshot
 from airflow_provider_harbor.core.cli.progress import Console
@@ -184,6 +185,7 @@ class _Run:
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Restore a snapshot, or a part of it."""
     started_at = datetime.now(timezone.utc)
+    require_servers(arguments, {"from": arguments.mirror})
     target = connection(arguments, arguments.url, "DESTINATION")
     with ExitStack() as opened:
         store = BackupStore(arguments.store)

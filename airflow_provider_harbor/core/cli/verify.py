@@ -15,6 +15,7 @@ from airflow_provider_harbor.core.cli.arguments import (
     add_store,
     add_workers,
     connection,
+    require_servers,
 )
 from airflow_provider_harbor.core.cli.outcome import Outcome, outcome_of
 from airflow_provider_harbor.core.cli.progress import Console
@@ -101,6 +102,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Verify a store."""
+    require_servers(arguments, {"source": arguments.source, "mirror": arguments.mirror})
     part = EVERYTHING if arguments.all else None
     part = Part.parse(arguments.part) if arguments.part else part
     store = BackupStore(arguments.store)

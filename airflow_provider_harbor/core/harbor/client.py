@@ -135,7 +135,19 @@ class HarborClient(Client):
 
     def get_system_info(self) -> SystemInfo:
         """Return version and mode; `harbor_version` is empty unless the login was accepted."""
-        return self._ask("/systeminfo").read(SystemInfo.from_json)
+        try:
+            return self._ask("/systeminfo").read(SystemInfo.from_json)
+        except HarborNotFoundError as err:
+            raise self._no_harbor(str(err)) from err
+        except HarborAuthError as err:
+            # Harbor itself answers everybody; what stands before it does not.
+            err.hint = err.hint or (
+                login_hint(self.user, self._login_advice)
+                if err.status == 401
+                else f"what stands before Harbor lets nobody ask {_API}. Have it let this machine "
+                "through, or give the URL of Harbor itself"
+            )
+            raise
 
     @functools.cached_property
     def system_info(self) -> SystemInfo:

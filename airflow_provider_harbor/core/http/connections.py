@@ -11,6 +11,7 @@ import base64
 import functools
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -230,4 +231,21 @@ def _ca_bundle(verify: bool | str) -> bool | str:
         verify = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
     if isinstance(verify, str) and not os.path.exists(verify):
         raise HarborConfigurationError(f"there is no file {verify} with the CA's certificates")
+    if isinstance(verify, str) and os.path.isfile(verify):
+        _require_certificates(verify)
     return verify
+
+
+def _require_certificates(path: str) -> None:
+    """Make sure that a file has certificates: else the first request would blame the server."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:  # which is an OSError
+        raise HarborConfigurationError(
+            f"the file {path} has no certificates of a CA in the form PEM, or damaged ones. Give "
+            "one with lines of BEGIN CERTIFICATE"
+        ) from None
+    except OSError as err:
+        raise HarborConfigurationError(
+            f"the file {path} with the CA's certificates cannot be read: {err.strerror}"
+        ) from None

@@ -80,7 +80,7 @@ def _typed(status: int, code: str, message: str, fields: dict[str, Any]) -> Harb
         return HarborNotFoundError(**fields)
     if status == 429:
         return HarborRateLimitError(**fields)
-    if status >= 500:
+    if status >= 500 or status == 408:
         return HarborServerError(**fields)
     return HarborStatusError(**fields)
 

@@ -53,6 +53,8 @@ def _summary(found: Found) -> str:
     lines = [f"{places} in {human_count(found.searched, 'night')}."]
     if len(found.sightings) > _SHOWN:
         lines.append(f"The first {_SHOWN} are shown: look for more of the name.")
+    if found.is_full:
+        lines.append("There is more, which was left out: look for more of the name.")
     if found.is_cut_short:
         lines.append(
             "The time was up before all nights were searched: older ones may have more. The "
@@ -61,7 +63,7 @@ def _summary(found: Found) -> str:
     if found.damages:
         lines.append(f"{human_count(len(found.damages), 'list')} could not be read:")
         lines += found.damages[:_SHOWN]
-    kind = ' class="problems"' if found.is_cut_short or found.damages else ""
+    kind = ' class="problems"' if found.is_cut_short or found.is_full or found.damages else ""
     return f"<section{kind}>{''.join(f'<p>{escape(line)}</p>' for line in lines)}</section>"
 
 

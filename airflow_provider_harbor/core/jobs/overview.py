@@ -40,6 +40,12 @@ _READ_AT_MOST = 60
 # A complete night is too old when the next one is overdue: by this much, or a half of the time that
 # lies between nights.
 _LATE = timedelta(hours=26)
+# What is usual is what most of so many newest nights are, and the smallest of so many gaps.
+_NEWEST = 8
+_GAPS = 5
+# So much the clocks of machines may differ.
+_CLOCKS_DIFFER = timedelta(minutes=15)
+_UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 _GROWTH = timedelta(days=30)
 _POINTS = 32
 
@@ -64,7 +70,8 @@ class ProjectView:
         state: GOOD where all of it is in the newest night that was to have it; BAD where it is not;
             GONE where that night is whole, or says what it lacks, and does not name it: it was
             deleted from Harbor, or left out.
-        protected: The newest night that has all of it; None where there is none.
+        protected: The newest night that has all of it, whatever else that night was limited to;
+            None where there is none.
         seen: The newest night that names it.
         digests, size_bytes: As in the newest night that has it, 0 where none has.
         grown_bytes: How much it has grown since `Overview.grown_since`; None where it was not in
@@ -104,46 +111,82 @@ class Overview:
     now: datetime
 
     @property
+    def counted(self) -> tuple[Night, ...]:
+        """The nights that anything is told by: all but those that are not to be yet."""
+        return tuple(night for night in self.nights if not self._is_to_come(night))
+
+    @property
+    def to_come(self) -> tuple[Night, ...]:
+        """Nights that began in the future: a clock was wrong, and nobody knows when they were."""
+        return tuple(night for night in self.nights if self._is_to_come(night))
+
+    def _is_to_come(self, night: Night) -> bool:
+        return time_of(night) > self.now + _CLOCKS_DIFFER
+
+    @property
+    def usual(self) -> tuple[Night, ...]:
+        """The nights of as many projects as most of the newest ones, oldest first.
+
+        A run of some projects by hand says nothing of how the others fare.
+        """
+        nights = self.counted
+        limits = [frozenset(night.limited_to) for night in nights[: -_NEWEST - 1 : -1]]
+        # The first of equals is that of the newest night.
+        limit = max(limits, key=limits.count, default=None)
+        return tuple(night for night in nights if frozenset(night.limited_to) == limit)
+
+    @property
     def judged(self) -> Night | None:
-        """The newest night of all projects; where there is none, the newest of some."""
-        full = [night for night in self.nights if not night.limited_to] or self.nights
-        return full[-1] if full else None
+        """The newest of the usual nights."""
+        usual = self.usual
+        return usual[-1] if usual else None
 
     @property
     def newest_complete(self) -> Night | None:
-        """The newest complete night of as many projects as `judged`."""
-        limited = bool(self.judged and self.judged.limited_to)
-        found = [n for n in self.nights if n.complete and bool(n.limited_to) == limited]
-        return found[-1] if found else None
+        """The newest complete one of the usual nights."""
+        return next((night for night in reversed(self.usual) if night.complete), None)
 
     @property
     def is_late(self) -> bool:
         """Whether the newest complete night is so old that the next one is overdue."""
-        newest = self.newest_complete
-        if newest is None:
-            return True
-        times = [time_of(n) for n in self.nights if n.complete][-8:]
-        gaps = sorted(b - a for a, b in pairwise(times))
-        usual = gaps[len(gaps) // 2] if gaps else timedelta()
-        return self.now - time_of(newest) > max(_LATE, usual * 1.5)
+        return self._is_old(self.newest_complete, self._time_between())
+
+    def late(self, projects: Iterable[ProjectView]) -> list[ProjectView]:
+        """Return the projects that were protected, and should have been again since."""
+        usual = self._time_between()
+        return [p for p in projects if p.state is State.GOOD and self._is_old(p.protected, usual)]
+
+    def _is_old(self, night: Night | None, usual: timedelta) -> bool:
+        return night is None or self.now - time_of(night) > max(_LATE, usual * 1.5)
+
+    def _time_between(self) -> timedelta:
+        """Return how much time lies between nights.
+
+        Retention widens gaps, and those of older nights more: so it is the smallest of the newest.
+        """
+        nights = [night for night in self.usual if time_of(night) != _UNKNOWN]
+        times = sorted(time_of(night) for night in nights[-_GAPS - 1 :])
+        return min((b - a for a, b in pairwise(times)), default=timedelta())
 
     @property
     def sampled(self) -> list[Night]:
         """The nights that plots show: all, or some at equal steps, the newest among them."""
-        count = len(self.nights)
+        nights = self.counted
+        count = len(nights)
         if count <= _POINTS:
-            return list(self.nights)
+            return list(nights)
         last = count - 1
-        return [self.nights[at * last // (_POINTS - 1)] for at in range(_POINTS)]
+        return [nights[at * last // (_POINTS - 1)] for at in range(_POINTS)]
 
     @property
     def grown_since(self) -> Night | None:
         """The newest night that is 30 days older than the newest one; else the oldest."""
-        if not self.nights:
+        nights = self.counted
+        if not nights:
             return None
-        times = [time_of(night) for night in self.nights]
+        times = [time_of(night) for night in nights]
         at = bisect_right(times, times[-1] - _GROWTH)
-        return self.nights[max(at - 1, 0)]
+        return nights[max(at - 1, 0)]
 
     def project(self, name: str) -> ProjectView | None:
         """Return how a project fares; None where no night names it."""
@@ -167,12 +210,14 @@ def state_of(night: Night) -> State:
 
 
 def time_of(night: Night) -> datetime:
-    """Return when a night began."""
+    """Return when a night began, in UTC; 1970 where nobody can tell."""
     try:
         moment = datetime.fromisoformat(night.started_at)
-    except ValueError:
-        return datetime.fromtimestamp(0, timezone.utc)
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        if not moment.tzinfo:
+            return moment.replace(tzinfo=timezone.utc)
+        return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # the year 1 of the zone +14:00 is none in UTC
+        return _UNKNOWN
 
 
 def read_overview(
@@ -275,14 +320,14 @@ class _Projects:
     """Finds out how projects fare, from many nights; each is looked at as far as is needed."""
 
     def __init__(self, overview: Overview) -> None:
-        self._newest_first = overview.nights[::-1]
+        self._newest_first = overview.counted[::-1]
         self._sampled = overview.sampled
         self._then = overview.grown_since
         self._limits = {
             n.limited_to: {
                 name for name in overview.names if any(fnmatchcase(name, p) for p in n.limited_to)
             }
-            for n in overview.nights
+            for n in self._newest_first
             if n.limited_to
         }
 

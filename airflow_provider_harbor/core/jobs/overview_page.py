@@ -148,7 +148,7 @@ def judge(overview: Overview, projects: Sequence[ProjectView]) -> tuple[str, str
     """Return how a store fares: good or bad, in a few words, and in a sentence or two."""
     newest, complete = overview.judged, overview.newest_complete
     if newest is None:
-        return "bad", "No backup has come to its end yet", _unended(overview)
+        return "bad", "No backup has come to its end yet", _unended(overview) + _to_come(overview)
     since = (
         f"The last complete night began {_ago(overview, complete)}."
         if complete
@@ -157,24 +157,45 @@ def judge(overview: Overview, projects: Sequence[ProjectView]) -> tuple[str, str
     later = [key for key in overview.unended if key > newest.key]
     if later:
         since += f" {human_count(len(later), 'later run')} going on, or cut short."
+    since += _to_come(overview)
     if any(key > newest.key for key in overview.damages):
         return "bad", "The newest night cannot be read", since
     bad = [project.name for project in projects if project.state is State.BAD]
     if bad or not newest.complete:
-        names = ", ".join(bad[:_SHOWN_NAMES])
-        more = f" and {len(bad) - _SHOWN_NAMES:,} more" if len(bad) > _SHOWN_NAMES else ""
-        lacking = f"Not protected as of the last night: {names}{more}. " if bad else ""
+        lacking = f"Not protected as of the last night: {_names(bad)}. " if bad else ""
         if not bad:
             lacking = f"The newest night, {human_time(time_of(newest))}, is not complete. "
         return "bad", "NOT everything is protected", lacking + since
     if overview.is_late:
         return "bad", "The next backup is overdue", since
+    if late := overview.late(projects):
+        oldest = min(time_of(project.protected) for project in late if project.protected)
+        text = (
+            f"Not backed up for too long: {_names([project.name for project in late])}. The oldest "
+            f"of their newest backups is of {human_time(oldest)}: later runs were limited to "
+            "others. To leave projects out for good, exclude them. "
+        )
+        return "bad", "The next backup of some projects is overdue", text + since
     count = sum(project.state is State.GOOD for project in projects)
     limit = f" It was limited to {', '.join(newest.limited_to)}." if newest.limited_to else ""
     return (
         "good",
         "Everything is protected",
         f"{human_count(count, 'project')}, {human_size(newest.size_bytes)}. {since}{limit}",
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
+
+
+def _to_come(overview: Overview) -> str:
+    if not (keys := [night.key for night in overview.to_come]):
+        return ""
+    return (
+        f" Not counted, since the clock of the machine must have been wrong: {_names(keys)} "
+        f"{'is' if len(keys) == 1 else 'are'} dated in the future."
     )
 
 

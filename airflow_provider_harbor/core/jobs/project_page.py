@@ -39,7 +39,7 @@ def render_project(
     if view is None:
         return None
     number = overview.names.index(name)
-    nights = [n for n in overview.nights if n.size_of(number) != NOTHING or number in n.lacking]
+    nights = [n for n in overview.counted if n.size_of(number) != NOTHING or number in n.lacking]
     protected = (
         f"last protected {human_time(time_of(view.protected))}"
         if view.protected
@@ -91,7 +91,7 @@ def _reasons(store: BackupStore, name: str, night: Night) -> Iterator[str]:
 
 
 def _growth(overview: Overview, number: int) -> str:
-    nights = overview.nights
+    nights = overview.counted
     last = len(nights) - 1
     count = min(len(nights), _POINTS)
     if count < 2:

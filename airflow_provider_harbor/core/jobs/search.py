@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
@@ -21,9 +22,15 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 _READERS = 16
+# So many things are found at most, each with some hundred bytes: "a" may be in everything.
+MOST = 100_000
+# After so many lines of a list it looks at the time.
+_LOOKED_LINES = 256
 # A project, its inventory and its contents.
 _List = tuple[str, str, str]
 # Fewer hex digits fit too many digests by chance.
@@ -88,12 +95,14 @@ class Found:
         damages: Files that could not be read, so that what they hold was not found.
         is_cut_short: Whether the time was up before all nights were searched: the older ones were
             not.
+        is_full: Whether there is more than was to be found, and is left out.
     """
 
     sightings: tuple[Sighting, ...]
     searched: int
     damages: tuple[str, ...]
     is_cut_short: bool = False
+    is_full: bool = False
 
 
 class Query:
@@ -168,6 +177,7 @@ def search(
     text: str,
     *,
     seconds: float | None = None,
+    most: int = MOST,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Found:
@@ -178,7 +188,8 @@ def search(
     Args:
         store: Where to look.
         text: What for, see `Query`.
-        seconds: After so long it begins with no other list, and says which nights are searched.
+        seconds: After so long it ends, and says how many nights are searched.
+        most: So many things are found at most.
         progress: Called with a line of text now and then.
         clock: What tells the seconds; tests give another.
 
@@ -187,7 +198,8 @@ def search(
     """
     query = Query(text)
     _ = store.harbor_url  # that it is a store
-    looking = _Search(store, query, None if seconds is None else clock() + seconds, clock)
+    until = None if seconds is None else clock() + seconds
+    looking = _Search(store, query, until, clock, most)
     keys = store.snapshots.list_keys()[::-1]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="search") as pool:
         for at in range(0, len(keys), _READERS):
@@ -201,6 +213,19 @@ def search(
     return looking.found()
 
 
+class _TimeUpError(Exception):
+    """The time is up in the midst of a list."""
+
+
+@dataclass(slots=True)
+class _Span:
+    """The nights that have something, as far as they were looked into."""
+
+    first: str
+    last: str
+    count: int = 1
+
+
 class _Search:
     """One search, night by night, the newest first.
 
@@ -209,10 +234,16 @@ class _Search:
         query: What for.
         until: When it is over, by the clock; None for never.
         clock: What tells the seconds.
+        most: So many things are found at most.
     """
 
     def __init__(
-        self, store: BackupStore, query: Query, until: float | None, clock: Callable[[], float]
+        self,
+        store: BackupStore,
+        query: Query,
+        until: float | None,
+        clock: Callable[[], float],
+        most: int,
     ) -> None:
         self._store = store
         self._query = query
@@ -220,8 +251,13 @@ class _Search:
         self._clock = clock
         self._damages: list[str] = []
         self._nights: list[Snapshot] = []
-        self._lists: dict[_List, list[Match]] = {}
-        self._seen: dict[Match, list[str]] = {}
+        # Of each project what the list has that was read last: most nights share it.
+        self._lists: dict[str, tuple[_List, list[Match]]] = {}
+        self._seen: dict[Match, _Span] = {}
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: set[Match] = set()
+        self.is_full = False
         self.is_over = False
 
     def _is_time(self) -> bool:
@@ -241,34 +277,68 @@ class _Search:
     def add(self, snapshot: Snapshot, pool: ThreadPoolExecutor) -> None:
         """Search a night; where the time is up on the way, it counts as not searched."""
         lists = [(name, i.inventory, i.contents) for name, i in snapshot.projects.items()]
-        new = [item for item in lists if item not in self._lists]
+        new = [item for item in lists if not self._has(item)]
         for item, matches in zip(new, pool.map(self._matches, new), strict=True):
             if matches is not None:
-                self._lists[item] = matches
-        if self.is_over:
-            # What was found is shown all the same; that it is not everything is said.
-            self._note(snapshot, [item for item in lists if item in self._lists])
-            return
-        self._nights.append(snapshot)
-        self._note(snapshot, lists)
+                self._lists[item[0]] = item, matches
+        # What was found is shown though the time is up; that it is not everything is said.
+        self._note(snapshot, filter(self._has, lists))
+        if not self.is_over:
+            self._nights.append(snapshot)
+
+    def _has(self, item: _List) -> bool:
+        found = self._lists.get(item[0])
+        return found is not None and found[0] == item
 
     def _note(self, snapshot: Snapshot, lists: Iterable[_List]) -> None:
         for item in lists:
-            for match in self._lists[item]:
-                keys = self._seen.setdefault(match, [])
-                if not keys or keys[-1] != snapshot.key:
-                    keys.append(snapshot.key)
+            for match in self._lists[item[0]][1]:
+                if (span := self._seen.get(match)) is None:
+                    self._seen[match] = _Span(snapshot.key, snapshot.key)
+                elif span.first != snapshot.key:
+                    span.first = snapshot.key
+                    span.count += 1
 
     def _matches(self, item: _List) -> list[Match] | None:
         if self._is_time():
             self.is_over = True
             return None
+        found: dict[Match, None] = {}
         try:
-            return list(dict.fromkeys(_iter_matches(self._store, self._query, *item)))
+            for match in self._iter_matches(*item):
+                if self._keeps(match):
+                    found[match] = None
+        except _TimeUpError:
+            self.is_over = True
         except (IntegrityError, HarborProtocolError) as err:
             log.warning("%s", err)
             self._damages.append(str(err))
             return []
+        return list(found)
+
+    def _keeps(self, match: Match) -> bool:
+        with self._lock:
+            if match in self._kept:
+                return True
+            if len(self._kept) >= self._most:
+                self.is_full = True
+                return False
+            self._kept.add(match)
+            return True
+
+    def _iter_matches(self, project: str, inventory: str, contents: str) -> Iterator[Match]:
+        lists = self._store.inventories
+        for record in self._in_time(lists.iter_records(project, inventory)):
+            yield from self._query.iter_matches(record)
+        if self._query.wants_layers and contents:
+            for repository, content in self._in_time(lists.iter_manifests(project, contents)):
+                yield from self._query.iter_layers(repository, content)
+
+    def _in_time(self, lines: Iterable[T]) -> Iterator[T]:
+        for number, line in enumerate(lines, 1):
+            if number % _LOOKED_LINES == 0 and self._is_time():
+                raise _TimeUpError
+            yield line
 
     def found(self) -> Found:
         """Return what it came to."""
@@ -279,27 +349,17 @@ class _Search:
         sightings = (
             Sighting(
                 match=match,
-                first=seen[-1],
-                last=seen[0],
-                snapshots=len(seen),
-                is_in_newest=newest.get(match.repository.partition("/")[0], seen[0]) == seen[0],
+                first=span.first,
+                last=span.last,
+                snapshots=span.count,
+                is_in_newest=newest.get(match.repository.partition("/")[0], span.last) == span.last,
             )
-            for match, seen in sorted(self._seen.items())
+            for match, span in sorted(self._seen.items())
         )
         return Found(
             sightings=tuple(sightings),
             searched=len(self._nights),
             damages=tuple(self._damages),
             is_cut_short=self.is_over,
+            is_full=self.is_full,
         )
-
-
-def _iter_matches(
-    store: BackupStore, query: Query, project: str, inventory: str, contents: str
-) -> Iterator[Match]:
-    for record in store.inventories.iter_records(project, inventory):
-        yield from query.iter_matches(record)
-    if query.wants_layers and contents:
-        for repository, manifests in store.inventories.iter_contents(project, contents):
-            for content in manifests.values():
-                yield from query.iter_layers(repository, content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -40,7 +41,9 @@ def split_address(text: str) -> tuple[str, str]:
             f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
             f"URL that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
         )
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    # No bucket has a colon. A secret may have slashes: then the @ behind it is in the path.
+    is_secret = ":" in parts.netloc and parts.scheme != "file"
+    if is_secret or "@" in parts.netloc or parts.query or parts.fragment:
         raise HarborConfigurationError(
             f"leave the credentials out of the store's URL ({parts.scheme}://...): a URL ends up "
             "in logs. Give them by the environment, or by a connection of Airflow"
@@ -56,6 +59,22 @@ def split_address(text: str) -> tuple[str, str]:
         raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
     path = "/".join(part for part in parts.path.split("/") if part)
     return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+
+
+def shown_address(text: str) -> str:
+    """Return an address as it may be shown, whether or not it is one: without credentials.
+
+    The id of a connection, as in `s3://conn_id@bucket`, is none.
+    """
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return re.sub(r"^([A-Za-z0-9+.-]+):.*@", r"\1:...@", text, flags=re.DOTALL)
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if ":" in authority or ("@" in authority and scheme != "s3"):
+        _, at, rest = rest.rpartition("@")
+        rest = f"...@{rest}" if at else "..."
+    plain = re.split("[?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{plain}" + ("?..." if plain != rest else "")
 
 
 def options_of_plain_http(options: Mapping[str, Any]) -> dict[str, Any]:

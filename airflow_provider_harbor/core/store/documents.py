@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # What reading JSON raises that has another shape, or is something else.
-SHAPE_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+SHAPE_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 # So much of a packed file is kept in memory while it is written; more goes to a temporary file.
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
@@ -75,7 +75,7 @@ def damage(files: Files, path: str, err: Exception) -> IntegrityError:
         what = f"{err} is missing or unknown"
     elif isinstance(err, zlib.error):
         what = "it cannot be unpacked"
-    elif isinstance(err, (TypeError, AttributeError, RecursionError)):
+    elif isinstance(err, (TypeError, AttributeError, RecursionError, OverflowError)):
         what = "it has another form than it should"
     return IntegrityError(f"{files.url_of(path)} is damaged: {what}")
 

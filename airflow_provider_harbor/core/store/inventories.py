@@ -253,10 +253,14 @@ class Inventories:
 
     def iter_contents(self, project: str, sha256: str) -> Iterator[tuple[str, dict[str, Content]]]:
         """Yield contents by repository: of each digest that is in the pool what it is made of."""
-        path = layout.contents(project, sha256)
-        lines = read_lines(self._files, path, sha256, _CONTENTS_KIND, _with_repository)
+        lines = self.iter_manifests(project, sha256)
         for repository, group in itertools.groupby(lines, lambda item: item[0]):
             yield repository, {content.digest: content for _, content in group}
+
+    def iter_manifests(self, project: str, sha256: str) -> Iterator[tuple[str, Content]]:
+        """Yield the same one by one, each with its repository."""
+        path = layout.contents(project, sha256)
+        return read_lines(self._files, path, sha256, _CONTENTS_KIND, _with_repository)
 
     def verify(self, project: str, sha256: str) -> None:
         """Read an inventory once, and make sure that it is what was written."""

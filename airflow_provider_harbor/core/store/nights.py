@@ -12,12 +12,14 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, pack
 from airflow_provider_harbor.core.store.files import Files
-from airflow_provider_harbor.core.store.snapshots import Snapshot
+from airflow_provider_harbor.core.store.snapshots import LARGEST, Snapshot
+
+T = TypeVar("T")
 
 _KIND = "harbor-nights"
 # What a night has in place of a number where it has nothing of a project.
@@ -135,7 +137,9 @@ def read_nights(files: Files) -> Nights:
         head = json.loads(lines[0])
         if (head["kind"], head["format_version"]) != (_KIND, layout.FORMAT_VERSION):
             return Nights()
-        nights = Nights(names=[str(name) for name in head["projects"]])
+        nights = Nights(names=list(_texts(head["projects"])))
+        if len(set(nights.names)) < len(nights.names):
+            return Nights()
         for line in lines[1:]:
             night = _from_json(json.loads(line))
             nights.by_key[night.key] = night
@@ -159,19 +163,37 @@ def write_nights(files: Files, nights: Nights) -> None:
 
 
 def _from_json(data: Mapping[str, Any]) -> Night:
+    """Return a night; whatever is not of its type raises, since a page would fail by it later."""
     return Night(
-        key=str(data["key"]),
-        run=str(data["run"]),
-        complete=bool(data["complete"]),
-        destination=str(data["destination"]),
-        started_at=str(data["started_at"]),
-        ended_at=str(data["ended_at"]),
-        limited_to=tuple(map(str, data["limited_to"])),
-        digests=tuple(data["digests"]),
-        sizes=tuple(data["sizes"]),
-        lacking=frozenset(data["lacking"]),
-        names_all=bool(data["names_all"]),
+        key=_of(str, data["key"]),
+        run=_of(str, data["run"]),
+        complete=_of(bool, data["complete"]),
+        destination=_of(str, data["destination"]),
+        started_at=_of(str, data["started_at"]),
+        ended_at=_of(str, data["ended_at"]),
+        limited_to=_texts(data["limited_to"]),
+        digests=_numbers(data["digests"], NOTHING),
+        sizes=_numbers(data["sizes"], NOTHING),
+        lacking=frozenset(_numbers(data["lacking"], 0)),
+        names_all=_of(bool, data["names_all"]),
     )
+
+
+def _of(kind: type[T], value: object) -> T:
+    if type(value) is not kind:  # True is an int, too
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_of(str, item) for item in _of(list, value))
+
+
+def _numbers(value: object, least: int) -> tuple[int, ...]:
+    numbers = tuple(_of(int, item) for item in _of(list, value))
+    if min(numbers, default=least) < least or max(numbers, default=least) > LARGEST:
+        raise ValueError(f"a number is less than {least}, or more than {LARGEST}")
+    return numbers
 
 
 def _to_json(night: Night) -> dict[str, Any]:

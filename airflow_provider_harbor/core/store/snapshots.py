@@ -24,6 +24,9 @@ from airflow_provider_harbor.core.store.settings_files import NightSettings
 _READERS = 16
 _PLAN_KIND = "harbor-plan"
 
+# No sum of bytes is larger; what is cannot be shown, either.
+LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectContents:
@@ -50,8 +53,8 @@ class ProjectContents:
             inventory=str(data["inventory"]),
             contents=str(data["contents"]),
             ok=bool(data["ok"]),
-            digests=int(data["digests"]),
-            size_bytes=int(data["size_bytes"]),
+            digests=_amount(data["digests"]),
+            size_bytes=_amount(data["size_bytes"]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -144,6 +147,12 @@ class Snapshot:
             "projects": {name: item.to_json() for name, item in sorted(self.projects.items())},
             **settings,
         }
+
+
+def _amount(value: Any) -> int:
+    if not 0 <= (number := int(value)) <= LARGEST:
+        raise ValueError(f"an amount is less than 0, or more than {LARGEST}")
+    return number
 
 
 class Snapshots:

@@ -237,3 +237,37 @@ def test_every_command_that_reaches_a_server_takes_its_login(
         for begin in begins:
             for name in ("user", "password-file", "ca-file", "insecure"):
                 assert begin + name in options, (words, begin + name)
+
+
+@pytest.mark.parametrize("what", ["nothing", "a key"])
+def test_a_file_without_certificates_is_named(
+    ends: tuple[Tls, Tls], command: Command, kept: Path, tmp_path: Path, what: str
+) -> None:
+    source, _ = ends
+    file = tmp_path / "ca.pem"
+    file.write_bytes(source.ca_file.with_name("key").read_bytes() if what == "a key" else b"")
+    done = command("backup", source.harbor.url, kept, "--ca-file", file)
+    assert done.code == 2
+    assert done.error.startswith(f"the file {file} has no certificates of a CA in the form PEM")
+
+
+@pytest.mark.parametrize(
+    ("words", "server"),
+    [
+        (("backup", "https://127.0.0.1:1", "/nowhere"), "to"),
+        (("restore", "/nowhere", "https://127.0.0.1:1"), "from"),
+        (("verify", "/nowhere"), "source"),
+        (("verify", "/nowhere"), "mirror"),
+    ],
+)
+@pytest.mark.parametrize("option", [("ca-file", "x"), ("user", "x")])
+def test_how_to_reach_a_server_that_is_not_given_is_refused(
+    command: Command, words: tuple[str, ...], server: str, option: tuple[str, ...]
+) -> None:
+    name, *value = option
+    done = command(*words, f"--{server}-{name}", *value)
+    assert (done.code, done.error) == (
+        2,
+        f"--{server}-{name} is given, and --{server} is not. Give --{server} URL, or leave "
+        f"--{server}-{name} out",
+    )

@@ -344,3 +344,8 @@ def test_a_password_file_that_cannot_be_read_is_an_error(environ, tmp_path, name
     given = Given(user="ann", password_file=str(tmp_path / name))
     with pytest.raises(HarborConfigurationError, match=f"^--password-file: .*{why}"):
         credentials_for(URL, "SOURCE", environ, given)
+
+
+def test_the_mark_that_editors_write_before_a_text_is_no_part_of_a_password(environ):
+    given = Given(user="ann", password_file=write_password(environ, "\ufeffpw\r\n"))
+    assert credentials_for(URL, "SOURCE", environ, given)[1] == "pw"

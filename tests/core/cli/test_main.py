@@ -942,3 +942,61 @@ def test_ctrl_c_does_not_wait_for_as_long_as_a_server_asks_for(filled, tmp_path)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)  # the server is waited for a minute, and several times
     assert process.returncode == 130
+
+
+# -- streams that are closed, or full
+
+
+@pytest.mark.parametrize("streams", ["", ">&-", "2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_gone_stops_no_backup(filled, tmp_path, streams):
+    done = in_shell(f"backup {filled.url} {tmp_path}/store --project alpha", streams)
+    assert done.returncode == 0
+    assert only(tmp_path, "store/snapshots/*/snapshot.json")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_inventory_needs_a_standard_output_to_go_to(filled):
+    done = in_shell(f"inventory {filled.url} --output -", ">&-")
+    assert done.returncode == cli.EXIT_PERMANENT
+    assert done.stderr.strip() == (
+        "harbor-backup: the process has no standard output for --output -: give --output a file"
+    )
+
+
+def in_shell(words, streams):
+    command = f"{sys.executable} -m airflow_provider_harbor.core.cli {words} {streams}"
+    return subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+
+
+_INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+module = sys.argv[1]
+sys.argv = ["harbor-backup", "backup", "https://127.0.0.1:1", "/nowhere"]
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "airflow_provider_harbor.core." + module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.main", "cli.arguments", "cli.backup", "http.connections"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "from airflow_provider_harbor.core.cli.__main__ import run; sys.exit(run())",
+        "runpy.run_module('airflow_provider_harbor.core.cli', run_name='__main__')",
+    ],
+)
+def test_ctrl_c_while_modules_are_loaded_ends_it_without_a_trace(module, way):
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT + way, module],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (cli.EXIT_INTERRUPTED, "")

@@ -453,3 +453,12 @@ def test_a_terminal_that_is_gone_stops_nothing(clock):
         console.error("wrong")
         console.result("all")
     assert stdout.getvalue() == "all\n"
+
+
+def test_closed_streams_are_none(tmp_path):
+    with (tmp_path / "out").open("w") as stdout, (tmp_path / "err").open("w") as stderr:
+        pass
+    with Console(stdout, stderr) as console:
+        console.line("nobody reads this")
+        with pytest.raises(OSError, match="no standard output"):
+            console.result("nor this")

@@ -10,7 +10,9 @@ from airflow_provider_harbor.core.exceptions import (
     HarborNotFoundError,
     HarborProtocolError,
     HarborRefusedError,
+    HarborServerError,
     RefusalReason,
+    is_passing,
 )
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from tests.core.rig import fast_session, login
@@ -50,6 +52,29 @@ def test_ping_tells_a_url_without_a_harbor(harbor: HarborDouble, fault: Fault) -
     harbor.faults.add(fault)
     with pytest.raises(HarborProtocolError, match="there is no Harbor at"):
         login(harbor).ping()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (401, HarborAuthError, "the login 'admin' was not accepted. Check name and password"),
+        (403, HarborAuthError, "what stands before Harbor lets nobody ask /api/v2.0. Have it let"),
+        (404, HarborProtocolError, "there is no Harbor at .* Check the URL"),
+    ],
+)
+def test_a_system_that_says_nothing_of_itself_is_told_with_what_to_do(
+    harbor: HarborDouble, status: int, kind: type[Exception], words: str
+) -> None:
+    harbor.faults.add(Fault(path="/systeminfo", status=status, times=None))
+    with pytest.raises(kind, match=words):
+        login(harbor).check_login()
+
+
+def test_a_request_that_harbor_got_too_slowly_may_pass(harbor: HarborDouble) -> None:
+    harbor.faults.add(Fault(path="/systeminfo", status=408, times=None))
+    with pytest.raises(HarborServerError) as caught:
+        login(harbor).check_login()
+    assert is_passing(caught.value)
 
 
 def test_the_version_is_read_as_numbers(harbor: HarborDouble) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,7 +13,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_harbor.core.copy.store_place import StorePlace
+from airflow_provider_harbor.core.exceptions import IntegrityError
+from airflow_provider_harbor.core.harbor.models import Tag
+from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.forget import forget
+from airflow_provider_harbor.core.jobs.found_page import render_found
 from airflow_provider_harbor.core.jobs.last_reports import read_last_reports
 from airflow_provider_harbor.core.jobs.overview import (
     Overview,
@@ -120,6 +126,67 @@ def test_old_nights_are_not_read_when_they_are_kept_in_short(nights: Path) -> No
     assert list(look(store).damages) == [old.parent.name]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"sizes": [None, None]},
+        {"sizes": ["a", "b"]},
+        {"sizes": [1.5, float("nan")]},
+        {"sizes": 5},
+        {"digests": [-7]},
+        {"digests": [10**400]},
+        {"lacking": [-5, 99]},
+        {"complete": "false"},
+        {"limited_to": "a*"},
+        {"started_at": None},
+        {"projects": ["a", "a"]},
+    ],
+)
+def test_what_is_kept_in_short_counts_only_if_it_is_what_it_should_be(
+    nights: Path, odd: dict[str, Any]
+) -> None:
+    store = BackupStore(nights)
+    right = look(store)
+    remember_nights(store)
+    path = nights / layout.NIGHTS
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    for line in lines[:1] if "projects" in odd else lines[1:]:
+        line.update(odd)
+    path.write_bytes(gzip.compress(b"\n".join(json.dumps(line).encode() for line in lines)))
+    assert look(store) == right
+    assert render_store(look(store), []) == render_store(right, [])
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00", "x"])
+def test_a_moment_that_cannot_be_is_shown(store: BackupStore, moment: str) -> None:
+    odd = Snapshot(**{**_fields(snapshot(25, a=True)), "started_at": moment, "ended_at": moment})
+    overview = kept(store, snapshot(24, a=True), odd)
+    assert len(overview.nights) == 2
+    assert judge(overview, overview.projects())[0] == "bad"
+    assert odd.key in render_store(overview, [])
+    assert render_project(store, "a")
+
+
+@pytest.mark.parametrize("size", [10**400, -5, 1e999, None, "many"])
+def test_a_size_that_cannot_be_is_damage(store: BackupStore, size: Any) -> None:
+    kept(store, snapshot(24, a=True))
+    path = layout.snapshot(snapshot(24).run)
+    data = json.loads(store.files.read(path))
+    data["projects"]["a"]["size_bytes"] = size
+    store.files.write(path, json.dumps(data).encode())
+    overview = look(store)
+    assert list(overview.damages) == [snapshot(24).key]
+    assert path in render_store(overview, [])
+
+
+@pytest.mark.parametrize("version", ["1e999", "-1e999", "NaN"])
+def test_a_version_that_is_no_number_is_damage(store: BackupStore, version: str) -> None:
+    store.begin_for("https://harbor.example.com")
+    store.files.write(layout.STORE, f'{{"format_version": {version}}}'.encode())
+    with pytest.raises(IntegrityError):
+        look(store)
+
+
 def test_a_page_of_many_nights_reads_no_more_files_than_one_of_few(tmp_path: Path) -> None:
     def files_read(nights: int) -> int:
         store = fill(tmp_path / str(nights), nights, 2)
@@ -203,7 +270,8 @@ class TestProjects:
         full = snapshot(24, a=True, b=True)
         fine = kept(store, full, limited(snapshot(25, a=True), "a"))
         assert states(fine) == {"a": State.GOOD, "b": State.GOOD}
-        bad = kept(store, limited(snapshot(26, a=False), "a*"))
+        kept(store, limited(snapshot(26, a=False), "a*"))
+        bad = read_overview(store, now=lambda: NOW + timedelta(days=1))
         assert states(bad) == {"a": State.BAD, "b": State.GOOD}
         assert judge(bad, bad.projects())[0] == "bad"
 
@@ -226,7 +294,8 @@ def test_a_store_is_green_only_if_all_is_protected_and_nothing_is_overdue(
     assert judge(fine, fine.projects())[:2] == ("good", "Everything is protected")
     late = read_overview(store, now=lambda: NOW + timedelta(hours=40))
     assert judge(late, late.projects())[:2] == ("bad", "The next backup is overdue")
-    bad = kept(store, snapshot(26, a=False))
+    kept(store, snapshot(26, a=False))
+    bad = read_overview(store, now=lambda: NOW + timedelta(days=1))
     assert judge(bad, bad.projects())[:2] == ("bad", "NOT everything is protected")
 
 
@@ -305,6 +374,48 @@ def test_a_search_says_when_the_time_was_up(harbor: HarborDouble, backup: Backup
     assert short.searched < 2
 
 
+@pytest.fixture
+def long_list(store: BackupStore) -> BackupStore:
+    """Two nights, each with a list of 3,000 tagged artifacts, of which 2,000 are the same."""
+    store.begin_for("https://harbor.example.com")
+    for day in (24, 25):
+        numbers = range((day - 24) * 1000, (day - 24) * 1000 + 3000)
+        with store.inventories.write("team") as writer:
+            writer.add(
+                Record(
+                    project="team",
+                    repository="team/app",
+                    digest=f"sha256:{number:064x}",
+                    role=Role.ARTIFACT,
+                    tags=(Tag(name=f"v{number:04}"),),
+                )
+                for number in numbers
+            )
+            inventory = writer.finish()
+        made = snapshot(day, team=True)
+        held = ProjectContents(
+            inventory=inventory, contents="", ok=True, digests=3000, size_bytes=1
+        )
+        store.snapshots.commit(Snapshot(**{**_fields(made), "projects": {"team": held}}))
+    return store
+
+
+def test_a_search_ends_in_the_midst_of_a_long_list(long_list: BackupStore) -> None:
+    ticks: Iterator[float] = itertools.count()
+    short = search(long_list, "v", seconds=8, clock=lambda: next(ticks))
+    assert (short.is_cut_short, short.searched) == (True, 0)
+    assert 0 < len(short.sightings) < 3000
+
+
+def test_a_search_keeps_no_more_than_it_may_and_says_so(long_list: BackupStore) -> None:
+    whole = search(long_list, "v", most=5000)
+    assert (len(whole.sightings), whole.is_full) == (4000, False)
+    assert [s.snapshots for s in whole.sightings].count(2) == 2000
+    bound = search(long_list, "v", most=100)
+    assert (len(bound.sightings), bound.is_full, bound.searched) == (100, True, 2)
+    assert "There is more, which was left out" in render_found("v", bound)
+
+
 def test_reports_of_a_time_are_the_same_from_every_storage(any_store: BackupStore) -> None:
     for day in (1, 2, 3):
         any_store.snapshots.write_report(f"2026-11-0{day}T03", {"day": day}, "<main>")
@@ -312,3 +423,59 @@ def test_reports_of_a_time_are_the_same_from_every_storage(any_store: BackupStor
     assert any_store.snapshots.read_report("2026-11-02T03") == {"format_version": 1, "day": 2}
     assert any_store.snapshots.read_report_page("2026-11-02T03") == b"<main>"
     assert any_store.snapshots.read_report_page("2026-11-09T03") is None
+
+
+def verdict_of(overview: Overview) -> tuple[str, str, str]:
+    return judge(overview, overview.projects())
+
+
+class TestOverdue:
+    def test_a_run_of_some_projects_by_hand_makes_no_store_look_fresh(
+        self, store: BackupStore
+    ) -> None:
+        usual = [limited(snapshot(day, a1=True, a2=True), "a*") for day in (18, 19, 20)]
+        overview = kept(store, *usual, limited(snapshot(25, a1=True), "a1"))
+        assert verdict_of(overview)[:2] == ("bad", "The next backup is overdue")
+        assert overview.newest_complete is not None
+        assert overview.newest_complete.key == usual[-1].key
+
+    def test_projects_that_limited_runs_leave_out_for_long_are_overdue(
+        self, store: BackupStore
+    ) -> None:
+        some = [limited(snapshot(day, a=True), "a") for day in (22, 23, 24, 25)]
+        overview = kept(store, snapshot(21, a=True, b=True), *some)
+        kind, headline, text = verdict_of(overview)
+        assert (kind, headline) == ("bad", "The next backup of some projects is overdue")
+        assert "Not backed up for too long: b. " in text
+        assert "is of 2026-11-21 03:30 UTC" in text
+        last = view(overview, "b").protected
+        assert last is not None
+        assert last.started_at.startswith("2026-11-21")
+
+    def test_gaps_that_retention_has_made_hide_no_missing_night(self, store: BackupStore) -> None:
+        # Nights of every day, of which the three newest and each third one were kept.
+        kept_days = (1, 4, 7, 10, 13, 16, 19, 20, 21)
+        overview = kept(store, *(snapshot(day, a=True) for day in kept_days))
+        assert verdict_of(overview)[:2] == ("bad", "The next backup is overdue")
+
+    def test_nights_of_others_are_no_measure_of_how_often_the_usual_ones_are(
+        self, store: BackupStore
+    ) -> None:
+        weekly = [snapshot(day, a=True, b=True) for day in (4, 11, 18)]
+        by_hand = limited(snapshot(19, a=True), "a")
+        assert not kept(store, *weekly, by_hand).is_late
+
+    def test_a_night_of_the_future_protects_nothing_and_is_named(self, store: BackupStore) -> None:
+        partial = snapshot(25, a=False)
+        overview = kept(store, snapshot(24, a=True), partial, snapshot(29, a=True))
+        assert overview.judged is not None
+        assert overview.judged.key == partial.key
+        kind, headline, text = verdict_of(overview)
+        assert (kind, headline) == ("bad", "NOT everything is protected")
+        assert f"{snapshot(29).key} is dated in the future." in text
+        assert states(overview) == {"a": State.BAD}
+
+    def test_a_store_with_nights_of_the_future_only_is_not_green(self, store: BackupStore) -> None:
+        kind, _, text = verdict_of(kept(store, snapshot(29, a=True)))
+        assert kind == "bad"
+        assert snapshot(29).key in text
