@@ -513,7 +513,8 @@ def test_what_real_registries_have_of_a_chunk_that_was_cut(
         assert stored() == CONTENT
         if kind == "3":
             assert line.up < SIZE + CHUNK + 20_000  # of heads
-            assert len(source.opened) == 2
+            # It may still be writing what had come when it is asked first, and have more then.
+            assert len(source.opened) in (2, 3)
         else:
             assert source.opened == [0, 0]
 
