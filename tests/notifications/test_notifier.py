@@ -52,6 +52,8 @@ def end(notice: Any, *, task: str = "snapshot", notifier: HarborNotifier | None 
 
     def pull(*, task_ids: str, key: str) -> Any:
         assert (task_ids, key) == ("snapshot", NOTICE_KEY)
+        if isinstance(notice, Exception):
+            raise notice
         return copy.deepcopy(notice)
 
     context: Any = {
@@ -123,8 +125,49 @@ def test_a_run_whose_retention_failed_is_not_said_to_be_unprotected(office: Post
     end(COMPLETE, task="retention.prune")
 
     (post,) = office.posts
-    assert post["subject"] == "harbor_backup: Everything is protected, but the run failed"
-    assert "task retention.prune failed" in post["text"]
+    said = "All artifacts are protected, but the run failed: task retention.prune failed"
+    assert (post["verdict"], post["headline"]) == ("partial", said)
+    assert post["subject"] == f"harbor_backup: {said}"
+    assert "task retention.prune failed, its log says why" in post["text"]
+    assert "Everything is protected" not in post["text"]
+
+
+def test_a_run_that_failed_before_its_snapshot_names_what_failed_and_not_the_snapshot(
+    office: PostOffice,
+) -> None:
+    end(COMPLETE | {"failed_tasks": ["settings"]}, task="snapshot")
+
+    (post,) = office.posts
+    said = "All artifacts are protected, but the run failed: task settings failed"
+    assert (post["verdict"], post["headline"]) == ("partial", said)
+    assert "task settings failed, its log says why" in post["text"]
+    assert "snapshot failed" not in post["text"]
+
+
+def test_a_green_run_whose_report_cannot_be_read_is_not_said_to_have_failed(
+    office: PostOffice,
+) -> None:
+    always = HarborNotifier(notifiers(), has_succeeded=True, always=True)
+    end(OSError("no such XCom"), notifier=always)
+
+    (post,) = office.posts
+    assert post["verdict"] == "complete"
+    assert post["subject"] == "harbor_backup: The run is green"
+    assert "could not be read" in post["headline"]
+    assert "/dags/harbor_backup/runs/" in post["text"]
+
+
+def test_a_red_run_whose_report_cannot_be_read_is_not_said_to_have_none(
+    office: PostOffice,
+) -> None:
+    end(OSError("no such XCom"), task="snapshot")
+
+    (post,) = office.posts
+    assert post["verdict"] == "failed"
+    assert post["subject"] == "harbor_backup: The run has FAILED"
+    assert "could not be read" in post["headline"]
+    assert "there is no report" not in post["text"]
+    assert "task snapshot failed, its log says why" in post["text"]
 
 
 def test_a_green_run_is_told_where_it_had_been_red(office: PostOffice) -> None:
