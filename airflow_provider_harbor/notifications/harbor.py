@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from airflow_provider_harbor.notifications import told
 from airflow_provider_harbor.notifications.message import Message, message_of
 from airflow_provider_harbor.notifications.notice import find_notice
 
@@ -75,6 +76,9 @@ class HarborNotifier(BaseNotifier):
         notice, could_be_read = find_notice(values, self.task_id)
         if self.has_succeeded and _is_dry_run(notice, values):
             return  # nobody waits for it
+        is_green_again = self.has_succeeded and _had_been_red(notice, values)
+        if self.has_succeeded and not (self.always or is_green_again):
+            return
         run_id = str(values["run_id"])
         instance = values.get("ti")
         message = message_of(
@@ -84,10 +88,20 @@ class HarborNotifier(BaseNotifier):
             has_succeeded=self.has_succeeded,
             failed_task=getattr(instance, "task_id", "") if not self.has_succeeded else "",
             could_be_read=could_be_read,
+            is_green_again=is_green_again,
         )
-        if self.has_succeeded and not (self.always or message.attempts):
-            return
-        tell(self.notifiers, message, values)
+        try:
+            tell(self.notifiers, message, values)
+        finally:
+            # Also where one of several has failed.
+            if not self.has_succeeded or is_green_again:
+                told.remember(values, red=not self.has_succeeded)
+
+
+def _had_been_red(notice: dict[str, Any] | None, context: dict[str, Any]) -> bool:
+    """Tell whether a green run was red when it ended before."""
+    before = told.was_red(context)
+    return bool((notice or {}).get("attempts")) if before is None else before
 
 
 def _is_dry_run(notice: dict[str, Any] | None, context: dict[str, Any]) -> bool:

@@ -149,6 +149,7 @@ def message_of(
     has_succeeded: bool,
     failed_task: str = "",
     could_be_read: bool = True,
+    is_green_again: bool = False,
 ) -> Message:
     """Return what is to be said of a run.
 
@@ -158,6 +159,7 @@ def message_of(
     :param has_succeeded: Whether the run is green.
     :param failed_task: Id of a task that failed, if it is known.
     :param could_be_read: Whether it is known that ``snapshot`` has left nothing, where it has.
+    :param is_green_again: Whether people know the run as one that has failed.
     """
     found = dict(notice) if notice else _without_report(has_succeeded, could_be_read)
     failed = [str(task) for task in found.get("failed_tasks", ())]
@@ -176,7 +178,7 @@ def message_of(
     names = [str(name) for name in found.get("names", ())]
     return Message(
         verdict=verdict,
-        subject=_subject(dag_id, verdict, headline, names, found),
+        subject=_subject(dag_id, headline, names, found, is_green_again),
         headline=one_line(headline, _LONGEST_REASON),
         projects=tuple(map(str, found.get("projects", ()))),
         more_projects=int(found.get("more_projects", 0)),
@@ -210,13 +212,13 @@ def _without_report(has_succeeded: bool, could_be_read: bool) -> dict[str, Any]:
 
 def _subject(
     dag_id: str,
-    verdict: str,
     headline: str,
     names: Sequence[str],
     notice: Mapping[str, Any],
+    is_green_again: bool,
 ) -> str:
     text = str(notice.get("title") or headline.partition(":")[0])
-    if verdict == COMPLETE and notice.get("attempts"):
+    if is_green_again:
         text += " now"
     if names:
         more = int(notice.get("more_projects", 0)) + len(notice["projects"]) - len(names)
