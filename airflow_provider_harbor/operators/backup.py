@@ -322,6 +322,8 @@ class HarborSnapshotOperator(BaseOperator):
         self.report_link.leave(context)
         error = "" if self.units is not None else self._reason(context)
         store, plan_only, run = open_store(self.store), as_flag(self.plan_only), run_name(context)
+        if not error:
+            _ = store.harbor_url  # where there is no store, no project is to blame
         report = finish_run(
             store,
             run,
