@@ -116,8 +116,9 @@ async def tell_if_late(
             seen = await asyncio.to_thread(_look, url, projects, begun)
         except HarborBackupError as err:
             unread_since = unread_since or time.monotonic()
-            if time.monotonic() - unread_since < PATIENCE.total_seconds():
-                await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
+            patience = min(PATIENCE, limit).total_seconds()
+            if time.monotonic() - unread_since < patience:
+                await asyncio.sleep(min(BETWEEN_LOOKS.total_seconds(), patience))
                 continue
             headline = f"It is NOT KNOWN whether there was a {for_so_long}"
             reasons = [f"the store cannot be read: {describe(err)}"]
