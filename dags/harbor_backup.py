@@ -26,11 +26,11 @@ harbor_backup(
     configurations_connection=None,
     passphrase_connection=None,
     # Who is told when a run has failed, and when it is green after that: Airflow's notifiers, such
-    # as SmtpNotifier(to="registry@example.com"). With any, they are told as well when the newest
-    # complete backup is older than so many hours (that needs Airflow's triggerer).
+    # as SmtpNotifier(to="registry@example.com"). With any, they can be told as well when the newest
+    # complete backup is older than so many hours, such as 26 (that needs Airflow's triggerer).
     notifiers=[],
     tell_always=False,
-    deadline_hours=26,
+    deadline_hours=None,
 )
 
 # Another Harbor is another call, with an id, a connection and a store of its own:

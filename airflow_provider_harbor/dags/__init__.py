@@ -13,6 +13,7 @@ the code. Two Harbors are two calls, with two ids, two connections and two store
     restore     harbor_restore   by hand: bring something back
     verify      harbor_verify    every night: read a part of the store; now and then a drill
     unsigned    harbor_unsigned  an example of the hook: count what nobody has signed
+    arguments   what the functions are given: made what is meant, or refused
     forms       the fields of their forms, and what else they have in common
 """
 

@@ -29,6 +29,7 @@ the store, nothing is copied, and `settings`, `snapshot` and `retention` end as 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -38,7 +39,7 @@ from airflow.sdk import DAG, Asset, Param, task_group
 from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
-from airflow_provider_harbor.dags import forms
+from airflow_provider_harbor.dags import arguments, forms
 from airflow_provider_harbor.notifications.deadline import backup_deadline
 from airflow_provider_harbor.notifications.harbor import HarborNotifier
 from airflow_provider_harbor.operators.backup import (
@@ -66,7 +67,7 @@ def harbor_backup(
     schedule: Any = "30 3 * * *",
     time_zone: str = "UTC",
     source: str = "harbor_default",
-    store: str | None = None,
+    store: str | os.PathLike[str] | None = None,
     mirror: str | None = None,
     projects: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
@@ -113,10 +114,21 @@ def harbor_backup(
         and when it is green after that. Those for mail and webhooks need no text, others find it as
         ``{{ harbor.text }}``, see :mod:`airflow_provider_harbor.notifications`.
     :param tell_always: Whether they are called for each green run, too.
-    :param deadline_hours: They are also called when the newest complete backup is older than that.
+    :param deadline_hours: They are also called when the newest complete backup is older than that
+        (functions are not).
     :param default_args: Options for all tasks, such as ``owner``, ``pool`` or ``queue``.
     :param dag_options: Further arguments of Airflow's ``DAG``, such as ``tags``.
     """
+    dag_id = arguments.new_dag_id(dag_id)
+    source = arguments.connection("source", source)
+    store = arguments.store(store)
+    projects = arguments.names("projects", projects)
+    exclude = arguments.names("exclude", exclude)
+    projects_at_once = arguments.whole("projects_at_once", projects_at_once, 1)
+    workers, limit_mb = arguments.workers(workers), arguments.limit_mb(limit_mb)
+    retention = arguments.retention(retention)
+    notifiers = arguments.notifiers(notifiers)
+    deadline_hours = arguments.deadline(deadline_hours, notifiers)
     options: dict[str, Any] = {
         "description": "Keep all artifacts of a Harbor, every night, and prove that all are there",
         "doc_md": __doc__,

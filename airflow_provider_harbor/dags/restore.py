@@ -26,6 +26,7 @@ confirm. It is restored from the same snapshot, and `report` runs again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.sdk import DAG, Param
 
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
-from airflow_provider_harbor.dags import forms
+from airflow_provider_harbor.dags import arguments, forms
 from airflow_provider_harbor.operators.restore import (
     HarborChooseSnapshotOperator,
     HarborRestoreOperator,
@@ -47,7 +48,7 @@ def harbor_restore(
     dag_id: str = "harbor_restore",
     *,
     target: str = "harbor_default",
-    store: str | None = None,
+    store: str | os.PathLike[str] | None = None,
     mirror: str | None = None,
     projects_at_once: int = 4,
     workers: int = DEFAULT_CEILING,
@@ -75,6 +76,12 @@ def harbor_restore(
     :param default_args: Options for all tasks, such as ``owner``, ``pool`` or ``queue``.
     :param dag_options: Further arguments of Airflow's ``DAG``, such as ``tags``.
     """
+    dag_id = arguments.new_dag_id(dag_id)
+    target = arguments.connection("target", target)
+    store = arguments.store(store)
+    projects_at_once = arguments.whole("projects_at_once", projects_at_once, 1)
+    workers, limit_mb = arguments.workers(workers), arguments.limit_mb(limit_mb)
+    notifiers = arguments.notifiers(notifiers)
     options: dict[str, Any] = {
         "description": "Bring back projects, repositories or tags from a backup",
         "doc_md": __doc__,

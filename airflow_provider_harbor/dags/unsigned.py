@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
 
-from airflow_provider_harbor.dags import forms
+from airflow_provider_harbor.dags import arguments, forms
 from airflow_provider_harbor.hooks.harbor import HarborHook
 
 log = logging.getLogger("airflow.task")
@@ -37,6 +37,8 @@ def harbor_unsigned(
     :param default_args: Options for all tasks, such as ``owner``, ``pool`` or ``queue``.
     :param dag_options: Further arguments of Airflow's ``DAG``, such as ``tags``.
     """
+    dag_id = arguments.new_dag_id(dag_id)
+    source = arguments.connection("source", source)
     options: dict[str, Any] = {
         "description": "Count the artifacts without a signature",
         "doc_md": __doc__,

@@ -21,6 +21,7 @@ and removed with it. The project must not exist: a drill touches none that it di
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
-from airflow_provider_harbor.dags import forms
+from airflow_provider_harbor.dags import arguments, forms
 from airflow_provider_harbor.operators.drill import HarborDrillOperator
 from airflow_provider_harbor.operators.verify import HarborVerifyOperator
 
@@ -39,7 +40,7 @@ def harbor_verify(
     schedule: Any = "30 6 * * *",
     time_zone: str = "UTC",
     source: str | None = "harbor_default",
-    store: str | None = None,
+    store: str | os.PathLike[str] | None = None,
     mirror: str | None = None,
     parts: int = 28,
     drill_target: str | None = None,
@@ -71,6 +72,14 @@ def harbor_verify(
     :param default_args: Options for all tasks, such as ``owner``, ``pool`` or ``queue``.
     :param dag_options: Further arguments of Airflow's ``DAG``, such as ``tags``.
     """
+    dag_id = arguments.new_dag_id(dag_id)
+    source = None if source is None else arguments.connection("source", source)
+    store = arguments.store(store)
+    parts = arguments.whole("parts", parts, 1)
+    drill_day = arguments.whole("drill_day", drill_day, 0, 6)
+    drill_sample = arguments.whole("drill_sample", drill_sample, 1)
+    workers = arguments.workers(workers)
+    notifiers = arguments.notifiers(notifiers)
     options: dict[str, Any] = {
         "description": "Prove that the backups of a Harbor can be read, a part of the bytes every "
         "night",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_harbor.notifications.message import NOTICE_KEY, Message, message_of
+from airflow_provider_harbor.notifications import told
+from airflow_provider_harbor.notifications.message import Message, message_of
+from airflow_provider_harbor.notifications.notice import find_notice
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -71,9 +73,12 @@ class HarborNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Tell how the run of the context ended."""
         values: dict[str, Any] = {**context}
-        notice = self._notice(values)
-        if notice and notice.get("dry_run") and self.has_succeeded:
+        notice, could_be_read = find_notice(values, self.task_id)
+        if self.has_succeeded and _is_dry_run(notice, values):
             return  # nobody waits for it
+        is_green_again = self.has_succeeded and _had_been_red(notice, values)
+        if self.has_succeeded and not (self.always or is_green_again):
+            return
         run_id = str(values["run_id"])
         instance = values.get("ti")
         message = message_of(
@@ -82,23 +87,27 @@ class HarborNotifier(BaseNotifier):
             run_id=run_id,
             has_succeeded=self.has_succeeded,
             failed_task=getattr(instance, "task_id", "") if not self.has_succeeded else "",
+            could_be_read=could_be_read,
+            is_green_again=is_green_again,
         )
-        if self.has_succeeded and not (self.always or message.attempts):
-            return
-        tell(self.notifiers, message, values)
-
-    def _notice(self, context: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what the run has left; None where it has left nothing, or nothing can be had."""
-        instance = context.get("ti")
-        if instance is None:
-            return None
         try:
-            found = instance.xcom_pull(task_ids=self.task_id, key=NOTICE_KEY)
-        except Exception as err:
-            # Whatever it is: a message without details is better than none.
-            self.log.warning("What the run has left cannot be read: %s", err)
-            return None
-        return found if isinstance(found, dict) else None
+            tell(self.notifiers, message, values)
+        finally:
+            # Also where one of several has failed.
+            if not self.has_succeeded or is_green_again:
+                told.remember(values, red=not self.has_succeeded)
+
+
+def _had_been_red(notice: dict[str, Any] | None, context: dict[str, Any]) -> bool:
+    """Tell whether a green run was red when it ended before."""
+    before = told.was_red(context)
+    return bool((notice or {}).get("attempts")) if before is None else before
+
+
+def _is_dry_run(notice: dict[str, Any] | None, context: dict[str, Any]) -> bool:
+    if notice is not None:
+        return bool(notice.get("dry_run"))
+    return (context.get("params") or {}).get("dry_run") is True
 
 
 def tell(notifiers: Sequence[Any], message: Message, context: dict[str, Any]) -> None:

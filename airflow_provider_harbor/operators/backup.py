@@ -38,7 +38,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store
-from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of
+from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of, run_failed
 from airflow_provider_harbor.operators.figures import send_figures
 from airflow_provider_harbor.operators.report_link import ReportLink
 from airflow_provider_harbor.operators.telling import tell_report, tells
@@ -322,6 +322,8 @@ class HarborSnapshotOperator(BaseOperator):
         self.report_link.leave(context)
         error = "" if self.units is not None else self._reason(context)
         store, plan_only, run = open_store(self.store), as_flag(self.plan_only), run_name(context)
+        if not error:
+            _ = store.harbor_url  # where there is no store, no project is to blame
         report = finish_run(
             store,
             run,
@@ -336,16 +338,24 @@ class HarborSnapshotOperator(BaseOperator):
             error=error,
         )
         # Results of an earlier try may be whole although this one failed: that is no green end.
-        failures = report.failures() or self._failed_tasks(context)
+        failed_tasks = [] if report.error else self._failed_tasks(context)
+        if report.unprotected:
+            # Mapped ones are projects, of which the report says more.
+            failed_tasks = [task for task in failed_tasks if task in self.upstream_task_ids]
+        failures = [
+            *report.failures(),
+            *(f"task {t} failed, its log says why" for t in failed_tasks),
+        ]
         tell_report(self.log, report.to_text(with_failures=False), has_failed=bool(failures))
         page = store.files.url_of(layout.report(report.run, "html"))
         self.log.info("The report is %s", page)
         # Before it may fail: whoever tells people of the run finds it there.
-        context["ti"].xcom_push(key=NOTICE_KEY, value=notice_of(report, page))
+        context["ti"].xcom_push(key=NOTICE_KEY, value=notice_of(report, page, failed_tasks))
         if not plan_only:
             self._send_figures(context, store, report)
         if failures:
-            raise BackupIncompleteError(report.summary_line(), failures, report.unprotected_lines())
+            ended = run_failed(failed_tasks) if report.complete else report.summary_line()
+            raise BackupIncompleteError(ended, failures, report.unprotected_lines())
         if plan_only:
             raise AirflowSkipException(f"{report.summary_line()}. The plans are in {store.url}")
         summary: dict[str, Any] = {
@@ -379,11 +389,12 @@ class HarborSnapshotOperator(BaseOperator):
         )
 
     def _failed_tasks(self, context: Context) -> list[str]:
+        """Return the ids of the tasks before this one that failed."""
         if not (before := sorted(self.upstream_task_ids)):
             return []
         run = context["run_id"]
         states = context["ti"].get_task_states(
             dag_id=context["dag_run"].dag_id, task_ids=before, run_ids=[run]
         )
-        failed = [t for t, s in states.get(run, {}).items() if s in ("failed", "upstream_failed")]
-        return [f"task {task} failed, its log says why" for task in sorted(failed)]
+        ended = states.get(run, {})
+        return sorted(task for task, s in ended.items() if s in ("failed", "upstream_failed"))

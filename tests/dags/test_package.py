@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dags.conftest import DAGS
+from tests.dags.conftest import DAGS, errors_in
 from tests.double import HarborDouble
 
 ONE_LINE = "from airflow_provider_harbor.dags import {0}; {0}()\n"
@@ -144,8 +144,12 @@ def test_restore_and_verify_take_what_a_call_says(read: Read) -> None:
 
 
 @pytest.mark.airflow
-def test_a_notifier_is_called_once_when_a_run_has_failed(
-    airflow_db: None, harbor: HarborDouble, connect: Any, tmp_path: Path
+def test_a_notifier_is_called_once_a_run(
+    airflow_db: None,
+    harbor: HarborDouble,
+    connect: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
@@ -158,19 +162,29 @@ def test_a_notifier_is_called_once_when_a_run_has_failed(
         "from airflow_provider_harbor.dags import harbor_backup\n"
         "def tell(context):\n"
         f"    with open({str(told)!r}, 'a') as file:\n"
-        "        file.write(context['dag_run'].run_id + '\\n')\n"
-        "harbor_backup('telling', notifiers=[tell])\n"
+        "        said = context['harbor']\n"
+        "        print(context['run_id'], said.verdict, said.headline, file=file)\n"
+        "harbor_backup('telling', notifiers=[tell], tell_always=True)\n"
+        "harbor_backup('blind', notifiers=[tell], configurations_connection='nowhere')\n"
     )
 
-    def run(**conf: Any) -> Any:
+    def run(dag_id: str = "telling", **conf: Any) -> Any:
         bag = DagBag(tmp_path / "mine.py")
         with create_session() as session:
             session.merge(DagBundleModel(name="dags-folder"))
         sync_bag_to_db(bag, "dags-folder", None)
-        return bag.dags["telling"].test(run_conf={"store": str(tmp_path / "store"), **conf})
+        return bag.dags[dag_id].test(run_conf={"store": str(tmp_path / "store"), **conf})
 
-    assert str(run().state) == "success"
-    assert not told.exists()
+    green = run()
+    assert str(green.state) == "success"
     failed = run(projects=["no-such-project"])
     assert str(failed.state) == "failed"
-    assert told.read_text().split() == [failed.run_id]
+    # Also in `airflow dags test`, where nobody answers for an XCom: what the run has left is found.
+    blind = run("blind")
+    assert str(blind.state) == "failed"
+    first, second, third = told.read_text().splitlines()
+    assert first.startswith(f"{green.run_id} complete Everything is protected: ")
+    assert second.startswith(f"{failed.run_id} failed NOTHING was backed up")
+    said = "All artifacts are protected, but the run failed: task settings failed"
+    assert third == f"{blind.run_id} partial {said}"
+    assert said in errors_in(capsys.readouterr().out)

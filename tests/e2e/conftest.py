@@ -71,7 +71,7 @@ def tell_people(file: Path) -> None:
     for line, other in (
         ("from airflow_provider_harbor.dags import harbor_backup\n", _TELLING),
         ("    notifiers=[],\n", "    notifiers=NOTIFIERS,\n"),
-        ("    deadline_hours=26,\n", "    deadline_hours=5 / 3600,\n"),
+        ("    deadline_hours=None,\n", "    deadline_hours=5 / 3600,\n"),
     ):
         assert line in text
         text = text.replace(line, other)

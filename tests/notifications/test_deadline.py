@@ -6,15 +6,19 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from airflow.providers.http.notifications.http import HttpNotifier
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import BaseNotifier
 
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
+from airflow_provider_harbor.notifications import deadline
 from airflow_provider_harbor.notifications.deadline import backup_deadline
 from tests.post_office import PostOffice
 
@@ -23,8 +27,33 @@ HARBOR = "https://harbor.example.com"
 
 @pytest.fixture
 def store(store: BackupStore) -> BackupStore:
-    store.begin_for(HARBOR)
+    begin(store, since(days=3))
     return store
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr(deadline, "BETWEEN_LOOKS", timedelta(seconds=0.1))
+
+
+def begin(store: BackupStore, created: datetime) -> None:
+    about = {"format_version": 1, "harbor_url": HARBOR, "created": created.isoformat()}
+    store.files.write("store.json", json.dumps(about).encode())
+
+
+class Broken(BaseNotifier):
+    """One that the triggerer cannot make: it needs what is not there."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__()
+        self.to = to
+        if to == "nobody":
+            return
+        raise OSError("no such room")
+
+    def notify(self, context: Any) -> None:
+        raise AssertionError("it is never made again")
 
 
 def since(*, later: bool = False, **time: float) -> datetime:
@@ -49,10 +78,16 @@ def night(store: BackupStore, ended: datetime, *, complete: bool = True, **more:
     )
 
 
-def miss(store: BackupStore, hours: float, run_after: datetime | None = None, **more: Any) -> None:
+def miss(
+    store: BackupStore,
+    hours: float,
+    run_after: datetime | None = None,
+    first: Sequence[Any] = (),
+    **more: Any,
+) -> None:
     """Do what Airflow's triggerer does when a deadline has passed: call by path, with JSON."""
     notifiers = [SmtpNotifier(to="ops@example.com"), HttpNotifier(http_conn_id="hook")]
-    alert = backup_deadline(hours, notifiers, store=store.url, **more)
+    alert = backup_deadline(hours, [*first, *notifiers], store=store.url, **more)
     kwargs = json.loads(json.dumps(alert.callback.kwargs))
     module, _, name = alert.callback.path.rpartition(".")
     call = getattr(__import__(module, fromlist=[name]), name)
@@ -86,15 +121,78 @@ def test_a_store_without_any_complete_night_is_told_at_once(
 ) -> None:
     miss(store, 26)
 
+    assert "there is none at all in the store, which began" in office.posts[0]["text"]
+
+
+def test_a_store_that_has_just_begun_has_its_time(office: PostOffice, store: BackupStore) -> None:
+    begun = datetime.now(timezone.utc)
+    begin(store, begun)
+    began = time.monotonic()
+    miss(store, 1 / 3600, run_after=begun)
+
+    assert time.monotonic() - began >= 1
     assert "there is none at all in the store" in office.posts[0]["text"]
 
 
-def test_a_store_that_cannot_be_read_is_told(office: PostOffice, store: BackupStore) -> None:
+def test_a_store_that_cannot_be_read_is_not_said_to_have_no_backup(
+    office: PostOffice, store: BackupStore, impatient: None
+) -> None:
     night(store, since())
     store.files.local_path("store.json").write_text("{")  # type: ignore[union-attr]
     miss(store, 26)
 
-    assert "whether there is one cannot be found out" in office.posts[0]["text"]
+    (post,) = office.posts
+    assert post["headline"] == (
+        "It is NOT KNOWN whether there was a complete backup for 26 h 00 min"
+    )
+    assert "store.json" in post["text"]
+    assert "NO complete" not in post["text"]
+
+
+def test_a_store_that_is_away_for_a_moment_is_looked_at_again(
+    office: PostOffice, store: BackupStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "BETWEEN_LOOKS", timedelta(seconds=0.1))
+    night(store, since(minutes=30, later=True))
+    about: Any = store.files.local_path("store.json")
+    away = about.rename(about.with_name("away"))
+    back = threading.Timer(0.3, away.rename, (about,))
+    back.start()
+    miss(store, 26)
+    back.join()
+
+    assert office.posts == []
+
+
+def test_a_notifier_that_cannot_be_made_silences_none_of_the_others(
+    office: PostOffice, store: BackupStore
+) -> None:
+    broken = Broken("nobody")
+    broken.to = "somebody"
+    with pytest.raises(OSError, match="no such room"):
+        miss(store, 26, first=[broken])
+
+    assert len(office.mails) == len(office.posts) == 1
+
+
+def test_a_function_is_left_out_of_the_deadline_with_a_warning(
+    office: PostOffice, store: BackupStore
+) -> None:
+    with pytest.warns(UserWarning, match="not called for deadline_hours"):
+        miss(store, 26, first=[print])
+
+    assert len(office.mails) == len(office.posts) == 1
+
+
+def test_a_deadline_that_would_tell_nobody_is_refused() -> None:
+    class Local(BaseNotifier):
+        def notify(self, context: Any) -> None: ...
+
+    with (
+        pytest.warns(UserWarning, match="not called for deadline_hours"),
+        pytest.raises(HarborConfigurationError, match="deadline_hours"),
+    ):
+        backup_deadline(26, [print, Local()], store="/backup")
 
 
 def test_a_later_complete_night_is_reason_for_silence(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +14,11 @@ from airflow.providers.http.notifications.http import HttpNotifier
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import BaseNotifier
 
+from airflow_provider_harbor.core.jobs.report import build_report
+from airflow_provider_harbor.core.jobs.trail import Attempt
+from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.notifications.harbor import HarborNotifier
-from airflow_provider_harbor.notifications.message import NOTICE_KEY
+from airflow_provider_harbor.notifications.message import NOTICE_KEY, notice_of
 from tests.post_office import PostOffice
 
 RUN = "manual__2026-11-26T03:30:00+00:00"
@@ -47,11 +53,20 @@ def notifiers() -> list[BaseNotifier]:
     return [SmtpNotifier(to="ops@example.com"), HttpNotifier(http_conn_id="hook")]
 
 
-def end(notice: Any, *, task: str = "snapshot", notifier: HarborNotifier | None = None) -> None:
+def end(
+    notice: Any,
+    *,
+    task: str = "snapshot",
+    notifier: HarborNotifier | None = None,
+    store: str = "",
+    cleared: int = 0,
+) -> None:
     """Call a notifier as the end of a run does, which has left a notice."""
 
     def pull(*, task_ids: str, key: str) -> Any:
         assert (task_ids, key) == ("snapshot", NOTICE_KEY)
+        if isinstance(notice, Exception):
+            raise notice
         return copy.deepcopy(notice)
 
     context: Any = {
@@ -59,6 +74,12 @@ def end(notice: Any, *, task: str = "snapshot", notifier: HarborNotifier | None 
         "run_id": RUN,
         "ti": SimpleNamespace(task_id=task, xcom_pull=pull),
     }
+    if store:
+        begun = datetime(2026, 11, 26, 3, 30, tzinfo=timezone.utc)
+        context["params"] = {"store": store}
+        context["dag_run"] = SimpleNamespace(
+            dag_id="harbor_backup", run_id=RUN, run_after=begun, clear_number=cleared
+        )
     (notifier or HarborNotifier(notifiers()))(context)
 
 
@@ -123,8 +144,49 @@ def test_a_run_whose_retention_failed_is_not_said_to_be_unprotected(office: Post
     end(COMPLETE, task="retention.prune")
 
     (post,) = office.posts
-    assert post["subject"] == "harbor_backup: Everything is protected, but the run failed"
-    assert "task retention.prune failed" in post["text"]
+    said = "All artifacts are protected, but the run failed: task retention.prune failed"
+    assert (post["verdict"], post["headline"]) == ("partial", said)
+    assert post["subject"] == f"harbor_backup: {said}"
+    assert "task retention.prune failed, its log says why" in post["text"]
+    assert "Everything is protected" not in post["text"]
+
+
+def test_a_run_that_failed_before_its_snapshot_names_what_failed_and_not_the_snapshot(
+    office: PostOffice,
+) -> None:
+    end(COMPLETE | {"failed_tasks": ["settings"]}, task="snapshot")
+
+    (post,) = office.posts
+    said = "All artifacts are protected, but the run failed: task settings failed"
+    assert (post["verdict"], post["headline"]) == ("partial", said)
+    assert "task settings failed, its log says why" in post["text"]
+    assert "snapshot failed" not in post["text"]
+
+
+def test_a_green_run_whose_report_cannot_be_read_is_not_said_to_have_failed(
+    office: PostOffice,
+) -> None:
+    always = HarborNotifier(notifiers(), has_succeeded=True, always=True)
+    end(OSError("no such XCom"), notifier=always)
+
+    (post,) = office.posts
+    assert post["verdict"] == "complete"
+    assert post["subject"] == "harbor_backup: The run is green"
+    assert "could not be read" in post["headline"]
+    assert "/dags/harbor_backup/runs/" in post["text"]
+
+
+def test_a_red_run_whose_report_cannot_be_read_is_not_said_to_have_none(
+    office: PostOffice,
+) -> None:
+    end(OSError("no such XCom"), task="snapshot")
+
+    (post,) = office.posts
+    assert post["verdict"] == "failed"
+    assert post["subject"] == "harbor_backup: The run has FAILED"
+    assert "could not be read" in post["headline"]
+    assert "there is no report" not in post["text"]
+    assert "task snapshot failed, its log says why" in post["text"]
 
 
 def test_a_green_run_is_told_where_it_had_been_red(office: PostOffice) -> None:
@@ -137,6 +199,75 @@ def test_a_green_run_is_told_where_it_had_been_red(office: PostOffice) -> None:
     assert post["verdict"] == "complete"
     assert post["subject"] == "harbor_backup: Everything is protected now"
     assert len(office.mails) == 1
+
+
+def test_a_run_that_only_its_last_tasks_made_red_is_told_when_it_is_green(
+    office: PostOffice, store: BackupStore
+) -> None:
+    store.begin_for("https://harbor.example.com")
+    green = HarborNotifier(notifiers(), has_succeeded=True)
+    end(COMPLETE, task="retention.forget", store=store.url)  # its report is green
+    end(COMPLETE, notifier=green, store=store.url, cleared=1)
+
+    red, now = office.posts
+    assert red["verdict"] == "partial"
+    assert now["subject"] == "harbor_backup: Everything is protected now"
+    end(COMPLETE, notifier=green, store=store.url, cleared=2)
+    assert len(office.posts) == 2
+
+
+def test_a_run_whose_snapshot_was_killed_is_told_when_it_is_green(
+    office: PostOffice, store: BackupStore
+) -> None:
+    store.begin_for("https://harbor.example.com")
+    end(None, store=store.url)
+    green = HarborNotifier(notifiers(), has_succeeded=True)
+    end(COMPLETE, notifier=green, store=store.url, cleared=1)
+
+    assert [post["verdict"] for post in office.posts] == ["failed", "complete"]
+
+
+def test_a_run_that_was_always_green_is_not_told_when_it_is_cleared(
+    office: PostOffice, store: BackupStore
+) -> None:
+    store.begin_for("https://harbor.example.com")
+    green = HarborNotifier(notifiers(), has_succeeded=True)
+    end(COMPLETE, notifier=green, store=store.url)
+    end(COMPLETE, notifier=green, store=store.url, cleared=1)
+
+    assert office.posts == []
+
+
+def test_telling_begins_no_store(office: PostOffice, tmp_path: Path) -> None:
+    end(PARTIAL, store=str(tmp_path / "nowhere"))
+
+    assert len(office.posts) == 1
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_only_ends_that_were_red_are_counted() -> None:
+    def attempt(*, complete: bool) -> Attempt:
+        return Attempt(ended_at="2026-11-26T03:30:00+00:00", complete=complete, headline="It ended")
+
+    red, green = attempt(complete=False), attempt(complete=True)
+    for attempts, count in (
+        ([], 0),
+        ([green], 0),
+        ([red], 1),
+        ([red, red], 2),
+        ([red, green], 0),
+        ([green, red], 1),
+    ):
+        report = build_report(
+            "night",
+            [],
+            [],
+            harbor_url="https://harbor.example.com",
+            destination="",
+            started_at=datetime.now(timezone.utc),
+            ended_at=datetime.now(timezone.utc),
+        )
+        assert notice_of(replace(report, attempts=tuple(attempts)), "")["attempts"] == count
 
 
 def test_each_green_run_is_told_where_that_is_wanted_and_no_dry_run(office: PostOffice) -> None:

@@ -526,6 +526,15 @@ def test_snapshot_of_a_run_that_lacks_a_project(
     assert store.snapshots.read(NAME).complete
 
 
+def test_snapshot_without_its_store_blames_no_project(
+    filled: HarborDouble, task: Task, tmp_path: Path
+) -> None:
+    elsewhere = BackupStore(tmp_path / "not-mounted")
+    with pytest.raises(HarborConfigurationError, match="there is no backup store at"):
+        task.execute(snapshot(elsewhere, [unit("team-a"), unit("team-b")]))
+    assert not (tmp_path / "not-mounted").exists()
+
+
 def test_snapshot_where_the_projects_could_not_be_listed(
     filled: HarborDouble, store: BackupStore, task: Task
 ) -> None:

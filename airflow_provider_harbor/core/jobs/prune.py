@@ -236,7 +236,8 @@ class _Prune:
 
     def _is_named(self, kind: str, path: str) -> bool:
         if kind == "reports":
-            return self._reach.has_run(path.split("/")[1].rpartition(".")[0])
+            name = path.split("/")[1].rpartition(".")[0]
+            return self._reach.has_run(name.removesuffix(layout.OF_TOLD))
         if kind == "plans":
             return self._reach.has_run(path.split("/")[1])
         return self._reach.has(path)

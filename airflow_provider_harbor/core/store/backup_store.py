@@ -132,6 +132,22 @@ class BackupStore:
         except (KeyError, TypeError, HarborConfigurationError) as err:
             raise damage(self.files, layout.STORE, err) from None
 
+    @property
+    def created(self) -> datetime | None:
+        """When the first backup began the store; None where it does not say so.
+
+        Raises:
+            HarborConfigurationError: It is of a newer format.
+            IntegrityError: store.json cannot be read.
+        """
+        try:
+            moment = datetime.fromisoformat(
+                (read_object(self.files, layout.STORE) or {})["created"]
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+        return moment if moment.tzinfo else None
+
     def check(self) -> None:
         """Make sure that the store can be written and read, before a night begins.
 

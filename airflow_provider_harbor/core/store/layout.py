@@ -25,6 +25,7 @@ Layout, `/` below the root of the store:
     restores/<run>/projects/<project>.json  the result of a project that was brought back
     reports/<run>.json, <run>.html          how a run ended, for programs and for people; of a
                                             verification it ends in .verify, of a drill in .drill
+    reports/<run>.told.json                 that people were told how a run ended: may be lost
     plans/<run>/<project>.jsonl.gz          what a dry run would have copied
     latest/<project>.json                   the newest contents of a project: may be lost
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
@@ -132,6 +133,7 @@ POOL = "blobs"
 SNAPSHOTS = "snapshots"
 RESTORES = "restores"
 REPORTS = "reports"
+OF_TOLD = ".told"
 UPLOADS = "uploads"
 UNFINISHED = "unfinished"
 
@@ -222,6 +224,11 @@ def partial(run: str) -> str:
 def report(run: str, ending: str) -> str:
     """Return where a run's report is, as `json` or as `html`."""
     return f"{REPORTS}/{run_key(run)}.{ending}"
+
+
+def told(run: str) -> str:
+    """Return where it is kept that people were told how a run ended."""
+    return f"{REPORTS}/{run_key(run)}{OF_TOLD}.json"
 
 
 def plans(run: str) -> str:

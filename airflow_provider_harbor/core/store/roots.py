@@ -51,9 +51,14 @@ class Root:
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError:  # some file systems make no directories
-            raise self._missing("the directory cannot be made") from None
+            # Not its parents: below a mount point that is misspelt, or where nothing is mounted, a
+            # store would begin on the machine's own disk.
+            self.path.mkdir(exist_ok=True)
+        except FileNotFoundError:  # also where a file system makes no directories
+            what = "the directory cannot be made"
+            if not self.path.parent.is_dir():
+                what = f"{what}, since {self.path.parent} is not there"
+            raise self._missing(what) from None
 
     def _missing(self, what: str) -> StoreError:
         what = f"{what}. Is everything mounted?"

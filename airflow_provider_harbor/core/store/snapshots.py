@@ -250,6 +250,24 @@ class Snapshots:
         except FileNotFoundError:
             return None
 
+    def write_told(self, run: str, *, red: bool) -> None:
+        """Remember that people were told how a run ended.
+
+        Args:
+            run: The run's name.
+            red: Whether it had failed.
+        """
+        self._files.write(layout.told(run), dump({"red": red}))
+
+    def read_told(self, run: str) -> bool | None:
+        """Return whether a run had failed when people were last told; None where they were not.
+
+        Raises:
+            IntegrityError: It cannot be read.
+        """
+        data = read_object(self._files, layout.told(run))
+        return None if data is None else data.get("red") is True
+
     def write_plan(self, run: str, project: str) -> PackedLines:
         """Begin what a dry run would copy of a project; returns what takes its lines."""
         path = layout.plan(run, project)

@@ -329,16 +329,17 @@ def test_runs_that_were_cut_short_stay_for_some_days_with_all_that_they_name(
 def test_restores_and_plans_go_with_their_runs(store: BackupStore) -> None:
     store.restore_results.write("restore-1", "p0", {"run": "restore-1"})
     store.files.write(layout.report("restore-1", "json"), b"{}")
+    store.snapshots.write_told("restore-1", red=True)
     store.files.write(layout.plan("2026-11-01", "p0"), b"x")
     store.files.write(layout.plan("gone", "p0"), b"x")
     forget(store, NEWEST)
     sweep(store)
-    assert "reports/restore-1.json" in paths(store, "reports")
+    assert {"reports/restore-1.json", "reports/restore-1.told.json"} <= paths(store, "reports")
     assert paths(store, "plans") == set()
     forget(store, NEWEST, now=store.now() + 15 * DAY)
     sweep(store)
     assert paths(store, "restores") == set()
-    assert "reports/restore-1.json" not in paths(store, "reports")
+    assert not {name for name in paths(store, "reports") if "restore-1" in name}
 
 
 def test_a_result_that_only_listed_keeps_the_list(store: BackupStore) -> None:

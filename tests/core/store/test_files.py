@@ -315,6 +315,7 @@ class TestTroubles:
         assert files.read("a/file") == b"old"
 
     def test_many_may_be_the_first_to_open_it(self, root: Path) -> None:
+        root.mkdir()
         for number in range(20):
             files = Files(root / str(number))
             with ThreadPoolExecutor(8) as pool:
@@ -325,6 +326,11 @@ class TestTroubles:
         with pytest.raises(StoreError, match="the directory cannot be made") as caught:
             Files("/proc/no-such-place/store").create("store.json", b"{}")
         assert caught.value.reason is StoreReason.MISSING
+
+    def test_nothing_is_made_below_a_directory_that_is_not_there(self, root: Path) -> None:
+        with pytest.raises(StoreError, match=f"since {root} is not there. Is everything mounted"):
+            Files(root / "store").write("store.json", b"{}")
+        assert not root.exists()
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_a_directory_that_may_not_be_written_is_told(self, root: Path) -> None:
