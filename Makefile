@@ -1,5 +1,5 @@
 # make demo   a night, an accident and a restore, in a real Airflow    make ui   the same, and stay
-# make test   the test suite (about 10 minutes on two cores)           make lint ruff and mypy
+# make test   the test suite (about 8 minutes on two cores)            make lint ruff and mypy
 # make bench  how fast it is, beside other tools (BENCH=quick: in minutes)
 # make docs   write docs/reference.md anew                             make lock renew the pinned versions
 PYTHON ?= python3
@@ -27,8 +27,8 @@ demo: $(READY) ## a night, an accident and a restore of a sample Harbor, in a re
 ui: $(READY) ## the same and a night to mend; Airflow's UI and the sample Harbor stay until Ctrl-C
 	@$(BIN)/python -m tests.demo --stay
 
-test: $(READY) ## run the test suite on all cores, about 7 minutes on two (PYTEST_ARGS="-k name": a part)
-	@echo "$(if $(PYTEST_ARGS),A part of the test suite.,The whole test suite takes about 7 minutes on two cores.)"
+test: $(READY) ## run the test suite on all cores, about 8 minutes on two (PYTEST_ARGS="-k name": a part)
+	@echo "$(if $(PYTEST_ARGS),A part of the test suite.,The whole test suite takes about 8 minutes on two cores.)"
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 bench: $(READY) ## measure beside other tools (BENCH=quick for minutes; BENCH_ARGS="w1 --rtt 0")
