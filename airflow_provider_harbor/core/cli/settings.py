@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.cli.passphrases import (
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.cli.settings_import import add_import
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.harbor.check import is_meant
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
 from airflow_provider_harbor.core.jobs.settings_compare import (
@@ -54,7 +55,7 @@ from airflow_provider_harbor.core.jobs.settings_nights import (
     read_whole_documents,
 )
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
-from airflow_provider_harbor.core.settings.reader import find_unseen, is_meant, read_settings
+from airflow_provider_harbor.core.settings.reader import find_unseen, read_settings
 from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore

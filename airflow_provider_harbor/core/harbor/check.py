@@ -133,7 +133,7 @@ def list_projects(
     for pattern in include:
         if not any(fnmatchcase(project.name, pattern) for project in projects):
             raise HarborConfigurationError(_no_match(client, pattern, projects))
-    chosen = [p for p in projects if _is_wanted(p.name, include, exclude)]
+    chosen = [p for p in projects if is_meant(p.name, include, exclude)]
     if not chosen:
         raise HarborConfigurationError(
             f"there is nothing to back up at {client.url}: of {len(projects)} projects that "
@@ -159,7 +159,7 @@ def list_seen_projects(
     """
 
     def is_wanted(name: str) -> bool:
-        return _is_wanted(name, include, exclude)
+        return is_meant(name, include, exclude)
 
     projects = _sorted_projects(client)
     if not include or any(_GLOB.search(pattern) for pattern in include):
@@ -172,7 +172,8 @@ def list_seen_projects(
     return projects
 
 
-def _is_wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Tell whether a project is one of those that names and globs ask for; `exclude` wins."""
     return (not include or _matches(name, include)) and not _matches(name, exclude)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.harbor.check import is_meant
 from airflow_provider_harbor.core.jobs.choosing import parse_renames
 from airflow_provider_harbor.core.jobs.settings_compare import kinds_of
 from airflow_provider_harbor.core.jobs.settings_forms import OddSetting, without_odd
@@ -16,7 +17,6 @@ from airflow_provider_harbor.core.jobs.settings_renames import renamed
 from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
 from airflow_provider_harbor.core.jobs.settings_steps import Stage
 from airflow_provider_harbor.core.settings.kinds import KIND_NAMES, PROJECT_KINDS, SYSTEM
-from airflow_provider_harbor.core.settings.reader import is_meant
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
 log = logging.getLogger(__name__)

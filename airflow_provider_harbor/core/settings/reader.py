@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from airflow_provider_harbor.core.exceptions import (
     describe,
     is_passing,
 )
-from airflow_provider_harbor.core.harbor.check import list_seen_projects
+from airflow_provider_harbor.core.harbor.check import is_meant, list_seen_projects
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.pages import Counted
 from airflow_provider_harbor.core.human import Progress
@@ -332,10 +331,3 @@ def find_unseen(
 def unseen_projects(err: HarborSightError) -> Unread:
     """Return what is said of projects that a login may not see."""
     return Unread(scope=SYSTEM, kind=PROJECTS, reason=str(err), failed=True)
-
-
-def is_meant(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Tell whether a project is one of those that names and globs ask for."""
-    if any(fnmatchcase(name, pattern) for pattern in exclude):
-        return False
-    return not include or any(fnmatchcase(name, pattern) for pattern in include)
