@@ -34,6 +34,7 @@ settings_configurations  of it: the same of the configurations
 settings_fitting       of it: what this Harbor does not know is left out
 settings_own_login     of it: its own login
 settings_pairs         of it: what is there already, and what surplus may go
+settings_remembered    of it: what the store remembers of what is made
 settings_made          of it: what comes with a project that is made
 settings_made_robots   of it: robots that were made, and whose secrets nobody has yet
 settings_renames       of it: projects under other names

@@ -11,19 +11,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import (
-    HarborBackupError,
-    HarborConfigurationError,
-    HarborStatusError,
-    IntegrityError,
-    StoreError,
-)
 from airflow_provider_harbor.core.jobs.settings_compare import Settings
+from airflow_provider_harbor.core.jobs.settings_remembered import UNREADABLE, Remembered
 from airflow_provider_harbor.core.settings.kinds import Item, items_of, kind_of
 from airflow_provider_harbor.core.settings.target import SettingsTarget
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, read_object
 
 log = logging.getLogger(__name__)
 
@@ -41,58 +34,24 @@ OF_WHOM = {
 }
 
 
-class MadeProjects:
+class MadeProjects(Remembered):
     """The projects that imports of a store made at a Harbor, and have not ended.
 
     Args:
-        store: Where that is remembered. One that cannot be written is no error: then the next
-            import says what it finds, instead of taking it away.
+        store: Where that is remembered.
         url: Of the Harbor.
     """
 
     def __init__(self, store: BackupStore, url: str) -> None:
-        self._files = store.files
-        self._url = url
-
-    def begin(self, project: str) -> None:
-        """Remember that a project is going to be made."""
-        self._keep(project, None)
-
-    def fail(self, project: str, err: HarborBackupError) -> None:
-        """Forget it, where Harbor refused to; a proxy's 5xx may hide that it did not."""
-        if isinstance(err, HarborStatusError) and err.status < 500:
-            self.end(project)
-
-    def made(self, project: str, number: int) -> None:
-        """Remember that a project was made, with its id."""
-        self._keep(project, number)
-
-    def _keep(self, project: str, number: int | None) -> None:
-        content = dump({"harbor_url": self._url, "project": project, "project_id": number})
-        try:
-            self._files.write(layout.made(self._url, project), content)
-        except StoreError as err:
-            log.warning("That this import makes %s cannot be kept in the store: %s", project, err)
+        super().__init__(store, url, "project", layout.made)
 
     def is_made(self, project: str, number: int) -> bool:
         """Tell whether a project is the one that was made."""
-        path = layout.made(self._url, project)
         try:
-            data = read_object(self._files, path)
-            whose = (self._url, project, number)
-            return data is not None and whose == (
-                data["harbor_url"], data["project"], data["project_id"]
-            )  # fmt: skip
-        except (HarborConfigurationError, IntegrityError, StoreError, *SHAPE_ERRORS) as err:
-            log.debug("%s: %s", self._files.url_of(path), err)
+            return self.read(project) == (True, number)
+        except UNREADABLE as err:
+            log.debug("%s: %s", self.shown(project), err)
             return False
-
-    def end(self, project: str) -> None:
-        """Forget a project: nothing is left that came with it."""
-        try:
-            self._files.delete([layout.made(self._url, project)])
-        except StoreError as err:
-            log.warning("That %s was made cannot be taken from the store: %s", project, err)
 
 
 def left_by_making(

@@ -12,15 +12,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from airflow_provider_harbor.core.exceptions import (
-    HarborConfigurationError,
-    HarborStatusError,
-    IntegrityError,
-    StoreError,
-)
+from airflow_provider_harbor.core.exceptions import HarborConfigurationError, StoreError
+from airflow_provider_harbor.core.jobs.settings_remembered import UNREADABLE, Remembered
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, read_object
 
 log = logging.getLogger(__name__)
 
@@ -53,57 +48,41 @@ def unknown(key: str) -> str:
     return _UNKNOWN.format(key)
 
 
-class MadeRobots:
+class MadeRobots(Remembered):
     """The robots that imports of a store made at a Harbor, and whose secrets are not told.
 
     They are named as secrets are, see `settings_secrets.secret_key`.
 
     Args:
-        store: Where that is remembered. One that cannot be written is no error.
+        store: Where that is remembered.
         url: Of the Harbor.
     """
 
     def __init__(self, store: BackupStore, url: str) -> None:
-        self._files = store.files
-        self._url = url
+        super().__init__(store, url, "robot", layout.made_robot)
         self._names: set[str] | None = None
 
-    def begin(self, key: str) -> None:
-        """Remember that a robot is going to be made."""
-        self._keep(key, None)
+    def fail(self, name: str, err: Exception) -> None:
+        """Forget a robot, unless Harbor may have made it all the same."""
+        if isinstance(err, HarborConfigurationError):
+            self.end(name)
+        else:
+            super().fail(name, err)
 
-    def made(self, key: str, number: int) -> None:
-        """Remember that it was made, with its id."""
-        self._keep(key, number)
-
-    def fail(self, key: str, err: Exception) -> None:
-        """Forget it, unless Harbor may have made it all the same."""
-        is_refused = isinstance(err, HarborStatusError) and err.status < 500
-        if is_refused or isinstance(err, HarborConfigurationError):
-            self.end(key)
-
-    def _keep(self, key: str, number: int | None) -> None:
-        path = layout.made_robot(self._url, key)
-        content = dump({"harbor_url": self._url, "robot": key, "robot_id": number})
+    def _keep(self, name: str, number: int | None) -> None:
         self._names = None
-        try:
-            self._files.write(path, content)
-        except StoreError as err:
-            log.warning("That this import makes %s cannot be kept in the store: %s", key, err)
+        super()._keep(name, number)
 
     def is_untold(self, key: str, number: object) -> bool:
         """Tell whether the robot that is there, of that id, is one of them."""
-        path = layout.made_robot(self._url, key)
-        if path.rpartition("/")[2] not in self._known():
+        if self.path(key).rpartition("/")[2] not in self._known():
             return False
         try:
-            data = read_object(self._files, path)
-            if data is None or (data["harbor_url"], data["robot"]) != (self._url, key):
-                return False
-            return data["robot_id"] is None or str(data["robot_id"]) == str(number)
-        except (HarborConfigurationError, IntegrityError, StoreError, *SHAPE_ERRORS) as err:
+            is_remembered, made = self.read(key)
+            return is_remembered and (made is None or str(made) == str(number))
+        except UNREADABLE as err:
             # Its name says which one it is.
-            log.warning("%s: %s", self._files.url_of(path), err)
+            log.warning("%s: %s", self.shown(key), err)
             return True
 
     def _known(self) -> set[str]:
@@ -113,10 +92,7 @@ class MadeRobots:
                 self._names.update(self._files.list_names(layout.made_robots(self._url)))
         return self._names
 
-    def end(self, key: str) -> None:
+    def end(self, name: str) -> None:
         """Forget a robot: somebody has its secret."""
         self._names = None
-        try:
-            self._files.delete([layout.made_robot(self._url, key)])
-        except StoreError as err:
-            log.warning("That %s was told cannot be taken from the store: %s", key, err)
+        super().end(name)
