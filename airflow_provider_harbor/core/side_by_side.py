@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
@@ -89,6 +89,27 @@ def do_all(
     errors = [err for future in futures if (err := future.exception())]
     for err in sorted(errors, key=lambda err: isinstance(err, StoppedError)):
         raise err
+
+
+def in_batches(
+    pool: Executor, work: Callable[[T], R], items: Sequence[T], size: int
+) -> Iterator[R]:
+    """Yield what a pool makes of each item, in the order given.
+
+    So many are made side by side, and no more before these were taken: who stops early has caused
+    little, and large ones do not pile up.
+
+    Args:
+        pool: The threads.
+        work: Called in them.
+        items: What for.
+        size: How many.
+
+    Raises:
+        Exception: What `work` raised of the item whose turn it is.
+    """
+    for at in range(0, len(items), size):
+        yield from pool.map(work, items[at : at + size])
 
 
 def ahead(

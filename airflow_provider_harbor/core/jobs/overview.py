@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError, IntegrityError
+from airflow_provider_harbor.core.side_by_side import in_batches
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.layout import is_of_settings
 from airflow_provider_harbor.core.store.nights import (
@@ -305,7 +306,7 @@ def _gather(
             return key, None, str(err)
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="nights") as pool:
-        for key, snapshot, damage in pool.map(read, wanted):
+        for key, snapshot, damage in in_batches(pool, read, wanted, _READERS):
             known.pop(key, None)
             if snapshot:
                 nights.add(snapshot)

@@ -16,6 +16,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreError,
 )
 from airflow_provider_harbor.core.human import human_time
+from airflow_provider_harbor.core.side_by_side import in_batches
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, read_object
@@ -169,7 +170,4 @@ def _newest(store: BackupStore, besides: str) -> Iterator[Snapshot]:
 
     keys = [key for key in reversed(store.snapshots.list_keys()) if key != besides][:_NIGHTS]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nights") as pool:
-        for at in range(0, len(keys), _AT_ONCE):
-            for snapshot in pool.map(read, keys[at : at + _AT_ONCE]):
-                if snapshot:
-                    yield snapshot
+        yield from filter(None, in_batches(pool, read, keys, _AT_ONCE))
