@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 # Each project is a line of its own in whatever stores them.
 _PROJECTS = 200
 _TAGGED = ("statsd_influxdb_enabled", "statsd_datadog_enabled", "otel_on")
+# Any of these has Airflow send metrics.
+_SENDING = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 
 
 def send_figures(
@@ -50,12 +52,18 @@ def send_figures(
     :param dag_id: Of the run.
     :param limited_to: Names and globs of projects to which the run was limited.
     """
+    if not _is_any_on(_SENDING):
+        return  # what nobody gets is not worth reading the newest nights for
     try:
         _send_run(report, {"dag_id": dag_id})
         _send_projects(report, {"dag_id": dag_id})
         _send_age(find_last_complete(store, limited_to), {"dag_id": dag_id})
     except (HarborBackupError, OSError, ValueError) as err:
         log.warning("Not all figures could be sent as metrics: %s", err)
+
+
+def _is_any_on(options: Sequence[str]) -> bool:
+    return any(conf.getboolean("metrics", name, fallback=False) for name in options)
 
 
 def _send_run(report: RunReport, tags: dict[str, str]) -> None:
@@ -72,7 +80,7 @@ def _send_run(report: RunReport, tags: dict[str, str]) -> None:
 
 
 def _send_projects(report: RunReport, tags: dict[str, str]) -> None:
-    if not any(conf.getboolean("metrics", name, fallback=False) for name in _TAGGED):
+    if not _is_any_on(_TAGGED):
         return  # without tags they would all have one name
     failed = set(report.unprotected)
     for name in report.missing[:_PROJECTS]:
