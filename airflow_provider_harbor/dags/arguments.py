@@ -17,6 +17,7 @@ from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 
+MOST_WORKERS = 256
 _LISTS = (list, tuple, set, frozenset)
 _RULES = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
 
@@ -103,7 +104,7 @@ def whole(argument: str, value: int, least: int, most: int | None = None) -> int
 
 def workers(value: int) -> int:
     """Return the most requests in flight, as the form takes it."""
-    return whole("workers", value, 1, 256)
+    return whole("workers", value, 1, MOST_WORKERS)
 
 
 def limit_mb(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
+from airflow_provider_harbor.dags.arguments import MOST_WORKERS
 from airflow_provider_harbor.operators.harbor import RETRY_POLICY
 
 
@@ -84,7 +85,7 @@ def workers(value: int = DEFAULT_CEILING) -> Param:
         value,
         type="integer",
         minimum=1,
-        maximum=256,
+        maximum=MOST_WORKERS,
         title="Workers",
         description_md="At most so many requests to one server at once, in each task. How many "
         "really are found out: more follow as long as that is faster, fewer at once where the "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_provider_harbor.core.copy.plain_registry import PlainRegistryPlace
 from airflow_provider_harbor.core.copy.registry_places import HarborPlace, RegistryPlace
 from airflow_provider_harbor.core.exceptions import HarborProtocolError, HarborStatusError
@@ -26,22 +28,13 @@ def open_registry(
         HarborAuthError: The login is not accepted.
         HarborRouteError: A proxy before a Harbor changes paths.
     """
-    registry = RegistryClient(
-        url,
-        user,
-        password,
-        verify=verify,
-        timeout_seconds=timeout_seconds,
-        login_advice=login_advice,
-    )
-    client = HarborClient(
-        url,
-        user,
-        password,
-        verify=verify,
-        timeout_seconds=timeout_seconds,
-        login_advice=login_advice,
-    )
+    options: dict[str, Any] = {
+        "verify": verify,
+        "timeout_seconds": timeout_seconds,
+        "login_advice": login_advice,
+    }
+    registry = RegistryClient(url, user, password, **options)
+    client = HarborClient(url, user, password, **options)
     try:
         client.ping()
     except (HarborProtocolError, HarborStatusError):

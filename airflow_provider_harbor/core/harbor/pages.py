@@ -78,8 +78,7 @@ class PagedLists:
         page = 0
         walk = _Walk()
         while True:
-            query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
-            items, total, answer = self._page(path, query, read)
+            items, total, answer = self._numbered(path, params, page + 1, read)
             walk.add(len(items), max(0, total - page * self._page_size), answer)
             yield from items
             page += 1
@@ -133,8 +132,7 @@ class PagedLists:
         page, total, listed = 0, 1, 0
         walk = _Walk()
         while page * self._page_size < total:
-            query: dict[str, str | int] = {**params, "page": page + 1, "page_size": self._page_size}
-            items, total, answer = self._page(path, query, read)
+            items, total, answer = self._numbered(path, params, page + 1, read)
             walk.add(len(items), len(items), answer)
             for item in items:
                 found.setdefault(id_of(item), item)
@@ -150,8 +148,7 @@ class PagedLists:
 
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""
-        query: dict[str, str | int] = {**params, "page": 1, "page_size": self._page_size}
-        items, _, _ = self._page(path, query, read)
+        items, _, _ = self._numbered(path, params, 1, read)
         return items
 
     def iter_keyset(
@@ -193,6 +190,12 @@ class PagedLists:
                 yield item
             if remaining <= len(items):
                 return
+
+    def _numbered(
+        self, path: str, params: Mapping[str, str], number: int, read: Callable[[Any], T]
+    ) -> tuple[list[T], int, Answer]:
+        """Return a page by its number, from 1 on, see `_page`."""
+        return self._page(path, {**params, "page": number, "page_size": self._page_size}, read)
 
     def _page(
         self, path: str, params: Mapping[str, str | int], read: Callable[[Any], T]

@@ -290,8 +290,13 @@ def _growth(overview: Overview) -> str:
         f"{human_size(first.size_bytes)} on {_day(first)}, "
         f"{human_size(last.size_bytes)} on {_day(last)}"
     )
+    return size_section("Size of all images", sizes, label)
+
+
+def size_section(title: str, sizes: Sequence[int | None], label: str) -> str:
+    """Return a section with sizes as a large plot, and what it shows; `label` is HTML."""
     return (
-        '<section class="large"><h2>Size of all images</h2>'
+        f'<section class="large"><h2>{title}</h2>'
         f"{plot(sizes, width=620, height=96, label=label, is_filled=True)}"
         f'<p class="note">{label}</p></section>'
     )

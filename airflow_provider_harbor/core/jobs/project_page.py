@@ -9,9 +9,8 @@ from airflow_provider_harbor.core.copy.outcome import Status
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.human import human_count, human_size, human_time
 from airflow_provider_harbor.core.jobs.overview import Overview, State, read_overview, time_of
-from airflow_provider_harbor.core.jobs.overview_page import PROJECT_STATES, page
+from airflow_provider_harbor.core.jobs.overview_page import PROJECT_STATES, page, size_section
 from airflow_provider_harbor.core.jobs.page import escape, verdict
-from airflow_provider_harbor.core.jobs.plots import plot
 from airflow_provider_harbor.core.jobs.results import Results
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.nights import NOTHING, Night
@@ -105,11 +104,7 @@ def _growth(overview: Overview, number: int) -> str:
         f"{time_of(sampled[0]):%Y-%m-%d} to {time_of(sampled[-1]):%Y-%m-%d}, at most "
         f"{human_size(most)}"
     )
-    return (
-        '<section class="large"><h2>Size of its images</h2>'
-        f"{plot(sizes, width=620, height=96, label=label, is_filled=True)}"
-        f'<p class="note">{label}</p></section>'
-    )
+    return size_section("Size of its images", sizes, label)
 
 
 def _nights(nights: Sequence[Night], number: int) -> str:
