@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from numbers import Real
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow.sdk.configuration import conf
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.store.addresses import split_connection
 
 MOST_WORKERS = 256
 _LISTS = (list, tuple, set, frozenset)
@@ -153,16 +153,9 @@ def store(value: str | os.PathLike[str] | None) -> str | None:
 
 def _without_credential(argument: str, address: str) -> None:
     try:
-        login, at, _ = urlsplit(address if "://" in address else "").netloc.rpartition("@")
-    except ValueError:
-        return  # no address: the run says so
-    if at and ":" in login:
-        # It is not repeated: whoever may see DAGs may see this.
-        raise HarborConfigurationError(
-            f"{argument} has a credential in its address, which everybody would see who may see "
-            "the DAG. Write s3://conn_id@bucket/prefix, with a connection of type Amazon Web "
-            "Services"
-        )
+        split_connection(address)
+    except HarborConfigurationError as err:
+        raise HarborConfigurationError(f"{argument}: {err}") from None
 
 
 def _positive(argument: str, value: Any) -> None:

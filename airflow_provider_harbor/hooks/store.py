@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
+from airflow_provider_harbor.core.store.addresses import split_connection
 from airflow_provider_harbor.core.store.aws import options_of_session
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 
@@ -28,26 +28,14 @@ def open_store(url: str | None = None, *, conn_id: str | None = None) -> BackupS
     :raises HarborConfigurationError: It is no address of a store, or the connection cannot be used.
     """
     url = str(url or conf.get_mandatory_value("harbor", "store"))
-    try:
-        parts = urlsplit(url) if "://" in url else None
-    except ValueError:
-        return BackupStore(url)  # which says what is wrong with it
-    if conn_id and (parts is None or parts.scheme != "s3"):
+    named, address = split_connection(url)
+    if conn_id and not address.lower().startswith("s3://"):
         raise HarborConfigurationError(
             f"the connection {conn_id!r} is for a store on S3, and this one is elsewhere: leave it "
             "out"
         )
-    if parts is None or not ("@" in parts.netloc or conn_id):
-        return BackupStore(url)
-    named, _, bucket = parts.netloc.rpartition("@")
-    if parts.scheme != "s3" or ":" in named:
-        # What stands before the @ may be a key and its secret: it is not repeated.
-        raise HarborConfigurationError(
-            f"the store {parts.scheme}://...@{bucket} has something before its '@' that is not the "
-            "id of a connection. Write s3://conn_id@bucket/prefix, with a connection of type aws; "
-            "credentials of other storages come from the environment"
-        )
-    return BackupStore(f"s3://{bucket}{parts.path}", **_aws_options(conn_id or named))
+    conn_id = conn_id or named
+    return BackupStore(address, **(_aws_options(conn_id) if conn_id else {}))
 
 
 def _aws_options(conn_id: str) -> dict[str, Any]:

@@ -23,7 +23,11 @@ from airflow.sdk.configuration import conf
 from sqlalchemy import select
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.store.addresses import shown_address, split_address
+from airflow_provider_harbor.core.store.addresses import (
+    shown_address,
+    split_address,
+    split_connection,
+)
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -100,16 +104,18 @@ def sites_of(dags: Mapping[str, Mapping[str, Any]]) -> list[Site]:
 
 def _normal(text: str) -> str:
     """Return an address as one text for all ways to write it; what is none as it is."""
-    scheme, mark, rest = text.partition("://")
     named = ""
-    if mark and scheme.lower() == "s3" and "@" in rest.partition("/")[0]:
-        named, _, rest = rest.partition("@")
-        text, named = f"{scheme}://{rest}", f"{named}@"
     try:
+        named, text = split_connection(text)
         scheme, path = split_address(text)
     except HarborConfigurationError:
-        return f"{scheme}://{named}{rest}" if named else text
-    return path if scheme == "file" else f"{scheme}://{named}{path}"
+        return _with_connection(named, text)
+    return path if scheme == "file" else _with_connection(named, f"{scheme}://{path}")
+
+
+def _with_connection(conn_id: str, address: str) -> str:
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{conn_id}@{rest}" if conn_id else address
 
 
 def _place_of(address: str) -> str:

@@ -72,8 +72,9 @@ def test_a_key_that_is_refused(s3: S3Server, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("s3://nobody@bucket/prefix", "there is no connection 'nobody'"),
         ("s3://harbor@bucket", "of type 'harbor', not aws"),
-        ("s3://AKIA:secret@bucket", r"s3://\.\.\.@bucket has something before its '@'"),
-        ("gs://backups@bucket", "come from the environment"),
+        ("s3://AKIA:secret@bucket", "leave the credentials out"),
+        ("s3://AKIA:sec/secret@bucket", "leave the credentials out"),
+        ("gs://backups@bucket", "by the environment"),
         ("ftp://bucket", "ftp"),
     ],
 )

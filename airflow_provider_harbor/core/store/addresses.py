@@ -41,13 +41,9 @@ def split_address(text: str) -> tuple[str, str]:
             f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
             f"URL that begins with {', '.join(f'{s}://' for s in _SCHEMES)}"
         )
-    # No bucket has a colon. A secret may have slashes: then the @ behind it is in the path.
-    is_secret = ":" in parts.netloc and parts.scheme != "file"
-    if is_secret or "@" in parts.netloc or parts.query or parts.fragment:
-        raise HarborConfigurationError(
-            f"leave the credentials out of the store's URL ({parts.scheme}://...): a URL ends up "
-            "in logs. Give them by the environment, or by a connection of Airflow"
-        )
+    conn_id, _ = split_connection(text)
+    if conn_id or parts.query or parts.fragment:
+        raise _credentials_in(parts.scheme)
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise HarborConfigurationError(
@@ -59,6 +55,41 @@ def split_address(text: str) -> tuple[str, str]:
         raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
     path = "/".join(part for part in parts.path.split("/") if part)
     return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+
+
+def split_connection(text: str) -> tuple[str, str]:
+    """Split the id of a connection off an address on S3: `s3://conn_id@bucket/prefix`.
+
+    Returns:
+        The id, empty where there is none, and the address without it.
+
+    Raises:
+        HarborConfigurationError: The address has credentials in it, which are not repeated.
+    """
+    scheme, mark, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not mark or scheme == "file":
+        return "", text
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    conn_id, at, bucket = authority.rpartition("@")
+    # A secret may have slashes: then the @ behind it is in the path.
+    if (":" in authority and "@" in rest) or (at and scheme != "s3"):
+        raise _credentials_in(scheme)
+    if ":" in authority and scheme in _SCHEMES:
+        raise HarborConfigurationError(
+            f"the store's URL ({scheme}://...) has a colon where its bucket stands, and no bucket "
+            f"has one. Write {scheme}://bucket/prefix. The address of a server of S3 goes into "
+            "AWS_ENDPOINT_URL, or into a connection of Airflow; so do credentials"
+        )
+    return (conn_id, f"{scheme}://{bucket}{rest[len(authority) :]}") if at else ("", text)
+
+
+def _credentials_in(scheme: str) -> HarborConfigurationError:
+    return HarborConfigurationError(
+        f"leave the credentials out of the store's URL ({scheme}://...): a URL ends up in logs. "
+        "Give them by the environment, or in Airflow by a connection of type Amazon Web Services: "
+        "s3://conn_id@bucket/prefix"
+    )
 
 
 def shown_address(text: str) -> str:

@@ -181,6 +181,8 @@ class TestAddresses:
             ("ftp://host/backups", "of the scheme 'ftp'"),
             ("s3:///prefix", "names no bucket"),
             ("s3://key:secret@bucket/prefix", "leave the credentials out"),
+            ("s3://key:sec/secret@bucket/prefix", "leave the credentials out"),
+            ("s3://secret:9000/prefix", "a colon where its bucket stands"),
             ("s3://bucket/prefix?secret=x", "leave the credentials out"),
             ("file://host/backups", "three slashes"),
             ("", "is empty"),
