@@ -28,7 +28,7 @@ def run_without_airflow(code: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         cwd=Path(__file__).parents[2],
     )
 

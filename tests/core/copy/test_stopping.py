@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from airflow_provider_harbor.core.copy.blobs import BlobCopier
+from airflow_provider_harbor.core.copy.outcome import RepositoryOutcome
 from airflow_provider_harbor.core.copy.plan import plan_repository
 from airflow_provider_harbor.core.copy.registry_places import RegistrySource
 from airflow_provider_harbor.core.copy.transfer import Transfer
@@ -47,10 +50,15 @@ def test_nothing_is_under_way_any_more_when_a_copy_has_been_stopped(
     plan = plan_repository("p/app", list_whole(backup.client, "p"), Held())
     source = Slow(backup)
 
+    def take(outcomes: Iterator[RepositoryOutcome]) -> None:
+        # It may be stopped while it begins the next one.
+        with contextlib.suppress(RuntimeError):
+            list(outcomes)
+
     def stop() -> None:
         with Transfer(source, backup.itself, total=5, workers=1) as transfer:
             outcomes = transfer.run([plan])
-            threading.Thread(target=lambda: list(outcomes), daemon=True).start()
+            threading.Thread(target=take, args=(outcomes,), daemon=True).start()
             assert source.is_asked.wait(10)
             raise KeyboardInterrupt
 
