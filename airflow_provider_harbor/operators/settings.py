@@ -25,13 +25,13 @@ from airflow_provider_harbor.core.exceptions import (
     HarborConfigurationError,
 )
 from airflow_provider_harbor.core.jobs.choosing import LATEST
-from airflow_provider_harbor.core.jobs.settings_export import export_settings, secrets_left_out
-from airflow_provider_harbor.core.jobs.settings_import import import_settings
-from airflow_provider_harbor.core.jobs.settings_made_robots import Told
-from airflow_provider_harbor.core.jobs.settings_nights import find_night
-from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, parse_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import stages_of
-from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
+from airflow_provider_harbor.core.jobs.settings.exporting import export_settings, secrets_left_out
+from airflow_provider_harbor.core.jobs.settings.importing import import_settings
+from airflow_provider_harbor.core.jobs.settings.made_robots import Told
+from airflow_provider_harbor.core.jobs.settings.nights import find_night
+from airflow_provider_harbor.core.jobs.settings.secrets import GivenSecrets, parse_secrets
+from airflow_provider_harbor.core.jobs.settings.steps import stages_of
+from airflow_provider_harbor.core.jobs.settings.wanted import SettingsImport
 from airflow_provider_harbor.core.settings.kinds import SYSTEM
 from airflow_provider_harbor.core.settings.values import Unread
 from airflow_provider_harbor.hooks.harbor import HarborHook

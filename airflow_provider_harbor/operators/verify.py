@@ -19,14 +19,14 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.jobs.keeping import keep_report
-from airflow_provider_harbor.core.jobs.verify import (
+from airflow_provider_harbor.core.jobs.verification.page import render_verify_page
+from airflow_provider_harbor.core.jobs.verification.registry import RegistryUnderTest
+from airflow_provider_harbor.core.jobs.verification.report import EVERYTHING, Part
+from airflow_provider_harbor.core.jobs.verification.verify import (
     Verification,
     require_source,
     verify,
 )
-from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
-from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
-from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.hooks.harbor import HarborHook
 from airflow_provider_harbor.hooks.store import open_store

@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow_provider_harbor.core.jobs.verify import Verification, verify
-from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING
+from airflow_provider_harbor.core.jobs.verification.report import EVERYTHING
+from airflow_provider_harbor.core.jobs.verification.verify import Verification, verify
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.verifying import build
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import requests
 
-from airflow_provider_harbor.core.jobs.settings_import import import_settings
-from airflow_provider_harbor.core.jobs.settings_nights import SettingsNight
-from airflow_provider_harbor.core.jobs.settings_outcome import ImportReport, State
-from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets
-from airflow_provider_harbor.core.jobs.settings_wanted import SettingsImport
+from airflow_provider_harbor.core.jobs.settings.importing import import_settings
+from airflow_provider_harbor.core.jobs.settings.nights import SettingsNight
+from airflow_provider_harbor.core.jobs.settings.outcome import ImportReport, State
+from airflow_provider_harbor.core.jobs.settings.secrets import GivenSecrets
+from airflow_provider_harbor.core.jobs.settings.wanted import SettingsImport
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import NightSettings, SettingsDocument
 from tests.contract.settings_replay import Service

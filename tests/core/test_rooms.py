@@ -42,7 +42,11 @@ def modules() -> list[Path]:
     return [path for path in DIRECTORY.rglob("*.py") if path != DIRECTORY / "__init__.py"]
 
 
-ROOMS = sorted(path.parent.name for path in DIRECTORY.glob("*/__init__.py"))
+ROOMS = sorted(
+    str(path.parent.relative_to(DIRECTORY))
+    for path in DIRECTORY.rglob("__init__.py")
+    if path.parent != DIRECTORY
+)
 
 
 def test_the_map_names_everything_once() -> None:
@@ -64,9 +68,10 @@ def test_no_room_imports_one_below_it() -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_door_of_a_room_names_what_is_in_it(room: str) -> None:
     door = ast.get_docstring(ast.parse((DIRECTORY / room / "__init__.py").read_text())) or ""
-    named = re.findall(r"^(?: {4})?(\w+(?:, \w+)*) {2,}", door, re.MULTILINE)
+    named = re.findall(r"^(?: {4})?(\w+/?(?:, \w+)*) {2,}", door, re.MULTILINE)
     listed = [name for line in named for name in line.split(", ")]
     there = [path.stem for path in (DIRECTORY / room).glob("*.py") if path.stem[:2] != "__"]
+    there += [f"{path.parent.name}/" for path in (DIRECTORY / room).glob("*/__init__.py")]
     assert sorted(listed) == sorted(there)
 
 

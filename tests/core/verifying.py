@@ -15,8 +15,8 @@ from airflow_provider_harbor.core.copy.outcome import CopyReport
 from airflow_provider_harbor.core.harbor.models import Tag
 from airflow_provider_harbor.core.harbor.records import Record, Role, count_records
 from airflow_provider_harbor.core.jobs.results import ProjectResult
-from airflow_provider_harbor.core.jobs.verify import Verification, verify
-from airflow_provider_harbor.core.jobs.verify_report import VerifyReport
+from airflow_provider_harbor.core.jobs.verification.report import VerifyReport
+from airflow_provider_harbor.core.jobs.verification.verify import Verification, verify
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore

@@ -12,7 +12,7 @@ from airflow_provider_harbor.core.exceptions import (
     BackupInterruptedError,
     HarborConfigurationError,
 )
-from airflow_provider_harbor.core.jobs.settings_nights import find_night
+from airflow_provider_harbor.core.jobs.settings.nights import find_night
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.operators.settings import (
     HarborSettingsExportOperator,

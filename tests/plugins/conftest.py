@@ -20,14 +20,14 @@ from airflow_provider_harbor.core.harbor.models import Tag
 from airflow_provider_harbor.core.harbor.records import Record, Role
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.report_page import render_page
-from airflow_provider_harbor.core.jobs.settings_compare import (
+from airflow_provider_harbor.core.jobs.settings.compare import (
     Change,
     FieldChange,
     SettingChange,
 )
-from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
-from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
-from airflow_provider_harbor.core.jobs.verify_report import Stage
+from airflow_provider_harbor.core.jobs.settings.report import SettingsReport
+from airflow_provider_harbor.core.jobs.verification.page import render_verify_page
+from airflow_provider_harbor.core.jobs.verification.report import Stage
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import NightSettings
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot

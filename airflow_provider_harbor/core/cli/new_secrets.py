@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
-from airflow_provider_harbor.core.jobs.settings_made_robots import MadeRobots, Told
+from airflow_provider_harbor.core.jobs.settings.made_robots import MadeRobots, Told
 
 _IS_THERE = (
     "--new-secrets: {} is there already, and may have secrets of an earlier import. Name a file "

@@ -33,7 +33,7 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.check import is_meant
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
-from airflow_provider_harbor.core.jobs.settings_compare import (
+from airflow_provider_harbor.core.jobs.settings.compare import (
     SettingChange,
     Settings,
     compare,
@@ -42,13 +42,13 @@ from airflow_provider_harbor.core.jobs.settings_compare import (
     split_unseen,
     summarise,
 )
-from airflow_provider_harbor.core.jobs.settings_export import (
+from airflow_provider_harbor.core.jobs.settings.exporting import (
     export_settings,
     problem_lines,
     secrets_left_out,
 )
-from airflow_provider_harbor.core.jobs.settings_forms import without_odd
-from airflow_provider_harbor.core.jobs.settings_nights import (
+from airflow_provider_harbor.core.jobs.settings.forms import without_odd
+from airflow_provider_harbor.core.jobs.settings.nights import (
     SettingsNight,
     damage_lines,
     find_night,

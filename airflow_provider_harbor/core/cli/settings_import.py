@@ -20,12 +20,12 @@ from airflow_provider_harbor.core.cli.passphrases import add_passphrase, passphr
 from airflow_provider_harbor.core.cli.progress import Console
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.choosing import LATEST
-from airflow_provider_harbor.core.jobs.settings_import import import_settings
-from airflow_provider_harbor.core.jobs.settings_made_robots import MadeRobots
-from airflow_provider_harbor.core.jobs.settings_nights import find_night
-from airflow_provider_harbor.core.jobs.settings_secrets import GivenSecrets, read_secrets
-from airflow_provider_harbor.core.jobs.settings_steps import Stage, stages_of
-from airflow_provider_harbor.core.jobs.settings_wanted import ARTIFACT_LABELS, SettingsImport
+from airflow_provider_harbor.core.jobs.settings.importing import import_settings
+from airflow_provider_harbor.core.jobs.settings.made_robots import MadeRobots
+from airflow_provider_harbor.core.jobs.settings.nights import find_night
+from airflow_provider_harbor.core.jobs.settings.secrets import GivenSecrets, read_secrets
+from airflow_provider_harbor.core.jobs.settings.steps import Stage, stages_of
+from airflow_provider_harbor.core.jobs.settings.wanted import ARTIFACT_LABELS, SettingsImport
 from airflow_provider_harbor.core.settings.kinds import KIND_NAMES
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 

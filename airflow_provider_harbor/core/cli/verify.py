@@ -23,14 +23,14 @@ from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.http.urls import normalise_url
 from airflow_provider_harbor.core.jobs.keeping import keep_report
-from airflow_provider_harbor.core.jobs.verify import (
+from airflow_provider_harbor.core.jobs.verification.page import render_verify_page
+from airflow_provider_harbor.core.jobs.verification.registry import RegistryUnderTest
+from airflow_provider_harbor.core.jobs.verification.report import EVERYTHING, Part
+from airflow_provider_harbor.core.jobs.verification.verify import (
     Verification,
     require_source,
     verify,
 )
-from airflow_provider_harbor.core.jobs.verify_page import render_verify_page
-from airflow_provider_harbor.core.jobs.verify_registry import RegistryUnderTest
-from airflow_provider_harbor.core.jobs.verify_report import EVERYTHING, Part
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore

@@ -39,7 +39,7 @@ from airflow_provider_harbor.core.jobs.results import (
     Results,
     keeping_first_error,
 )
-from airflow_provider_harbor.core.jobs.settings_report import report_settings
+from airflow_provider_harbor.core.jobs.settings.report import report_settings
 from airflow_provider_harbor.core.jobs.trail import find_last_protected, read_attempts
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle

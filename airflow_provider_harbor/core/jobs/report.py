@@ -31,7 +31,7 @@ from airflow_provider_harbor.core.human import (
     human_time,
 )
 from airflow_provider_harbor.core.jobs.results import ProjectResult
-from airflow_provider_harbor.core.jobs.settings_report import SettingsReport
+from airflow_provider_harbor.core.jobs.settings.report import SettingsReport
 from airflow_provider_harbor.core.jobs.totals import Totals, kinds_in_words, sum_up
 from airflow_provider_harbor.core.jobs.trail import Attempt
 from airflow_provider_harbor.core.store.inventories import InventoryRef

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_harbor.core.jobs import settings_import
-from airflow_provider_harbor.core.jobs.settings_export import export_settings
+from airflow_provider_harbor.core.jobs.settings import importing
+from airflow_provider_harbor.core.jobs.settings.exporting import export_settings
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.cli.conftest import Command
 from tests.core.rig import login
@@ -157,7 +157,7 @@ def test_new_secrets_are_not_lost_where_it_is_stopped_or_prints_for_machines(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(settings_import._Import, "_compared", stop)
+        patched.setattr(importing._Import, "_compared", stop)
         done = command(*where)
     assert done.code == 130
     assert "What was written stays" in done.out
