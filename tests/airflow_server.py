@@ -12,12 +12,10 @@ It is to be thrown away: whoever can reach its port is an administrator, and not
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,8 @@ from typing import Any
 
 import psutil
 import requests
+
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[1]
 Pause = Callable[[float], object]
@@ -156,7 +156,7 @@ class AirflowServer:
         try:
             self._home = Path(tempfile.mkdtemp(prefix="harbor-airflow-"))
             self._log_directory.mkdir(parents=True, exist_ok=True)
-            self.url = f"http://127.0.0.1:{_free_port()}"
+            self.url = f"http://127.0.0.1:{find_free_port()}"
             environment = self._environment()
             migration = self._launch("db", "migrate", environment)
             self._wait(lambda: migration.exit_code is not None, "the database", deadline)
@@ -402,15 +402,3 @@ class AirflowApi:
             return run if run["state"] in ("success", "failed") else None
 
         return dict(self.wait_until(ended, f"the end of run {run_id}", timeout_seconds))
-
-
-def _free_port() -> int:
-    """Return a port that nobody has, nor gets by chance until the API server takes it.
-
-    That starts many seconds later. Meanwhile the system gives ports above 32767 to whoever asks for
-    any (Linux: `net.ipv4.ip_local_port_range`).
-    """
-    while True:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", secrets.choice(range(15_000, 32_000))))
-            return int(listener.getsockname()[1])

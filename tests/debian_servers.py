@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import find_free_port
+
 # Debian keeps PostgreSQL's programs out of PATH, by version.
 _POSTGRESQL = Path("/usr/lib/postgresql")
 _QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
-_LONGEST_START_SECONDS = 30
+_LONGEST_START_SECONDS = 120
 
 
 def find_postgresql() -> Path | None:
@@ -38,7 +40,7 @@ def running_postgresql() -> Iterator[str]:
     assert programs, "see `find_postgresql`"
     # It refuses to be run by root; Debian's package makes a user for it.
     user = "postgres" if os.geteuid() == 0 else None
-    port = _free_port()
+    port = find_free_port()
     home = Path(tempfile.mkdtemp(prefix="harbor-postgresql-"))
     try:
         if user:
@@ -69,7 +71,7 @@ def running_redis() -> Iterator[str]:
     """Start a server that keeps nothing on the disk; yields its URL."""
     program = find_redis()
     assert program, "see `find_redis`"
-    port = _free_port()
+    port = find_free_port()
     home = Path(tempfile.mkdtemp(prefix="harbor-redis-"))
     command = [
         *(program, "--bind", "127.0.0.1", "--port", str(port)),
@@ -112,9 +114,3 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +14,8 @@ from types import TracebackType
 
 import pytest
 import requests
+
+from tests.ports import find_free_port
 
 _CONFIG = """\
 version: 0.1
@@ -53,10 +54,7 @@ class PlainRegistry:
         self.url = self.metrics_url = ""
 
     def __enter__(self) -> PlainRegistry:
-        with socket.socket() as free, socket.socket() as other:
-            free.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            port, metrics_port = free.getsockname()[1], other.getsockname()[1]
+        port, metrics_port = find_free_port(), find_free_port()
         self.url = f"http://127.0.0.1:{port}"
         more = ""
         if self._with_metrics:
@@ -69,7 +67,7 @@ class PlainRegistry:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
@@ -88,7 +86,7 @@ class PlainRegistry:
     def stop(self) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
             self._process = None
 
     def read_blob(self, digest: str) -> bytes | None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import find_free_port
+
 _MODULE = "github.com/versity/versitygw/cmd/versitygw"
 _PLACES = (os.environ.get("GOBIN"), Path.home() / "go" / "bin")
 
@@ -154,9 +156,7 @@ class S3Server:
 def running_s3_server(directory: Path, *more: str) -> Iterator[S3Server]:
     """Start a server, and stop it at the end of the block."""
     program = require_versitygw()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{find_free_port()}"
     server = S3Server(program, address, directory, *more)
     try:
         server.start()
@@ -167,7 +167,7 @@ def running_s3_server(directory: Path, *more: str) -> Iterator[S3Server]:
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=1).close()

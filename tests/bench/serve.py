@@ -29,6 +29,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 from tests.double.content import noise
+from tests.ports import find_free_port
 
 CLIENTS = 8
 REPOSITORY = "library/app"
@@ -173,12 +174,6 @@ def compare(
     return ratio
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def main() -> int:
     """Measure, and print a table; 1 where large blobs come at less than half of nginx's rate."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -194,7 +189,7 @@ def main() -> int:
         large = [noise(f"large {i}", 1 << 20) * arguments.size for i in range(8)]
         small = [noise(f"small {i}", 2_000) for i in range(300)]
         digests = make_store(directory / "store", [*large, *small])
-        ports = {"nginx": free_port(), "ours": free_port()}
+        ports = {"nginx": find_free_port(), "ours": find_free_port()}
         config = directory / "nginx.conf"
         config.write_text(
             _NGINX.format(directory=directory, port=ports["nginx"], root=directory / "store")

@@ -24,6 +24,7 @@ from airflow_provider_harbor.core.cli import main as cli
 from airflow_provider_harbor.core.harbor.records import Role, read_records
 from tests.core.rig import fill_small
 from tests.double import Fault, HarborDouble, Image
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "airflow_provider_harbor.core.cli"]
@@ -386,12 +387,6 @@ def test_a_report_that_cannot_be_written_does_not_end_green(
 # -- what ends it before anything is begun
 
 
-def refused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the transport try again at once."""
@@ -462,7 +457,7 @@ def test_a_password_in_a_url_is_nowhere(login, harbor, url, tmp_path):
 
 
 def test_no_answer(login, one_error):
-    code, message = one_error(f"http://127.0.0.1:{refused_port()}")
+    code, message = one_error(f"http://127.0.0.1:{find_free_port()}")
     assert code == 3
     assert "connection refused" in message
 
@@ -619,7 +614,7 @@ def test_source_and_destination_are_the_same(filled, tmp_path, capsys):
 
 def test_a_destination_that_does_not_answer(filled, tmp_path, capsys, no_waiting):
     state = tmp_path / "state"
-    url = f"http://127.0.0.1:{refused_port()}"
+    url = f"http://127.0.0.1:{find_free_port()}"
     assert cli.main(["backup", filled.url, str(state), "--to", url]) == 3
     assert url in capsys.readouterr().err
     (report,) = (state / "reports").glob("*.json")

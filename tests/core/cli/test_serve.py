@@ -22,6 +22,7 @@ import trustme
 from airflow_provider_harbor.core.cli import main as cli
 from airflow_provider_harbor.core.jobs.choosing import find_snapshot
 from tests.core.night import OTHER, REPOSITORY, Night
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "airflow_provider_harbor.core.cli", "serve"]
@@ -173,9 +174,7 @@ def test_the_log_of_who_asked_comes_with_verbose(night: Night, tmp_path: Path):
 
 
 def test_quiet_is_quiet(night: Night, tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     arguments = [night.path, "--quiet", "--listen", f"127.0.0.1:{port}"]
     with running(tmp_path, *arguments) as process:
         deadline = time.monotonic() + 40

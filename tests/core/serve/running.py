@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,9 +63,3 @@ def serving(store: BackupStore, **options: Any) -> Iterator[Served]:
         server.stop()
         thread.join(timeout=20)
         assert not thread.is_alive()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
