@@ -50,6 +50,14 @@ _FOREIGN = (
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 
 
+_LONGEST = ("e2e", "packaging")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that no core waits for it at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):

@@ -61,8 +61,12 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(0)
 
     def stop(self) -> None:
+        # In its own thread: it looks by itself, too, and its loop may be closed in between.
+        self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
         self.should_exit = True
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._stopping.set()
 
 
 class HarborDouble:
