@@ -32,7 +32,7 @@ from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.settings_files import NightSettings
 from airflow_provider_harbor.core.store.snapshots import ProjectContents, Snapshot
 from tests.core.jobs.test_report import SKIPPED, copied, finding, report, result
-from tests.core.jobs.test_verify_page import WHOLE, damage
+from tests.core.jobs.verification.test_page import WHOLE, damage
 
 # What Harbor refuses as a name, and others may have put there.
 HOSTILE = "<script>alert('x')</script>"
