@@ -120,7 +120,7 @@ class Browser:
     ) -> Page:
         """Open a page in a tab of its own, with cookies for its server."""
         websockets = pytest.importorskip("websockets.sync.client", reason="needs websockets")
-        tab = requests.put(f"{self._url}/json/new?about:blank", timeout=30).json()
+        tab = requests.put(f"{self._url}/json/new?about:blank", timeout=120).json()
         connecting = websockets.connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None)
         page = Page(self._open.enter_context(connecting))
         for domain in ("Page", "Log", "Network"):
@@ -167,7 +167,7 @@ def running_browser(directory: Path) -> Iterator[Browser]:
         browser.close()
     finally:
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:

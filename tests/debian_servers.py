@@ -102,7 +102,7 @@ def _running(
         # To PostgreSQL SIGINT says: end now, without waiting for anybody.
         process.send_signal(2)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -83,7 +83,7 @@ class S3Server:
         """Stop it at once, as a machine that goes down."""
         if self._process:
             self._process.kill()
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=120)
             self._process = None
 
     def new_bucket(self) -> str:

@@ -30,7 +30,7 @@ class Client:
     def send(self, method: str, path: str, **options: Any) -> requests.Response:
         url = path if path.startswith("http") else self.url + path
         options.setdefault("auth", self.auth)
-        return requests.request(method, url, timeout=20, allow_redirects=False, **options)
+        return requests.request(method, url, timeout=120, allow_redirects=False, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.send("GET", path, **options)

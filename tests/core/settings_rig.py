@@ -79,7 +79,7 @@ class Api:
 
     def send(self, method: str, path: str, body: Any = None) -> requests.Response:
         self._session.cookies.clear()
-        answer = self._session.request(method, self._url + path, json=body, timeout=10)
+        answer = self._session.request(method, self._url + path, json=body, timeout=120)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 

@@ -151,7 +151,7 @@ class HarborDouble:
         """Stop serving; what it holds is kept."""
         if self._server is not None and self._thread is not None:
             self._server.stop()
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=120)
             self._server = self._thread = None
 
     def close(self) -> None:

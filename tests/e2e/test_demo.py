@@ -152,7 +152,7 @@ def test_it_shows_a_backup_and_stays_until_ctrl_c(
 
     # In the middle of another run, in which all that lists a project hangs.
     hang = {"path": "/api/v2.0/projects/[a-z]+/artifacts", "delay_seconds": 60, "times": None}
-    requests.post(f"{demo.address('Harbor')}/_double/faults", json=hang, timeout=10)
+    requests.post(f"{demo.address('Harbor')}/_double/faults", json=hang, timeout=120)
     run_id = api.trigger("harbor_backup")
 
     def tasks_are_running() -> bool:
@@ -208,7 +208,7 @@ def test_it_shows_the_log_of_what_failed(start_demo: Callable[..., RunningDemo])
     demo.wait_for_text("Airflow is starting")
     broken = {"path": "/api/v2.0/systeminfo", "status": 200, "body": "{}", "times": None}
     broken["content_type"] = "application/json"
-    requests.post(f"{demo.address('Harbor')}/_double/faults", json=broken, timeout=10)
+    requests.post(f"{demo.address('Harbor')}/_double/faults", json=broken, timeout=120)
     demo.wait_for_text("\nharbor_backup\n")
     demo.look()
 

@@ -82,7 +82,7 @@ class Pages:
     def token(self, user: str) -> str:
         if user not in self._tokens:
             body = {"username": user, "password": PASSWORDS[user]}
-            answer = requests.post(f"{self.url}/auth/token", json=body, timeout=30)
+            answer = requests.post(f"{self.url}/auth/token", json=body, timeout=120)
             self._tokens[user] = answer.json()["access_token"]
         return self._tokens[user]
 
@@ -163,7 +163,7 @@ class serving:
 
     def __exit__(self, *exc_info: object) -> None:
         self._server.should_exit = True
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=120)
 
 
 def fill(store: BackupStore) -> None:

@@ -49,7 +49,7 @@ def run_until(harbor: HarborDouble, number: int, *arguments: object) -> set[tupl
 
     def kill(double: HarborDouble) -> None:
         whole.update(held_by(double))
-        assert started.wait(10)
+        assert started.wait(120)
         assert process
         os.kill(process.pid, signal.SIGKILL)
 

@@ -18,14 +18,14 @@ def push_to(registry: PlainRegistry, repository: str, image: Image, tag: str) ->
     """Push as a client does."""
     url = f"{registry.url}/v2/{repository}"
     for digest, content in image.blobs.items():
-        location = requests.post(f"{url}/blobs/uploads/", timeout=10).headers["Location"]
+        location = requests.post(f"{url}/blobs/uploads/", timeout=120).headers["Location"]
         done = requests.put(
-            location, params={"digest": digest}, data=content, timeout=10,
+            location, params={"digest": digest}, data=content, timeout=120,
             headers={"Content-Type": "application/octet-stream"},
         )  # fmt: skip
         assert done.status_code == 201
     headers = {"Content-Type": image.media_type}
-    done = requests.put(f"{url}/manifests/{tag}", data=image.manifest, headers=headers, timeout=10)
+    done = requests.put(f"{url}/manifests/{tag}", data=image.manifest, headers=headers, timeout=120)
     assert done.status_code == 201
 
 
@@ -63,7 +63,7 @@ def test_what_was_lost_in_a_plain_registry_comes_back_whatever_is_remembered_of_
     before = holding(harbor)
     url = f"{plain_registry.url}/v2/team/app/manifests"
     for name in ("untagged", "signed sbom"):
-        assert requests.delete(f"{url}/{team[name].digest}", timeout=10).status_code == 202
+        assert requests.delete(f"{url}/{team[name].digest}", timeout=120).status_code == 202
     push_to(plain_registry, "shop/old", Image("ruined"), "1.0")
     key = min(path.name for path in (kept / "snapshots").iterdir())
     done = command("restore", kept, plain_registry.url, "--snapshot", key, "--overwrite")
@@ -123,9 +123,9 @@ def test_what_a_mirror_lacks_is_named_as_that(
 ) -> None:
     assert command("backup", harbor.url, kept, "--to", plain_registry.url).code == 0
     url = f"{plain_registry.url}/v2"
-    requests.delete(f"{url}/team/app/manifests/{team['untagged'].digest}", timeout=10)
+    requests.delete(f"{url}/team/app/manifests/{team['untagged'].digest}", timeout=120)
     blob = next(iter(team["docker"].blobs))
-    requests.delete(f"{url}/shop/old/blobs/{blob}", timeout=10)
+    requests.delete(f"{url}/shop/old/blobs/{blob}", timeout=120)
     done = command("restore", kept, other_harbor.url, "--from", plain_registry.url, "--json")
     assert done.code == 1
     assert [line.partition("@")[0] for line in done.failures] == ["shop/old", "team/app"]

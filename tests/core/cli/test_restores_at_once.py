@@ -39,7 +39,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for(fault: Fault) -> None:
     """Wait until a process has come so far that a request of it is held back."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not fault.hits:
         assert time.monotonic() < deadline
         time.sleep(0.01)

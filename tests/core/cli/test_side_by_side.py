@@ -30,7 +30,7 @@ def test_a_project_is_copied_while_another_is_listed(filled, other_harbor, tmp_p
     filled.faults.add(
         Fault(
             path="/projects/alpha/repositories",
-            callback=lambda double: came.append(is_copied.wait(20)),
+            callback=lambda double: came.append(is_copied.wait(120)),
         )
     )
     assert back_up(filled.url, tmp_path / "store") == 0
@@ -75,12 +75,12 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
 
         def work() -> str:
             begun.set()
-            goes_on.wait(20)
+            goes_on.wait(120)
             return "done"
 
         running, waiting = stopped.submit(work), stopped.submit(work)
         kept = other.submit(lambda: "kept")
-        assert begun.wait(20)
+        assert begun.wait(120)
         stopped.shutdown(wait=False, cancel_futures=True)
         with pytest.raises(RuntimeError, match="was stopped"):
             stopped.submit(work)
@@ -143,7 +143,7 @@ def test_as_soon_as_more_are_of_use_all_of_them_begin() -> None:
 
     def first() -> None:
         nonlocal at_once
-        all_given.wait(20)
+        all_given.wait(120)
         at_once = 8
 
     with ThreadPoolExecutor(16) as pool:

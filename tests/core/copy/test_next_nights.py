@@ -151,7 +151,7 @@ def test_untagged_artifacts_that_one_repository_lost_are_sent_again(
     destination = reach(plain_registry, now=lambda: datetime(2026, 5, day, tzinfo=timezone.utc))
     assert backup.run(destination).complete
     url = f"{plain_registry.url}/v2/p/lost/manifests/{image.digest}"
-    requests.delete(url, timeout=10).raise_for_status()
+    requests.delete(url, timeout=120).raise_for_status()
     assert backup.run(destination).copied == 1
     assert destination.registry.find_manifest("p/lost", image.digest)
 
@@ -201,7 +201,7 @@ def test_a_manifest_that_needs_only_tags_and_has_vanished_is_sent_again(
     def vanishing(repository: str, *args: Any) -> Any:
         held = find_one(repository, *args)
         if repository == "p/app":
-            requests.delete(url, timeout=10).raise_for_status()
+            requests.delete(url, timeout=120).raise_for_status()
         return held
 
     destination._find_one = vanishing
@@ -236,7 +236,7 @@ def test_a_blob_that_is_there_by_head_and_unknown_by_put_is_sent(
         requests.get(
             f"{other_harbor.url}/v2/p/app/blobs/{digest}",
             auth=(other_harbor.user, other_harbor.password),
-            timeout=10,
+            timeout=120,
         ).content
         == blob
         for digest, blob in image.blobs.items()
@@ -441,7 +441,7 @@ def test_a_tag_of_two_signatures_is_listed_again_until_one_has_it(
         f"{harbor.url}/api/v2.0/projects/p/repositories/app/artifacts/{signature.digest}",
         params={"with_tag": "true"},
         auth=(harbor.user, harbor.password),
-        timeout=10,
+        timeout=120,
     ).json()
     body = json.dumps({**text, "digest": sbom.digest})
     fault = harbor.faults.add(

@@ -59,7 +59,7 @@ def test_nothing_is_under_way_any_more_when_a_copy_has_been_stopped(
         with Transfer(source, backup.itself, total=5, workers=1) as transfer:
             outcomes = transfer.run([plan])
             threading.Thread(target=take, args=(outcomes,), daemon=True).start()
-            assert source.is_asked.wait(10)
+            assert source.is_asked.wait(120)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -118,7 +118,7 @@ def test_a_copy_leaves_pull_times_and_counts_as_they_were(
         auth = (harbor.user, harbor.password)
         api = f"{harbor.url}/api/v2.0"
         return [
-            requests.get(f"{api}/projects/p/{path}", auth=auth, timeout=10).json()
+            requests.get(f"{api}/projects/p/{path}", auth=auth, timeout=120).json()
             for path in ("repositories?sort=name", "artifacts?q=base=*&sort=id&page_size=100")
         ]
 
@@ -291,7 +291,7 @@ def test_a_tag_deleted_at_the_plain_registry_is_set_again(
 
 def delete(registry: PlainRegistry, repository: str, digest: str) -> None:
     url = f"{registry.url}/v2/{repository}/manifests/{digest}"
-    requests.delete(url, timeout=10).raise_for_status()
+    requests.delete(url, timeout=120).raise_for_status()
 
 
 def test_what_a_plain_registry_lost_behind_its_tags_is_found_in_time(
@@ -413,7 +413,7 @@ def test_a_layer_that_a_plain_registry_lost_is_sent_again_when_it_says_so(
     backup.run(destination)
     for digest in image.blobs:
         url = f"{plain_registry.url}/v2/alpha/app/blobs/{digest}"
-        requests.delete(url, timeout=10).raise_for_status()
+        requests.delete(url, timeout=120).raise_for_status()
     harbor.push("alpha/app", image, "another-tag")
     report = backup.run(destination)
     assert report.complete, report.failures()

@@ -277,13 +277,13 @@ def test_an_artifact_comes_with_its_tags_labels_and_accessories(harbor: HarborDo
     api = f"{harbor.url}/api/v2.0"
     auth = (harbor.user, harbor.password)
     label = {"name": "checked", "scope": "g"}
-    made = requests.post(f"{api}/labels", json=label, auth=auth, timeout=10)
+    made = requests.post(f"{api}/labels", json=label, auth=auth, timeout=120)
     made.raise_for_status()
     requests.post(
         f"{api}/projects/p/repositories/app/artifacts/1.0/labels",
         json={"id": int(made.headers["Location"].rpartition("/")[2])},
         auth=auth,
-        timeout=10,
+        timeout=120,
     ).raise_for_status()
     client = login(harbor)
     for artifact in (*client.iter_artifacts("p"), client.get_artifact("p/app", "1.0")):

@@ -209,7 +209,7 @@ def test_a_child_that_harbor_goes_on_not_to_list_is_a_gap(
     body = requests.get(
         f"{harbor.url}/api/v2.0/projects/p/repositories/app/artifacts/{index.digest}",
         auth=(harbor.user, harbor.password),
-        timeout=10,
+        timeout=120,
     ).text
     harbor.faults.add(
         Fault(
@@ -331,7 +331,7 @@ def test_an_unchanged_project_gives_the_same_bytes_also_after_pulls(harbor: Harb
             f"{harbor.url}/v2/p/app/manifests/{Image('a').digest}",
             auth=(harbor.user, harbor.password),
             headers={"Accept": Image("a").media_type},
-            timeout=10,
+            timeout=120,
         ).raise_for_status()
     assert files[0] == files[1]
 

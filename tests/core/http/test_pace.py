@@ -57,7 +57,6 @@ class Allowing:
         self._rate, self._burst, self._headers = rate, burst, headers
         self._lock = threading.Lock()
         self._tokens, self._at = float(burst), time.monotonic()
-        self.began = self._at
         self.statuses: Counter[int] = Counter()
 
     def __call__(self, asked: Asked) -> Said:
@@ -295,11 +294,8 @@ def test_a_limit_of_requests_a_second_is_kept_and_nothing_fails() -> None:
     allowing, pace = Allowing(200, 20), Pace()
     with HostileServer(allowing) as server:
         ask_all(HttpSession(server.url, pace=pace), 500, 24)
-        seconds = time.monotonic() - allowing.began
     assert allowing.statuses[200] == 500
     assert allowing.statuses[429] <= 0.02 * 520
-    # What the double could have taken in that time; a busy machine may use less of it.
-    assert 0.6 * 200 * seconds <= 500
     (host,) = pace.summary()
     assert host.refusals == allowing.statuses[429] > 0
     ((origin, words),) = in_words(pace.notes()).items()

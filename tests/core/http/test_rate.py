@@ -171,7 +171,7 @@ def test_little_is_received_of_a_stream_that_nobody_reads(limited: Clock) -> Non
                 with contextlib.suppress(TimeoutError):
                     while not is_over.is_set():
                         sent[0] += connection.send(bytes(2048))
-                is_over.wait(20)
+                is_over.wait(120)
 
         thread = threading.Thread(target=serve)
         thread.start()

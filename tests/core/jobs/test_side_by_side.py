@@ -11,7 +11,7 @@ from airflow_provider_harbor.core.side_by_side import StoppedError, ahead, do_al
 
 
 def test_everything_is_done_once_and_several_at_once() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=120)
     done: list[int] = []
 
     def work(item: int) -> None:
@@ -107,7 +107,7 @@ def test_no_more_is_made_ahead_than_there_are_workers() -> None:
 
 
 def test_several_are_made_at_once_as_long_as_they_are_not_too_much_together() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=120)
     made, _ = begin_ahead(lambda item: together.wait() and item, number=3)
     assert [number for number, _ in made] == [0, 1, 2]
     weights: list[int] = []
@@ -133,8 +133,8 @@ def test_the_error_of_a_later_one_is_what_stops_an_earlier_one() -> None:
         if item == 1:
             failed.set()
             raise HarborConnectionError("of the later one")
-        assert failed.wait(10)
-        assert stopping.wait(10)
+        assert failed.wait(120)
+        assert stopping.wait(120)
         go_on_unless(stopping)
         return item
 
@@ -145,7 +145,7 @@ def test_the_error_of_a_later_one_is_what_stops_an_earlier_one() -> None:
 
 
 def test_who_looks_no_further_leaves_no_thread_behind() -> None:
-    made, stopping = begin_ahead(lambda item: item if item < 1 else int(stopping.wait(10)))
+    made, stopping = begin_ahead(lambda item: item if item < 1 else int(stopping.wait(120)))
     assert next(made) == (0, 0)
     made.close()
     assert stopping.is_set()
@@ -168,7 +168,7 @@ def test_what_is_stopped_by_others_does_not_end_as_if_all_were_done() -> None:
 def test_what_failed_is_raised_and_not_that_others_were_stopped_by_it() -> None:
     for _ in range(50):
         stopping = threading.Event()
-        begun = threading.Barrier(4, timeout=10)
+        begun = threading.Barrier(4, timeout=120)
 
         def work(item: int, begun: threading.Barrier = begun) -> None:
             if item < 4:

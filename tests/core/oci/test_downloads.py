@@ -271,7 +271,7 @@ def test_what_goes_on_goes_before_what_has_not_begun(is_other_thread: bool) -> N
             with client.open_blob("p/app", DIGEST, SIZE) as reader:
                 content = reader.read(1_000)
                 other = pool.submit(ask, session)
-                assert queued.wait(10)
+                assert queued.wait(120)
                 while not pace.host(server.url)._queue:
                     time.sleep(0.001)
 

@@ -40,7 +40,7 @@ class Served:
     def get_raw(self, target: str) -> tuple[int, bytes]:
         """Ask for a path as it is: no client cleans it up."""
         host, _, port = self.host.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=120)
         try:
             connection.putrequest("GET", target, skip_accept_encoding=True)
             connection.endheaders()
@@ -61,5 +61,5 @@ def serving(store: BackupStore, **options: Any) -> Iterator[Served]:
         yield Served(server)
     finally:
         server.stop()
-        thread.join(timeout=20)
+        thread.join(timeout=120)
         assert not thread.is_alive()

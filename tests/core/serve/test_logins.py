@@ -111,4 +111,4 @@ def test_nothing_is_served_without_a_login(night: Night):
 
 def ask_as(url: str, login: bytes) -> requests.Response:
     header = b"Basic " + base64.b64encode(login)
-    return requests.get(url, headers={"Authorization": header}, timeout=20)
+    return requests.get(url, headers={"Authorization": header}, timeout=120)

@@ -43,7 +43,7 @@ def test_several_batches_at_once_come_to_the_same_as_one_after_the_other(
 
 def test_they_are_really_listed_at_once(newest: HarborDouble, side_by_side: None) -> None:
     fill(newest, *[4] * 8)
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=120)
     hold = inventory.find_changes
 
     def wait(*arguments: object) -> None:
@@ -89,7 +89,7 @@ def test_who_stops_a_walk_does_not_wait_for_what_is_waited_for(
     newest.faults.add(Fault(path=r"artifacts\?.*repository_id", skip=1, times=2, callback=push))
     walk = iter(InventoryWalk(login(newest), "p"))
     assert next(walk)[0] == "p/r0"
-    assert listed.wait(10)
+    assert listed.wait(120)
     walk.close()
     assert pushes.hits < 7
     assert not threads()
