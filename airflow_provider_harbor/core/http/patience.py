@@ -9,6 +9,10 @@ What is sent is watched likewise: a block may take as long as it takes, as long 
 Python's `sendall` would give the time-out to each block as a whole, and `urllib3` that of making a
 connection, so that a slow line which many uploads share would end them all.
 
+Where many threads work, most of what a small request costs is that each system call gives Python's
+lock away, and waits until it is had again. So there are no more of them than it takes: Python's own
+`recv` and `send` of a socket with a time-out ask each time first whether it is ready.
+
 All waiting ends where a thread is told to stop (see `waiting`), also for a server that says
 nothing. What is asked for after that, to clear up, is waited for a moment.
 """
@@ -19,6 +23,7 @@ import fcntl
 import http.client
 import io
 import logging
+import os
 import select
 import socket
 import ssl
@@ -27,7 +32,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import requests
@@ -186,8 +191,7 @@ class _PatientStream(io.RawIOBase):
             _limits.sent_by = 0
             _wait_until_gone(self._sock, self._timeout_seconds)
         began = time.monotonic()
-        _wait_for(self._sock, select.POLLIN, self._sock.gettimeout())
-        number = self._raw.readinto(buffer)
+        number = self._receive(buffer)
         now = time.monotonic()
         self._waited_seconds += now - began
         self._came_bytes += number or 0
@@ -195,6 +199,19 @@ class _PatientStream(io.RawIOBase):
         if timeout_seconds is not None and number:
             self._check(timeout_seconds, now)
         return number
+
+    def _receive(self, buffer: Any) -> int | None:
+        timeout_seconds = self._sock.gettimeout()
+        if type(self._sock) is not socket.socket or not timeout_seconds or not can_be_stopped():
+            _wait_for(self._sock, select.POLLIN, timeout_seconds)
+            return self._raw.readinto(buffer)
+        is_awaited = self._is_head  # while the body is there, or comes in a moment
+        while True:
+            if is_awaited:
+                _wait_for(self._sock, select.POLLIN, timeout_seconds)
+            with suppress(BlockingIOError):
+                return os.readv(self._sock.fileno(), [buffer])
+            is_awaited = True
 
     def _check(self, timeout_seconds: float, now: float) -> None:
         if self._is_head and self._came_bytes > _MOST_HEAD_BYTES:
@@ -262,7 +279,9 @@ class _Sending:
             super().send(data)  # type: ignore[misc]
             return
         if len(data) <= _RECORD_BYTES:
-            self.sock.sendall(data)
+            went = self._send_at_once(data)
+            if went < len(data):
+                self.sock.sendall(memoryview(data)[went:])
             return
         # TLS tells of a whole record only, and of nothing before that all it was given has gone.
         most = _RECORD_BYTES if isinstance(self.sock, ssl.SSLSocket) else len(data)
@@ -272,8 +291,10 @@ class _Sending:
         rest = memoryview(data)
         began, went = time.monotonic(), 0
         while rest:
-            _wait_for(self.sock, select.POLLOUT, self.longest_seconds)
-            number = self.sock.send(rest[:most])
+            number = self._send_at_once(rest[:most])
+            if not number:
+                _wait_for(self.sock, select.POLLOUT, self.longest_seconds)
+                number = self.sock.send(rest[:most])
             rest = rest[number:]
             went += number
             seconds = time.monotonic() - began
@@ -282,6 +303,13 @@ class _Sending:
                     raise TooSlowError
                 began, went = time.monotonic(), 0
         self.sock.settimeout(before)
+
+    def _send_at_once(self, data: Any) -> int:
+        """Send what a plain socket takes without waiting; returns how much that was."""
+        if type(self.sock) is socket.socket and self.sock.gettimeout():
+            with suppress(BlockingIOError):
+                return os.write(self.sock.fileno(), data)
+        return 0
 
 
 class _Connection(_Sending, HTTPConnection):

@@ -6,6 +6,7 @@ With the modules of the line below it in the package's map the only one that kno
 from __future__ import annotations
 
 import base64
+import itertools
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -105,6 +106,8 @@ class HttpSession:
         self._max_attempts = max_attempts
         self._sleep = sleep
         self._pace = pace or default_pace()
+        # Random numbers for each request are a system call, which costs more than it seems.
+        self._first_half, self._numbers = uuid.uuid4().hex[:16], itertools.count(1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"
@@ -215,6 +218,9 @@ class HttpSession:
 
         return self._repeated(once, Tries(self._max_attempts))
 
+    def _next_id(self) -> str:
+        return f"{self._first_half}{next(self._numbers):016x}"
+
     def _made(
         self,
         method: str,
@@ -227,7 +233,7 @@ class HttpSession:
             url, origin = self.base_url + path, self.base_url
         else:
             url, origin = path, origin_of(path)
-        options["headers"] = {**_HEADERS, "X-Request-Id": uuid.uuid4().hex, **(headers or {})}
+        options["headers"] = {**_HEADERS, "X-Request-Id": self._next_id(), **(headers or {})}
         return Request(
             method=method,
             url=url,
