@@ -5,13 +5,11 @@ Nothing but this is loaded before Ctrl-C means what it means later.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 
 _EXIT_INTERRUPTED = 130
-_OBJECTS_BETWEEN_LOOKS = 5000
 
 
 def run() -> int:
@@ -24,9 +22,6 @@ def run() -> int:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(_EXIT_INTERRUPTED))
     from airflow_provider_harbor.core.cli.main import main
 
-    # What is loaded stays. To look for garbage in it again and again is a twentieth of all work.
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
     return main()
 
 
