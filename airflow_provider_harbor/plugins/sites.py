@@ -104,18 +104,14 @@ def sites_of(dags: Mapping[str, Mapping[str, Any]]) -> list[Site]:
 
 def _normal(text: str) -> str:
     """Return an address as one text for all ways to write it; what is none as it is."""
-    named = ""
     try:
-        named, text = split_connection(text)
-        scheme, path = split_address(text)
+        conn_id, address = split_connection(text)
+        scheme, path = split_address(address)
     except HarborConfigurationError:
-        return _with_connection(named, text)
-    return path if scheme == "file" else _with_connection(named, f"{scheme}://{path}")
-
-
-def _with_connection(conn_id: str, address: str) -> str:
-    scheme, mark, rest = address.partition("://")
-    return f"{scheme}{mark}{conn_id}@{rest}" if conn_id else address
+        return text
+    if scheme == "file":
+        return path
+    return f"{scheme}://{conn_id}@{path}" if conn_id else f"{scheme}://{path}"
 
 
 def _place_of(address: str) -> str:
