@@ -77,6 +77,12 @@ def running(directory: Path, *arguments: object, **options: Any) -> Iterator[Pro
         process.process.wait(timeout=120)
 
 
+def serve_after(code: str) -> list[str]:
+    """Return a command that serves when some code has been run."""
+    end = "from airflow_provider_harbor.core.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    return [sys.executable, "-c", f"import sys\n{code}\n{end}", "serve"]
+
+
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """Run, in this process, what does not begin to serve; returns exit code and stderr."""
@@ -130,12 +136,7 @@ def test_the_end_can_be_a_document(night: Night, tmp_path: Path):
 
 def test_it_runs_where_uvicorn_is_on_its_own(night: Night, tmp_path: Path):
     """Without uvloop and httptools, which the extra does not name: slower, and the same."""
-    code = (
-        "import sys\nfor name in ('uvloop', 'httptools'): sys.modules[name] = None\n"
-        "from airflow_provider_harbor.core.cli.main import main\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, "serve"]
+    command = serve_after("for name in ('uvloop', 'httptools'): sys.modules[name] = None")
     with running(tmp_path, night.path, *ANYWHERE, command=command) as process:
         url = f"{process.url()}/v2/{REPOSITORY}"
         for digest, blob in night.contents["image"].blobs.items():
@@ -144,14 +145,10 @@ def test_it_runs_where_uvicorn_is_on_its_own(night: Night, tmp_path: Path):
 
 
 def test_an_open_connection_does_not_keep_it(night: Night, tmp_path: Path):
-    code = (
-        "import sys\n"
-        "from airflow_provider_harbor.core.cli.main import main\n"
+    command = serve_after(
         "from airflow_provider_harbor.core.serve import server\n"
-        "server._IDLE_SECONDS = server._GRACE_SECONDS = 600\n"
-        "sys.exit(main(sys.argv[1:]))"
+        "server._IDLE_SECONDS = server._GRACE_SECONDS = 600"
     )
-    command = [sys.executable, "-c", code, "serve"]
     served = running(tmp_path, night.path, *ANYWHERE, command=command)
     with served as process, requests.Session() as session:
         session.get(f"{process.url()}/v2/", timeout=120)

@@ -31,7 +31,6 @@ from tests.core.settings_rig import (
     kept_settings,
     robot,
     seed,
-    services,
     titles,
     written,
 )
@@ -40,12 +39,6 @@ from tests.double.faults import Fault
 
 PASSPHRASE = "a long enough passphrase"
 BOTH = tuple(Stage)
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with services() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

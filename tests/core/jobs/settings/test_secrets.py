@@ -28,12 +28,6 @@ PASSPHRASE = "a long enough passphrase"
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with services() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def kept(service: Service, tmp_path_factory: pytest.TempPathFactory) -> BackupStore:
     """A night of a Harbor that has settings of every kind, its secrets sealed."""
     with HarborDouble() as harbor:

@@ -32,12 +32,6 @@ LOGINS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with services() as running:
-        yield running
-
-
 @pytest.fixture
 def new() -> Iterator[HarborDouble]:
     with HarborDouble() as harbor:
