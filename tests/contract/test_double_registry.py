@@ -305,7 +305,7 @@ def test_a_wrong_password_can_lock_the_user_out_for_a_while(harbor, admin):
     assert "harbor_version" not in admin.api("/systeminfo")
 
 
-def wait_until(condition, seconds: float = 60.0) -> None:
+def wait_until(condition, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -46,10 +46,8 @@ class Application:
             await controlled(scope, receive, send)  # type: ignore[arg-type]
             return
         fault = self._faults.take(request.method, request.target)
-        if fault is not None and (fault.delay_seconds or fault.callback is not None):
-            await asyncio.sleep(fault.delay_seconds)
-            if fault.callback is not None:
-                await asyncio.to_thread(fault.callback, self._owner)
+        if fault is not None:
+            await self._hold(fault)
         try:
             response = await self._respond(request, fault)
         except ClientDisconnect:
@@ -63,6 +61,14 @@ class Application:
             send = spoiled(send, receive, fault)
         with contextlib.suppress(ConnectionCut):
             await response(scope, receive, send)  # type: ignore[arg-type]
+
+    async def _hold(self, fault: Fault) -> None:
+        """Do what a fault does before the request is answered."""
+        await asyncio.sleep(fault.delay_seconds)
+        while fault.until is not None and not fault.until.is_set():
+            await asyncio.sleep(0.01)
+        if fault.callback is not None:
+            await asyncio.to_thread(fault.callback, self._owner)
 
     async def _respond(self, request: Request, fault: Fault | None) -> Response | None:
         """Return the answer, or None where the connection is to be cut instead."""

@@ -25,6 +25,7 @@ class Fault:
         truncate_after_bytes: Announce the whole body, then cut the connection after so many bytes.
         corrupt: Change one byte in the middle of the body.
         delay_seconds: Wait before anything else is done.
+        until: Wait for this event before anything else is done: a test says when it goes on.
         callback: Called with the double, in a thread, before the request is answered; so a test can
             change Harbor between two requests of a client.
     """
@@ -42,6 +43,7 @@ class Fault:
     truncate_after_bytes: int | None = None
     corrupt: bool = False
     delay_seconds: float = 0.0
+    until: threading.Event | None = None
     callback: Callable[[Any], object] | None = None
     hits: int = field(default=0, init=False)
 

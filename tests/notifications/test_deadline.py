@@ -231,7 +231,7 @@ def test_a_night_that_ends_while_it_waits_is_reason_for_silence(
     night(store, begun - timedelta(seconds=1))
     made = threading.Timer(0.2, night, (store, begun + timedelta(seconds=60)))
     made.start()
-    miss(store, 1.5 / 3600, run_after=begun)
+    miss(store, 3 / 3600, run_after=begun)
     made.join()
 
     assert office.posts == []

@@ -312,7 +312,7 @@ def test_a_project_of_which_nothing_could_be_copied_is_to_be_taken_from_another_
         Fault(path="/v2/team/", callback=lambda double: os.kill(os.getpid(), signal.SIGINT))
     )
     # Until that has its effect nothing is answered, whoever asks.
-    harbor.faults.add(Fault(path="/v2/team/", times=None, delay_seconds=2))
+    harbor.faults.add(Fault(path="/v2/team/", times=None, delay_seconds=600))
     assert command("backup", harbor.url, kept).code == 130
     harbor.faults.clear()
     partial = max(path.name for path in (kept / "snapshots").iterdir())

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,11 +53,13 @@ def test_a_second_restore_at_once_says_which_is_on_and_changes_nothing(
     team: dict[str, Content],
     restore: Callable[..., Done],
 ) -> None:
-    slow = Fault(method="PUT", path="/manifests/", times=None, delay_seconds=0.3)
-    other_harbor.faults.add(slow)
+    goes_on = threading.Event()
+    held = other_harbor.faults.add(
+        Fault(method="PUT", path="/manifests/", times=None, until=goes_on)
+    )
     first = start("restore", kept, other_harbor.url, "--project", "team")
     try:
-        wait_for(slow)
+        wait_for(held)
         done = restore("--project", "shop")
         assert done.code == 4
         assert re.search(r"the run \S+Z\.restore on \S+, begun .* ago, writes to", done.error)
@@ -64,8 +67,8 @@ def test_a_second_restore_at_once_says_which_is_on_and_changes_nothing(
         # What only looks may go on.
         assert restore("--project", "shop", "--dry-run").code == 0
     finally:
-        other_harbor.faults.clear()
-        out, err = first.communicate(timeout=60)
+        goes_on.set()
+        out, err = first.communicate(timeout=120)
     assert first.returncode == 0, err
     assert out.startswith("Everything is restored: 1 of 1 project, ")
     assert restore().code == 0
@@ -79,12 +82,13 @@ def test_a_restore_that_is_stopped_says_so_and_goes_on_the_next_time(
     team: dict[str, Content],
     restore: Callable[..., Done],
 ) -> None:
-    slow = Fault(method="PUT", path="/blobs/", times=None, delay_seconds=0.2)
-    other_harbor.faults.add(slow)
+    silent = other_harbor.faults.add(
+        Fault(method="PUT", path="/blobs/", times=None, delay_seconds=600)
+    )
     process = start("restore", kept, other_harbor.url, "--json", "--workers", "2")
-    wait_for(slow)
+    wait_for(silent)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     other_harbor.faults.clear()
     assert process.returncode == 130
     assert "Traceback" not in err

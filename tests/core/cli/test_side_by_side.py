@@ -86,10 +86,10 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
             stopped.submit(work)
         goes_on.set()
         stopped.shutdown()
-        assert running.result(20) == "done"
+        assert running.result(120) == "done"
         with pytest.raises(CancelledError):
-            waiting.result(20)
-        assert kept.result(20) == "kept"
+            waiting.result(120)
+        assert kept.result(120) == "kept"
 
 
 def test_interrupted_while_threads_begin_it_stops_those_that_have(
@@ -129,7 +129,7 @@ def test_no_more_threads_work_than_are_of_use_and_all_comes_to_its_end() -> None
     with ThreadPoolExecutor(16) as pool:
         throttled = Throttled(pool, lambda: at_once)
         futures = [throttled.submit(work, number) for number in range(100)]
-        assert [future.result(20) for future in futures] == list(range(100))
+        assert [future.result(120) for future in futures] == list(range(100))
     assert max(number for number, _ in most) == 3
     # Those that work end what they do, and begin nothing more.
     assert all(number == 1 for number, _ in most[-40:])
@@ -152,18 +152,18 @@ def test_as_soon_as_more_are_of_use_all_of_them_begin() -> None:
         futures += [throttled.submit(all_here.wait, 2) for _ in range(8)]
         all_given.set()
         for future in futures:
-            future.result(20)
+            future.result(120)
 
 
 def test_of_no_use_at_all_is_one_thread() -> None:
     with ThreadPoolExecutor(4) as pool:
         throttled = Throttled(pool, lambda: 0)
-        assert [throttled.submit(int, "7").result(20) for _ in range(3)] == [7, 7, 7]
+        assert [throttled.submit(int, "7").result(120) for _ in range(3)] == [7, 7, 7]
 
 
 def test_what_fails_in_a_thread_fails_where_it_is_waited_for() -> None:
     with ThreadPoolExecutor(1) as pool:
         throttled = Throttled(pool, lambda: 1)
         with pytest.raises(ValueError, match="invalid literal"):
-            throttled.submit(int, "x").result(20)
-        assert throttled.submit(int, "7").result(20) == 7
+            throttled.submit(int, "x").result(120)
+        assert throttled.submit(int, "7").result(120) == 7

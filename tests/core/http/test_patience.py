@@ -112,13 +112,13 @@ def test_a_blob_is_read_as_slowly_as_its_destination_takes_it() -> None:
     body = b"x" * 3_000_000
     with (
         HostileServer(lambda asked: (200, {}, body)) as server,
-        session(server, 0.5).open("/x") as stream,
+        session(server, 1).open("/x") as stream,
     ):
         received = 0
         for number, block in enumerate(stream.blocks(100_000)):
             received += len(block)
             if number < 2:
-                time.sleep(0.6)  # longer than anything is waited for
+                time.sleep(1.1)  # longer than anything is waited for
     assert received == len(body)
 
 
@@ -188,11 +188,11 @@ def test_an_upload_over_a_slow_line_may_take_longer_than_any_time_out() -> None:
     size = 23 * 256 * 1024 + 5
     with slow_reader(0.02, size) as url:
         began = time.monotonic()
-        client = HttpSession(url, timeout_seconds=0.4, max_attempts=1)
+        client = HttpSession(url, timeout_seconds=1, max_attempts=1)
         # Its last block is small.
         answer = client.request("PUT", "/v2/x", data=Blob(size))
         assert answer.status == 201
-        assert time.monotonic() - began > 0.4
+        assert time.monotonic() - began > 1
 
 
 def test_an_upload_of_which_nothing_goes_any_more_ends() -> None:
@@ -212,7 +212,7 @@ def test_an_answer_that_may_come_later_is_waited_for() -> None:
 
     with HostileServer(say) as server:
         client = HttpSession(server.url, timeout_seconds=0.1, max_attempts=1)
-        with answering_later(5):
+        with answering_later(60):
             assert client.request("PUT", "/v2/x", data=b"").content == b"yes"
         with pytest.raises(HarborConnectionError):
             client.request("PUT", "/v2/x", data=b"")

@@ -216,7 +216,7 @@ def test_a_further_stream_waits_until_one_is_closed(limited: Clock) -> None:
         assert not is_open.wait(0.3)
         streams[0].close()
         streams[0].close()
-        thread.join(20)
+        thread.join(120)
         assert is_open.is_set()
         # Who is told to stop waits for none; nor does a stream that nobody closes keep its place.
         with session.open("/"), obeying(is_open), pytest.raises(NotTriedError):

@@ -278,8 +278,8 @@ def test_what_goes_on_goes_before_what_has_not_begun(is_other_thread: bool) -> N
                 def rest() -> bytes:
                     return b"".join(iter(lambda: reader.read(64_000), b""))
 
-                content += two.submit(rest).result(20) if is_other_thread else rest()
-            other.result(20)
+                content += two.submit(rest).result(120) if is_other_thread else rest()
+            other.result(120)
         assert content == CONTENT
         paths = [asked.path for asked in server.asked][1:]
         assert paths[-1] == "/other"

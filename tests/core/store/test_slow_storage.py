@@ -16,7 +16,7 @@ from tests.cut_line import CutLine
 from tests.s3_server import S3Server
 
 MIB = 1024 * 1024
-WATCH_SECONDS = 0.4
+WATCH_SECONDS = 1.0
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def files_over(line: CutLine, s3: S3Server, bucket: str) -> Files:
 
 
 def test_a_file_that_comes_slowly_and_steadily_is_read_to_its_end(s3: S3Server) -> None:
-    bucket, content = s3.new_bucket(), os.urandom(2 * MIB)
+    bucket, content = s3.new_bucket(), os.urandom(4 * MIB)
     Files(f"s3://{bucket}", **s3.options).write("a/file", content)
     with SlowLine(s3.url) as line:
         began = time.monotonic()
