@@ -340,7 +340,7 @@ class _Prune:
         return amount
 
     def _tidy(self, before: Sweep, now: datetime) -> None:
-        """Delete old files of marks and of uploads, and directories that have become empty."""
+        """Delete old files of marks and of uploads, old uploads, and directories that are empty."""
         files = self._store.files
         current = layout.marks(self._store.sweeps.read().marks)
         # Another one that is young may be that of a prune which took this one for dead.
@@ -355,6 +355,7 @@ class _Prune:
         old += [e.path for e in files.iter_files(layout.UPLOADS) if now - e.modified > LIFE]
         if old:
             files.delete(old)
+        self._store.pool.forget_unfinished(now - LIFE)
         emptied = ("plans", "contents", "inventories", layout.UPLOADS)
         for kind in (layout.MARKS, *emptied):
             files.delete_empty_directories(kind)

@@ -7,6 +7,9 @@ It knows nothing of registries, nor of how content gets there.
     pool             all content, each digest once
     reading          its files, read over lines that break
     unfinished       large ones that are on their way into a directory
+    bucket_uploads   and into a bucket of S3
+    bucket_notes     how far those have come
+    kept_sha256      SHA-256 of which it can be kept how far it has come
     pool_files       its files, looked at: which there are, what is in them
     inventories      what projects held, and of what that is made
     snapshots        how each run ended
@@ -25,6 +28,7 @@ It knows nothing of registries, nor of how content gets there.
     documents        JSON files, and packed files of lines
     seals            checksums in JSON files
     files, troubles  a directory or an object storage: the only modules that know `obstore`
+    multipart        uploads that outlive a process: the only module that knows `botocore`
     directories      what a directory has by system calls: small files, locks
     roots            that a store's directory is there, and the same as ever
     addresses, aws   where a store is; its options, out of a session of boto3

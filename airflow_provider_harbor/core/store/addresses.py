@@ -108,10 +108,13 @@ def shown_address(text: str) -> str:
     return f"{scheme}://{plain}" + ("?..." if plain != rest else "")
 
 
+def endpoint_of(options: Mapping[str, Any]) -> str:
+    """Return the address of an S3 server that is not Amazon's, from options or the environment."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    told = [options.get("endpoint"), *map(os.environ.get, names)]
+    return str(next(filter(None, told), ""))
+
+
 def options_of_plain_http(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `obstore` needs to be told where the endpoint of S3 is an http:// URL."""
-    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3")
-    endpoint = (
-        endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    )
-    return {"allow_http": True} if str(endpoint).startswith("http://") else {}
+    return {"allow_http": True} if endpoint_of(options).startswith("http://") else {}

@@ -7,6 +7,7 @@ name beside it and a rename. Every trouble of a storage becomes a `StoreError` t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.store import directories, layout
 from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
+from airflow_provider_harbor.core.store.multipart import Multipart, multipart_into
 from airflow_provider_harbor.core.store.roots import Root
 from airflow_provider_harbor.core.store.troubles import store_error
 
@@ -34,7 +36,7 @@ BLOCK_BYTES = 1024 * 1024
 # S3 takes no smaller parts than 5 MiB, and no more than 10,000 of them.
 _PART_BYTES = 5 * 1024 * 1024
 _MOST_PARTS = 9_000
-_PARTS_AT_ONCE = 2
+PARTS_AT_ONCE = 2
 _PAGE_SIZE = 1_000
 # A file of a directory is written beside its place first, under such a name.
 _LEFTOVER = re.compile(r".+#\d+")
@@ -88,6 +90,7 @@ class Files:
         self._directory: Path | None = None
         self._root: Root | None = None
         self._store: Any = None
+        self._options = options
         if scheme == "file":
             self._directory = Path(rest)
             self._root = Root(self._directory)
@@ -194,10 +197,20 @@ class Files:
         part_bytes, at_once = self._parts(size_bytes)
         return min(size_bytes, part_bytes * (at_once + 1)) + BLOCK_BYTES
 
+    def part_bytes(self, size_bytes: int) -> int:
+        """Return how long the parts of a file of a size are: a number of whole MiB."""
+        return self._parts(size_bytes)[0]
+
     def _parts(self, size_bytes: int) -> tuple[int, int]:
         if self._directory is not None:
             return BLOCK_BYTES, 1
-        return max(_PART_BYTES, size_bytes // _MOST_PARTS), _PARTS_AT_ONCE
+        needed = -(-size_bytes // (_MOST_PARTS * BLOCK_BYTES)) * BLOCK_BYTES
+        return max(_PART_BYTES, needed), PARTS_AT_ONCE
+
+    @functools.cached_property
+    def multipart(self) -> Multipart | None:
+        """What sends large files so that a later process can go on; None where nothing does."""
+        return multipart_into(self.url, self._options)
 
     def _put(self, path: str, content: Any, **options: Any) -> None:
         _check(path)

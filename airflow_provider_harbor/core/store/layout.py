@@ -31,7 +31,8 @@ Layout, `/` below the root of the store:
     known/<host>/<project>.json.gz          what a registry is known to hold: may be lost
     uploads/<host>/<sha256>.json            how far a large upload to a registry has come: may be
                                             lost; the hash is that of repository and digest
-    unfinished/<algorithm>/<hex>            what has come of a large blob, in a directory only
+    unfinished/<algorithm>/<hex>            what has come of a large blob, in a directory; in a
+                                            bucket of S3 where its upload goes on: may be lost
     listed/<project>.json.gz                what was listed, and when: may be lost
     nights.jsonl.gz                         all snapshots in short, see `nights`: may be lost
     leases/<place>.json                     which run writes, see `leases`: may be lost
@@ -78,6 +79,10 @@ content is one file, and `zcat FILE | sha256sum` verifies it.
                     "location": "/v2/team/app/blobs/uploads/...",
                     "kept_at": "2026-11-25T01:00:00+00:00"}; never an address on another host, nor
                     one that is as good as a login; removed when the upload is done
+    unfinished     {"digest": "sha256:...", "size_bytes": 1073741824, "upload": "<its id>",
+                    "part_bytes": 5242880, "etags": ["..."], "sha256_state": "<64 hex>",
+                    "tries": 0, "process": "...", "kept_at": "2026-11-25T01:00:00+00:00"}; the parts
+                    that have arrived, and how far their SHA-256 has come; in a bucket only
     listed         {"harbor_url": "...", "inventory": "<sha256>",
                     "repositories": {"library/nginx": see `harbor.earlier.Seen`}}
     state.json     {"sweep": "<id>", "is_going_on": false, "host": "...", "process": "...",
@@ -284,7 +289,7 @@ def upload(place: str, repository: str, digest: str) -> str:
 
 
 def unfinished(digest: str) -> str:
-    """Return where a large blob is put together, in a directory.
+    """Return where a large blob is put together, or in a bucket where it is said how far it is.
 
     Raises:
         HarborProtocolError: It is no digest.

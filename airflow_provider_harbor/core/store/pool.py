@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from airflow_provider_harbor.core.exceptions import (
     DamagedContentError,
@@ -17,6 +18,7 @@ from airflow_provider_harbor.core.http.rate import spend
 from airflow_provider_harbor.core.http.transport import Body
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader, is_rereadable
 from airflow_provider_harbor.core.store import layout
+from airflow_provider_harbor.core.store.bucket_uploads import BucketUploads
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
 from airflow_provider_harbor.core.store.reading import Reading
 from airflow_provider_harbor.core.store.unfinished import Unfinished
@@ -24,6 +26,8 @@ from airflow_provider_harbor.core.store.unfinished import Unfinished
 # What is smaller goes into a file at once, what is larger in parts.
 _SMALL_BYTES = 4 * 1024 * 1024
 _LARGE_BYTES = 64 * 1024 * 1024
+# In a bucket how far one has come is a request each 64 MiB, so below that nothing is won.
+_LARGE_IN_A_BUCKET_BYTES = 2 * _LARGE_BYTES
 # What all threads together keep in memory of what they write: a process has 150 MB in all.
 _IN_FLIGHT_BYTES = 32 * 1024 * 1024
 
@@ -35,13 +39,14 @@ class Pool:
         files: Of the store.
 
     Attributes:
-        large_bytes: What is as large or larger is gone on with after a kill, in a directory.
+        large_bytes: What is as large or larger is gone on with after a kill, in a directory and in
+            a bucket of S3.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self.large_bytes = _LARGE_BYTES
-        self._unfinished = Unfinished(files)
+        self.large_bytes = _LARGE_BYTES if files.is_local else _LARGE_IN_A_BUCKET_BYTES
+        self._unfinished = Unfinished(files) if files.is_local else BucketUploads(files)
         self._room = _Room(_IN_FLIGHT_BYTES)
 
     def has(self, digest: str, size_bytes: int) -> bool:
@@ -68,7 +73,7 @@ class Pool:
         """
         path, size_bytes = layout.blob(digest), len(body)
         if size_bytes >= self.large_bytes and is_rereadable(body):
-            with self._room.taken(BLOCK_BYTES):
+            with self._room.taken(self._unfinished.memory_bytes(size_bytes)):
                 if self._unfinished.put(body, digest):
                     return
         blocks = self._verified(iter(lambda: body.read(BLOCK_BYTES), b""), digest, size_bytes)
@@ -96,6 +101,11 @@ class Pool:
             raise DigestMismatchError(
                 expected=digest, actual=actual, size_bytes=passed_bytes, where=self._files.url
             )
+
+    def forget_unfinished(self, before: datetime) -> None:
+        """Give up uploads into a bucket that nobody has gone on with since a moment."""
+        if isinstance(self._unfinished, BucketUploads):
+            self._unfinished.forget_before(before)
 
     def put_bytes(self, content: bytes, digest: str) -> None:
         """Write content that is in memory.

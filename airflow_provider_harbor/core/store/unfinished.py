@@ -1,7 +1,6 @@
 """Large blobs of a directory while they come: what a killed run leaves, the next one goes on with.
 
-An object storage has no such files: what `obstore` has sent of one is lost with the process, and a
-rule of the bucket removes it.
+An object storage has no such files, see `bucket_uploads`.
 """
 
 from __future__ import annotations
@@ -40,6 +39,10 @@ class Unfinished:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+
+    def memory_bytes(self, size_bytes: int) -> int:
+        """Return how much memory `put` needs for a blob of a size."""
+        return min(size_bytes, BLOCK_BYTES)
 
     def put(self, body: Rereadable, digest: str) -> bool:
         """Write content, and begin behind what is there of it already.

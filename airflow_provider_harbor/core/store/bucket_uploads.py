@@ -1,0 +1,267 @@
+"""Large blobs on their way into a bucket of S3: the next run goes on with what a killed one left.
+
+A bucket keeps the parts of an upload until it is completed, and shows them to nobody. So how far
+the upload has come is kept beside it, with the state of SHA-256 there: what was sent is neither
+read again nor hashed again, and still the digest is that of all parts. Each was sent with its own
+checksum, and the bucket puts together only the parts whose entity tags it is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from airflow_provider_harbor.core.exceptions import (
+    DigestMismatchError,
+    IntegrityError,
+    StoreError,
+    StoreReason,
+)
+from airflow_provider_harbor.core.oci.blob_reader import Rereadable
+from airflow_provider_harbor.core.store import kept_sha256, layout
+from airflow_provider_harbor.core.store.bucket_notes import Note, Progress, upload_of
+from airflow_provider_harbor.core.store.files import BLOCK_BYTES, PARTS_AT_ONCE, Files
+from airflow_provider_harbor.core.store.kept_sha256 import KeptSha256
+from airflow_provider_harbor.core.store.multipart import Multipart, UploadGoneError
+
+log = logging.getLogger(__name__)
+
+# So much is sent again after a kill, at most, and what was on its way.
+_KEPT_EVERY_BYTES = 64 * 1024 * 1024
+# Where nothing has arrived for so many tries an upload is not gone on with any more.
+_MOST_TRIES = 3
+# What this process sends at the moment: URL of the store, and digest.
+_under_way: set[tuple[str, str]] = set()
+_lock = threading.Lock()
+
+
+class BucketUploads:
+    """Uploads of a store's large blobs. May be shared by threads and processes.
+
+    Args:
+        files: Of the store.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def memory_bytes(self, size_bytes: int) -> int:
+        """Return how much memory `put` needs for a blob of a size."""
+        # One part more than otherwise: it is put together out of blocks.
+        return self._files.memory_bytes(size_bytes) + self._files.part_bytes(size_bytes)
+
+    def put(self, body: Rereadable, digest: str) -> bool:
+        """Write content, and begin behind what an earlier process has sent of it.
+
+        Returns:
+            Whether it is in its place. False is that somebody else writes it at this moment, or
+            that this is no bucket in which an upload can be gone on with; nothing was read of the
+            body then.
+
+        Raises:
+            DigestMismatchError: It is something else than the digest says, or has another length.
+            StoreError: It cannot be written.
+        """
+        multipart = self._files.multipart
+        if multipart is None or not digest.startswith("sha256:") or not kept_sha256.is_available():
+            return False
+        with _alone(self._files.url, digest) as is_alone:
+            return is_alone and self._put(multipart, body, digest)
+
+    def _put(self, multipart: Multipart, body: Rereadable, digest: str) -> bool:
+        note = Note(self._files, digest, len(body))
+        kept = note.read()
+        if note.is_busy:
+            return False
+        if kept and kept.tries >= _MOST_TRIES:
+            multipart.abort(layout.blob(digest), kept.upload)
+            kept = None
+        if kept and self._is_sent(_Sending(multipart, note, body), kept):
+            return True
+        begun = self._begin(multipart, note)
+        if begun is None:
+            return False
+        _Sending(multipart, note, body).run(begun)
+        return True
+
+    def _begin(self, multipart: Multipart, note: Note) -> Progress | None:
+        """Begin an upload; None where it cannot be noted, so that it is left to `obstore`."""
+        path, is_noted = layout.blob(note.digest), False
+        try:
+            begun = Progress(multipart.begin(path), self._files.part_bytes(note.size_bytes))
+        except StoreError as err:
+            log.info("if this run is killed, a large layer has to start again: %s", err)
+            return None
+        try:
+            is_noted = note.write(begun)
+        finally:
+            if not is_noted:
+                multipart.abort(path, begun.upload)
+        return begun if is_noted else None
+
+    def _is_sent(self, sending: _Sending, kept: Progress) -> bool:
+        """Go on with an upload; False where it is gone, and the body is at its start again."""
+        kept = replace(kept, tries=kept.tries + 1)
+        if not sending.note.write(kept):  # so that nobody else goes on with it as well
+            return False
+        log.info("%s: %d bytes are there already", sending.path, kept.offset)
+        try:
+            sending.run(kept)
+        except UploadGoneError as err:
+            log.info("%s. It starts again", err)
+            sending.body.rewind(0)
+            return False
+        return True
+
+    def forget_before(self, moment: datetime) -> None:
+        """Give up uploads that nobody has gone on with since a moment."""
+        multipart = self._files.multipart
+        if multipart is None:
+            return
+        old = [e.path for e in self._files.iter_files(layout.UNFINISHED) if e.modified < moment]
+        for path in old:
+            digest = path.removeprefix(f"{layout.UNFINISHED}/").replace("/", ":")
+            if upload := upload_of(self._files, path):
+                multipart.abort(layout.blob(digest), upload)
+        self._files.delete(old)
+
+
+@contextmanager
+def _alone(url: str, digest: str) -> Iterator[bool]:
+    """Tell whether no other thread of this process sends the same, until the block ends."""
+    key = (url, digest)
+    with _lock:
+        is_alone = key not in _under_way
+        _under_way.add(key)
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with _lock:
+                _under_way.discard(key)
+
+
+class _Part(NamedTuple):
+    """A part on its way, and the state of SHA-256 behind it."""
+
+    etag: Future[str]
+    sha256_state: str
+
+
+class _Sending:
+    """One upload, from where it is to its end."""
+
+    def __init__(self, multipart: Multipart, note: Note, body: Rereadable) -> None:
+        self.body = body
+        self.note = note
+        self.path = layout.blob(note.digest)
+        self._multipart = multipart
+        self._on_their_way: deque[_Part] = deque()
+        self._progress = Progress("", 0)
+        self._kept_bytes = 0
+
+    def run(self, progress: Progress) -> None:
+        """Send what is missing, and have the blob take its place.
+
+        Raises:
+            UploadGoneError: The bucket does not know the upload.
+            DigestMismatchError: It is something else than the digest says, or has another length.
+            StoreError: It cannot be written.
+        """
+        self._progress, self._kept_bytes = progress, progress.offset
+        try:
+            passed = self._send_rest()
+            actual = f"sha256:{passed.hexdigest()}"
+            if actual != self.note.digest or passed.passed_bytes != self.note.size_bytes:
+                raise DigestMismatchError(
+                    expected=self.note.digest,
+                    actual=actual,
+                    size_bytes=passed.passed_bytes,
+                    where=self.path,
+                )
+            self._multipart.complete(self.path, progress.upload, self._progress.etags)
+        except (IntegrityError, UploadGoneError):
+            self._give_up()  # so that the next one begins at the start
+            raise
+        except StoreError as err:
+            if err.reason is StoreReason.FULL:
+                self._give_up()
+            raise
+        self.note.delete()
+
+    def _send_rest(self) -> KeptSha256:
+        passed = KeptSha256(self._progress.offset, self._progress.sha256_state)
+        self.body.begin_at(self._progress.offset)
+        number = len(self._progress.etags)
+        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="parts") as pool:
+            try:
+                while content := self._read_part():
+                    passed.update(content)
+                    number += 1
+                    if len(self._on_their_way) >= PARTS_AT_ONCE:
+                        self._wait_for_one()
+                    upload = self._progress.upload
+                    sent = pool.submit(self._multipart.send, self.path, upload, number, content)
+                    self._on_their_way.append(_Part(sent, passed.state))
+                while self._on_their_way:
+                    self._wait_for_one()
+            except BaseException:
+                self._keep_what_arrived()
+                raise
+        return passed
+
+    def _read_part(self) -> bytes:
+        part = bytearray()
+        wanted = self._progress.part_bytes
+        while len(part) < wanted:
+            block = self.body.read(min(BLOCK_BYTES, wanted - len(part)))
+            if not block:
+                break
+            part += block
+        return bytes(part)
+
+    def _wait_for_one(self) -> None:
+        self._note_one()
+        if self._progress.offset - self._kept_bytes >= _KEPT_EVERY_BYTES:
+            self._keep()
+
+    def _note_one(self) -> None:
+        part = self._on_their_way[0]  # which stays the first one where it did not arrive
+        etags = (*self._progress.etags, part.etag.result())
+        self._on_their_way.popleft()
+        self._progress = Progress(
+            self._progress.upload, self._progress.part_bytes, etags, part.sha256_state
+        )
+
+    def _keep(self, *, is_over: bool = False) -> None:
+        if self._progress.offset > self.note.size_bytes:
+            return  # the last part is a short one, and nothing begins behind it
+        self._kept_bytes = self._progress.offset
+        try:
+            is_mine = self.note.write(self._progress, is_over=is_over)
+        except StoreError as err:
+            log.warning("if this run is killed, a part of a layer is sent again: %s", err)
+            return
+        if not is_mine and not is_over:
+            what = "another process has taken over the upload of this layer. Run it again"
+            raise StoreError(StoreReason.OTHER, what, where=self.path)
+
+    def _keep_what_arrived(self) -> None:
+        """Wait for what is on its way, and keep how far it has come by that."""
+        try:
+            while self._on_their_way:
+                self._note_one()
+        except StoreError as err:
+            log.debug("of what was on its way not all arrived: %s", err)
+        self._keep(is_over=True)
+
+    def _give_up(self) -> None:
+        self._multipart.abort(self.path, self._progress.upload)
+        self.note.delete()
