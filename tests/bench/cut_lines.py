@@ -2,8 +2,8 @@
 
 A blob of 1 GiB by default, from a registry over a line that is cut every 100 MiB, into a directory,
 S3 and distribution 2.8 and 3; undisturbed, and once more with a `kill -9` in the middle and another
-run. The goal is that at most 1.15 times its bytes are read. S3 and distribution 2.8 keep nothing of
-a blob whose copy was killed, see `store.unfinished` and `oci.chunks`: they are sent it again.
+run. The goal is that at most 1.15 times its bytes are read. Distribution 2.8 keeps nothing of a
+blob whose copy was killed, see `oci.chunks`: it is sent it again.
 """
 
 from __future__ import annotations

@@ -130,16 +130,25 @@ class Note:
                 "kept_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             }
         )
-        if self._content is None:
-            is_mine = self._files.create(self._path, content)
-        else:
-            try:
-                is_mine = self._files.replace(self._path, self._content, content)
-            except FileNotFoundError:
-                is_mine = False
-        if is_mine:
+        if self._replace(content) or self._is_there(content):
             self._content = content
-        return is_mine
+            return True
+        return False
+
+    def _replace(self, content: bytes) -> bool:
+        if self._content is None:
+            return self._files.create(self._path, content)
+        try:
+            return self._files.replace(self._path, self._content, content)
+        except FileNotFoundError:
+            return False
+
+    def _is_there(self, content: bytes) -> bool:
+        """Tell whether it was written, and only the answer was lost: then it was tried again."""
+        try:
+            return self._files.read(self._path) == content
+        except FileNotFoundError:
+            return False
 
     def delete(self) -> None:
         """Delete it: the upload is over."""

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -51,11 +51,11 @@ class BucketUploads:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._buffers = _Buffers()
 
     def memory_bytes(self, size_bytes: int) -> int:
         """Return how much memory `put` needs for a blob of a size."""
-        # One part more than otherwise: it is put together out of blocks.
-        return self._files.memory_bytes(size_bytes) + self._files.part_bytes(size_bytes)
+        return self._files.memory_bytes(size_bytes)
 
     def put(self, body: Rereadable, digest: str) -> bool:
         """Write content, and begin behind what an earlier process has sent of it.
@@ -83,12 +83,13 @@ class BucketUploads:
         if kept and kept.tries >= _MOST_TRIES:
             multipart.abort(layout.blob(digest), kept.upload)
             kept = None
-        if kept and self._is_sent(_Sending(multipart, note, body), kept):
+        sending = _Sending(multipart, note, body, self._buffers)
+        if kept and self._is_sent(multipart, sending, kept):
             return True
         begun = self._begin(multipart, note)
         if begun is None:
             return False
-        _Sending(multipart, note, body).run(begun)
+        sending.run(begun)
         return True
 
     def _begin(self, multipart: Multipart, note: Note) -> Progress | None:
@@ -106,12 +107,12 @@ class BucketUploads:
                 multipart.abort(path, begun.upload)
         return begun if is_noted else None
 
-    def _is_sent(self, sending: _Sending, kept: Progress) -> bool:
+    def _is_sent(self, multipart: Multipart, sending: _Sending, kept: Progress) -> bool:
         """Go on with an upload; False where it is gone, and the body is at its start again."""
         kept = replace(kept, tries=kept.tries + 1)
         if not sending.note.write(kept):  # so that nobody else goes on with it as well
             return False
-        log.info("%s: %d bytes are there already", sending.path, kept.offset)
+        log.info("%s: %d bytes are there already", multipart.url_of(sending.path), kept.offset)
         try:
             sending.run(kept)
         except UploadGoneError as err:
@@ -127,10 +128,10 @@ class BucketUploads:
             return
         old = [e.path for e in self._files.iter_files(layout.UNFINISHED) if e.modified < moment]
         for path in old:
-            digest = path.removeprefix(f"{layout.UNFINISHED}/").replace("/", ":")
             if upload := upload_of(self._files, path):
-                multipart.abort(layout.blob(digest), upload)
-        self._files.delete(old)
+                multipart.abort(path.replace(layout.UNFINISHED, layout.POOL, 1), upload)
+        if old:
+            self._files.delete(old)
 
 
 @contextmanager
@@ -148,22 +149,49 @@ def _alone(url: str, digest: str) -> Iterator[bool]:
                 _under_way.discard(key)
 
 
+class _Buffers:
+    """Buffers that are used again and again: of new ones each thread's memory would keep some."""
+
+    def __init__(self) -> None:
+        self._spare: list[bytearray] = []
+
+    @contextmanager
+    def taken(self, number: int, size_bytes: int) -> Iterator[list[bytearray]]:
+        """Lend some of a size until the block ends."""
+        lent: list[bytearray] = []
+        while len(lent) < number:
+            with suppress(IndexError):
+                if len(spare := self._spare.pop()) == size_bytes:
+                    lent.append(spare)
+                continue
+            lent.append(bytearray(size_bytes))
+        buffers = list(lent)
+        try:
+            yield buffers
+        finally:
+            self._spare += lent
+
+
 class _Part(NamedTuple):
-    """A part on its way, and the state of SHA-256 behind it."""
+    """A part on its way, what it is in, and the state of SHA-256 behind it."""
 
     etag: Future[str]
+    buffer: bytearray
     sha256_state: str
 
 
 class _Sending:
     """One upload, from where it is to its end."""
 
-    def __init__(self, multipart: Multipart, note: Note, body: Rereadable) -> None:
+    def __init__(
+        self, multipart: Multipart, note: Note, body: Rereadable, buffers: _Buffers
+    ) -> None:
         self.body = body
         self.note = note
         self.path = layout.blob(note.digest)
         self._multipart = multipart
         self._on_their_way: deque[_Part] = deque()
+        self._buffers = buffers
         self._progress = Progress("", 0)
         self._kept_bytes = 0
 
@@ -176,6 +204,7 @@ class _Sending:
             StoreError: It cannot be written.
         """
         self._progress, self._kept_bytes = progress, progress.offset
+        self._on_their_way.clear()
         try:
             passed = self._send_rest()
             actual = f"sha256:{passed.hexdigest()}"
@@ -184,7 +213,7 @@ class _Sending:
                     expected=self.note.digest,
                     actual=actual,
                     size_bytes=passed.passed_bytes,
-                    where=self.path,
+                    where=self._multipart.url,
                 )
             self._multipart.complete(self.path, progress.upload, self._progress.etags)
         except (IntegrityError, UploadGoneError):
@@ -199,46 +228,58 @@ class _Sending:
     def _send_rest(self) -> KeptSha256:
         passed = KeptSha256(self._progress.offset, self._progress.sha256_state)
         self.body.begin_at(self._progress.offset)
-        number = len(self._progress.etags)
-        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="parts") as pool:
+        with (
+            self._buffers.taken(PARTS_AT_ONCE + 1, self._progress.part_bytes) as free,
+            ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="parts") as pool,
+        ):
             try:
-                while content := self._read_part():
-                    passed.update(content)
-                    number += 1
-                    if len(self._on_their_way) >= PARTS_AT_ONCE:
-                        self._wait_for_one()
-                    upload = self._progress.upload
-                    sent = pool.submit(self._multipart.send, self.path, upload, number, content)
-                    self._on_their_way.append(_Part(sent, passed.state))
-                while self._on_their_way:
-                    self._wait_for_one()
+                self._send_parts(passed, free, pool)
             except BaseException:
                 self._keep_what_arrived()
                 raise
         return passed
 
-    def _read_part(self) -> bytes:
-        part = bytearray()
-        wanted = self._progress.part_bytes
-        while len(part) < wanted:
-            block = self.body.read(min(BLOCK_BYTES, wanted - len(part)))
-            if not block:
-                break
-            part += block
-        return bytes(part)
+    def _send_parts(
+        self, passed: KeptSha256, free: list[bytearray], pool: ThreadPoolExecutor
+    ) -> None:
+        number = len(self._progress.etags)
+        while size := self._read_part(buffer := free.pop(), passed):
+            number += 1
+            if len(self._on_their_way) >= PARTS_AT_ONCE:
+                free.append(self._wait_for_one())
+            content = buffer if size == len(buffer) else buffer[:size]
+            upload = self._progress.upload
+            sent = pool.submit(self._multipart.send, self.path, upload, number, content)
+            self._on_their_way.append(_Part(sent, buffer, passed.state))
+        while self._on_their_way:
+            self._wait_for_one()
 
-    def _wait_for_one(self) -> None:
-        self._note_one()
+    def _read_part(self, buffer: bytearray, passed: KeptSha256) -> int:
+        """Fill a buffer, and return how much is in it."""
+        size = 0
+        while block := self.body.read(min(BLOCK_BYTES, len(buffer) - size)):
+            passed.update(block)
+            buffer[size : size + len(block)] = block
+            size += len(block)
+            if size == len(buffer):
+                break
+        return size
+
+    def _wait_for_one(self) -> bytearray:
+        """Wait until the first part on its way has arrived, and return its buffer."""
+        buffer = self._note_one()
         if self._progress.offset - self._kept_bytes >= _KEPT_EVERY_BYTES:
             self._keep()
+        return buffer
 
-    def _note_one(self) -> None:
+    def _note_one(self) -> bytearray:
         part = self._on_their_way[0]  # which stays the first one where it did not arrive
         etags = (*self._progress.etags, part.etag.result())
         self._on_their_way.popleft()
         self._progress = Progress(
             self._progress.upload, self._progress.part_bytes, etags, part.sha256_state
         )
+        return part.buffer
 
     def _keep(self, *, is_over: bool = False) -> None:
         if self._progress.offset > self.note.size_bytes:
@@ -251,7 +292,7 @@ class _Sending:
             return
         if not is_mine and not is_over:
             what = "another process has taken over the upload of this layer. Run it again"
-            raise StoreError(StoreReason.OTHER, what, where=self.path)
+            raise StoreError(StoreReason.OTHER, what, where=self._multipart.url_of(self.path))
 
     def _keep_what_arrived(self) -> None:
         """Wait for what is on its way, and keep how far it has come by that."""

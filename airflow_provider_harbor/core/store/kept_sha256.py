@@ -59,9 +59,7 @@ class KeptSha256:
 
     def update(self, block: bytes) -> None:
         """Hash what comes next."""
-        _library().SHA256_Update(
-            ctypes.byref(self._context), bytes(block), ctypes.c_size_t(len(block))
-        )
+        _library().SHA256_Update(ctypes.byref(self._context), block, ctypes.c_size_t(len(block)))
         self.passed_bytes += len(block)
 
     @property

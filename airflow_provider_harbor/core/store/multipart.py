@@ -62,11 +62,14 @@ class Multipart:
     Args:
         url: `s3://bucket/prefix`.
         options: As of `Files`.
+
+    Attributes:
+        url: As it was given.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        self._url = url
+        self.url = url
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._options = options
@@ -81,16 +84,14 @@ class Multipart:
         """
         return self._said(path, self._call("create_multipart_upload", path), "UploadId")
 
-    def send(self, path: str, upload: str, number: int, content: bytes) -> str:
+    def send(self, path: str, upload: str, number: int, content: bytes | bytearray) -> str:
         """Send a part, the first one being number 1, and return its entity tag.
 
         Raises:
             UploadGoneError: There is no such upload any more.
             StoreError: It cannot be sent.
         """
-        answer = self._call(
-            "upload_part", path, UploadId=upload, PartNumber=number, Body=bytes(content)
-        )
+        answer = self._call("upload_part", path, UploadId=upload, PartNumber=number, Body=content)
         return self._said(path, answer, "ETag")
 
     def complete(self, path: str, upload: str, etags: Sequence[str]) -> None:
@@ -120,11 +121,12 @@ class Multipart:
     def _said(self, path: str, answer: Mapping[str, Any], key: str) -> str:
         if not (said := str(answer.get(key) or "")):
             what = f"the storage does not answer as it should: it gave no {key}"
-            raise StoreUnreachableError(StoreReason.UNREACHABLE, what, where=self._where(path))
+            raise StoreUnreachableError(StoreReason.UNREACHABLE, what, where=self.url_of(path))
         return said
 
-    def _where(self, path: str) -> str:
-        return f"{self._url}/{path}"
+    def url_of(self, path: str) -> str:
+        """Return the whole address of a file, for people."""
+        return f"{self.url}/{path}"
 
     def _is_made_of(self, path: str, etags: Sequence[str]) -> bool:
         plain = [etag.strip('"') for etag in etags]
@@ -148,7 +150,7 @@ class Multipart:
             log.debug("an upload is left: %s", err)
 
     def _call(self, operation: str, path: str, **arguments: Any) -> dict[str, Any]:
-        with _troubles(self._where(path)):
+        with _troubles(self.url_of(path)):
             call = getattr(self._client(), operation)
             return dict(call(Bucket=self._bucket, Key=self._prefix + path, **arguments))
 

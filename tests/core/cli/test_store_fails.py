@@ -106,8 +106,9 @@ def assert_told_once(lines: list[str], message: str) -> None:
 
 
 def assert_not_begun_anew(store: Path) -> None:
-    """Nothing claims to be a store there: what was on its way may have come to be a blob or two."""
-    assert {path.name for path in store.glob("*")} <= {"blobs"}
+    """Nothing claims to be a store there: what was on its way may have come to be a file or two."""
+    assert not (store / "store.json").exists()
+    assert not list(store.glob("snapshots/*/*.json"))
 
 
 def assert_whole(harbor: HarborDouble, store: object, **options: object) -> None:

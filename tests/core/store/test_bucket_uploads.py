@@ -565,3 +565,14 @@ def test_an_upload_that_never_comes_further_is_given_up(
             store.pool.put(Source().reader(), DIGEST)
     assert put(bucket, store) == [0]
     assert bucket.uploads == []
+
+
+def test_a_note_of_which_the_answer_was_lost_is_noted(bucket: Bucket, between: Between) -> None:
+    between.lost = "PUT .*unfinished"
+    with pytest.raises(HarborConnectionError):
+        bucket.open(endpoint=between.url).pool.put(Source(breaks_at=2 * PART).reader(), DIGEST)
+    assert not between.lost
+    between.lost = "PUT .*unfinished"
+    assert put(bucket, bucket.open(endpoint=between.url)) == [2 * PART]
+    assert not between.lost
+    assert bucket.uploads == []
