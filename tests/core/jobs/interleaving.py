@@ -259,6 +259,7 @@ class SteppedFiles(Files):
         self._root = None
         self._store = world.memory
         self.url = "s3://in-memory"
+        self.multipart = None
 
     def _step(self) -> None:
         self._world.step(self._actor)
