@@ -40,14 +40,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def refused_until_given_up(session: HttpSession, clock: Clock, path: str) -> tuple[float, int]:
     """Return how long it took until a refusal was for good, and how many were not."""
-    began = clock.slept
+    began = clock()
     for number in range(500):
         clock.sleep(0.3)
         session.request("GET", "/v2/app/manifests/1")  # which is taken each time
         with pytest.raises(HarborRateLimitError) as caught:
             session.request("POST", path, data=b"")
         if caught.value.is_for_good:
-            return clock.slept - began, number
+            return clock() - began, number
     raise AssertionError("it was never given up")
 
 
@@ -63,7 +63,7 @@ def test_what_is_refused_for_ever_is_given_up_although_all_else_is_taken(
     with HostileServer(say) as server:
         session = HttpSession(server.url, pace=Pace(clock=clock), sleep=clock.sleep, max_attempts=1)
         seconds, _ = refused_until_given_up(session, clock, "/v2/app/blobs/uploads/")
-        assert 30 <= seconds <= 200
+        assert 30 <= seconds <= 400
         # From then on each fails with one request, and nobody waits for it.
         began, before = clock.slept, len(server.asked)
         with pytest.raises(HarborRateLimitError):
