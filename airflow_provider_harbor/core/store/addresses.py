@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 
 _SCHEMES = ("file", "s3", "gs", "az")
+# What `obstore` takes before anything else, also before what it is told.
+_STRONGEST = "AWS_ENDPOINT_URL_S3"
 
 
 def split_address(text: str) -> tuple[str, str]:
@@ -110,9 +112,26 @@ def shown_address(text: str) -> str:
 
 def endpoint_of(options: Mapping[str, Any]) -> str:
     """Return the address of an S3 server that is not Amazon's, from options or the environment."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    # In the order of `obstore`.
+    names = (_STRONGEST, "AWS_ENDPOINT", "AWS_ENDPOINT_URL")
     told = [options.get("endpoint"), *map(os.environ.get, names)]
     return str(next(filter(None, told), ""))
+
+
+def require_one_endpoint(options: Mapping[str, Any]) -> None:
+    """Make sure that the environment does not name another S3 server than the options do.
+
+    `obstore` would take that of the environment, so that backups would go elsewhere.
+
+    Raises:
+        HarborConfigurationError: It does.
+    """
+    told, found = str(options.get("endpoint") or ""), os.environ.get(_STRONGEST, "")
+    if told and found and told.rstrip("/") != found.rstrip("/"):
+        raise HarborConfigurationError(
+            f"the store is at {shown_address(told)}, but the variable {_STRONGEST} names "
+            f"{shown_address(found)}, and would be used. Unset it where backups run"
+        )
 
 
 def options_of_plain_http(options: Mapping[str, Any]) -> dict[str, Any]:

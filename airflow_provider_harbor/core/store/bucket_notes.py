@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
     HarborBackupError,
     HarborConfigurationError,
     IntegrityError,
+    StoreError,
 )
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, parse_object
@@ -24,7 +28,10 @@ from airflow_provider_harbor.core.store.leases import has_died, this_process
 log = logging.getLogger(__name__)
 
 # After so long without a word whoever sends a blob has ended, on whatever machine.
-_STALE = timedelta(minutes=15)
+_STALE = timedelta(minutes=5)
+# As of 10,000 parts.
+_LONGEST_BYTES = 4 * 1024 * 1024
+_UPLOAD_ID = re.compile(r"[!-~]{1,2000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Note:
         size_bytes: How long the blob is.
 
     Attributes:
+        path: Where it is.
+        content: What is in it, as far as this process knows.
         is_busy: Whether somebody else is at it, by what was read.
     """
 
@@ -69,8 +78,8 @@ class Note:
         self.digest = digest
         self.size_bytes = size_bytes
         self._files = files
-        self._path = layout.unfinished(digest)
-        self._content: bytes | None = None
+        self.path = layout.unfinished(digest)
+        self.content: bytes | None = None
         self.is_busy = False
 
     def read(self) -> Progress | None:
@@ -80,32 +89,43 @@ class Note:
             StoreError: The store cannot be read.
         """
         try:
-            self._content = self._files.read(self._path)
-            data = parse_object(self._files, self._path, self._content)
-            progress = Progress(
-                str(data["upload"]),
-                int(data["part_bytes"]),
-                tuple(map(str, data["etags"])),
-                str(data["sha256_state"]),
-                int(data["tries"]),
-            )
+            size_bytes, blocks = self._files.open(self.path)
+            if size_bytes > _LONGEST_BYTES:
+                raise ValueError("it is too long")
+            self.content = b"".join(blocks)
+            data = parse_object(self._files, self.path, self.content)
+            progress = self._parse(data)
             age = datetime.now(timezone.utc) - datetime.fromisoformat(data["kept_at"])
-            process = str(data["process"])
-            is_of_it = (data["digest"], data["size_bytes"]) == (self.digest, self.size_bytes)
-            KeptSha256(progress.offset, progress.sha256_state)
+            self.is_busy = _is_alive(str(data["process"]), age)
         except FileNotFoundError:
             return None
         except (HarborConfigurationError, IntegrityError, *SHAPE_ERRORS) as err:
-            log.debug("%s: %s", self._files.url_of(self._path), err)
+            log.debug("%s: %s", self._files.url_of(self.path), err)
             return None
-        self.is_busy = _is_alive(process, age)
-        is_possible = (
-            is_of_it
-            and progress.upload != ""
+        return None if self.is_busy else progress
+
+    def _parse(self, data: Mapping[str, Any]) -> Progress | None:
+        """Return what is in a note; None where that is no upload of this blob, as it is sent now.
+
+        Raises:
+            Any of SHAPE_ERRORS: It is none at all.
+        """
+        progress = Progress(
+            str(data["upload"]),
+            int(data["part_bytes"]),
+            tuple(map(str, data["etags"])),
+            str(data["sha256_state"]),
+            int(data["tries"]),
+        )
+        KeptSha256(progress.offset, progress.sha256_state)
+        is_right = (
+            (data["digest"], data["size_bytes"]) == (self.digest, self.size_bytes)
+            and _UPLOAD_ID.fullmatch(progress.upload)
             and progress.offset <= self.size_bytes
             and progress.part_bytes == self._files.part_bytes(self.size_bytes)
+            and progress.tries >= 0
         )
-        return progress if is_possible and not self.is_busy else None
+        return progress if is_right else None
 
     def write(self, progress: Progress, *, is_over: bool = False) -> bool:
         """Keep how far it has come; False where somebody else has taken it over.
@@ -131,31 +151,38 @@ class Note:
             }
         )
         if self._replace(content) or self._is_there(content):
-            self._content = content
+            self.content = content
             return True
         return False
 
     def _replace(self, content: bytes) -> bool:
-        if self._content is None:
-            return self._files.create(self._path, content)
         try:
-            return self._files.replace(self._path, self._content, content)
+            if self.content is None:
+                return self._files.create(self.path, content)
+            return self._files.replace(self.path, self.content, content)
         except FileNotFoundError:
             return False
 
     def _is_there(self, content: bytes) -> bool:
         """Tell whether it was written, and only the answer was lost: then it was tried again."""
         try:
-            return self._files.read(self._path) == content
+            return self._files.read(self.path) == content
         except FileNotFoundError:
             return False
+
+    def read_upload(self) -> str:
+        """Return the id of the upload that it is about now; empty where that cannot be read."""
+        try:
+            return upload_of(self._files, self.path)
+        except StoreError:
+            return ""
 
     def delete(self) -> None:
         """Delete it: the upload is over."""
         try:
-            self._files.delete([self._path])
-            self._content = None
-        except HarborBackupError as err:
+            self._files.delete([self.path])
+            self.content = None
+        except (HarborBackupError, FileNotFoundError) as err:
             # Who backs up need not be able to delete. The bucket does not know that upload.
             log.debug("an upload that is over stays noted: %s", err)
 
@@ -170,6 +197,7 @@ def _is_alive(process: str, age: timedelta) -> bool:
 def upload_of(files: Files, path: str) -> str:
     """Return the id of the upload that a file is about; empty where that cannot be read."""
     try:
-        return str(json.loads(files.read(path))["upload"])
+        upload = str(json.loads(files.read(path))["upload"])
     except (FileNotFoundError, *SHAPE_ERRORS):
         return ""
+    return upload if _UPLOAD_ID.fullmatch(upload) else ""

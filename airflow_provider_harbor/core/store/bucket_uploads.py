@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
     StoreReason,
+    StoreUnreachableError,
 )
 from airflow_provider_harbor.core.oci.blob_reader import Rereadable
 from airflow_provider_harbor.core.store import kept_sha256, layout
@@ -35,8 +37,10 @@ log = logging.getLogger(__name__)
 
 # So much is sent again after a kill, at most, and what was on its way.
 _KEPT_EVERY_BYTES = 64 * 1024 * 1024
+# And that often at least, so that it is known to go on.
+_KEPT_EVERY_SECONDS = 60.0
 # Where nothing has arrived for so many tries an upload is not gone on with any more.
-_MOST_TRIES = 3
+_MOST_TRIES = 6
 # What this process sends at the moment: URL of the store, and digest.
 _under_way: set[tuple[str, str]] = set()
 _lock = threading.Lock()
@@ -76,62 +80,62 @@ class BucketUploads:
             return is_alone and self._put(multipart, body, digest)
 
     def _put(self, multipart: Multipart, body: Rereadable, digest: str) -> bool:
-        note = Note(self._files, digest, len(body))
-        kept = note.read()
-        if note.is_busy:
+        sending = _Sending(multipart, Note(self._files, digest, len(body)), body, self._buffers)
+        try:
+            return self._is_sent(sending)
+        except StoreError as err:
+            is_passing = sending.is_running and err.reason is StoreReason.UNREACHABLE
+            if is_passing or err.reason is StoreReason.FULL:
+                raise
+            # What one way cannot do the other one may: no layer is lost for being gone on with.
+            log.info("a large layer is sent in another way, and starts again after a kill: %s", err)
+            body.rewind(0)
+            return False
+
+    def _is_sent(self, sending: _Sending) -> bool:
+        kept = sending.note.read()
+        if sending.note.is_busy:
             return False
         if kept and kept.tries >= _MOST_TRIES:
-            multipart.abort(layout.blob(digest), kept.upload)
+            sending.abort(kept)
             kept = None
-        sending = _Sending(multipart, note, body, self._buffers)
-        if kept and self._is_sent(multipart, sending, kept):
+        if kept:
+            kept = replace(kept, tries=kept.tries + 1)
+            if not sending.note.write(kept):  # somebody else goes on with it, or has ended it
+                return False
+            log.info(
+                "%s: %d bytes are there already", self._files.url_of(sending.path), kept.offset
+            )
+            sending.require_same_place()
+            try:
+                return self._is_in_place(sending, kept)
+            except UploadGoneError as err:
+                log.info("%s. It starts again", err)
+                sending.body.rewind(0)
+        begun = sending.begin(self._files.part_bytes(sending.note.size_bytes))
+        return begun is not None and self._is_in_place(sending, begun)
+
+    def _is_in_place(self, sending: _Sending, progress: Progress) -> bool:
+        """Send the rest, and look whether the blob is where it is going to be looked for."""
+        sending.run(progress)
+        if self._files.size(sending.path) == sending.note.size_bytes:
             return True
-        begun = self._begin(multipart, note)
-        if begun is None:
-            return False
-        sending.run(begun)
-        return True
-
-    def _begin(self, multipart: Multipart, note: Note) -> Progress | None:
-        """Begin an upload; None where it cannot be noted, so that it is left to `obstore`."""
-        path, is_noted = layout.blob(note.digest), False
-        try:
-            begun = Progress(multipart.begin(path), self._files.part_bytes(note.size_bytes))
-        except StoreError as err:
-            log.info("if this run is killed, a large layer has to start again: %s", err)
-            return None
-        try:
-            is_noted = note.write(begun)
-        finally:
-            if not is_noted:
-                multipart.abort(path, begun.upload)
-        return begun if is_noted else None
-
-    def _is_sent(self, multipart: Multipart, sending: _Sending, kept: Progress) -> bool:
-        """Go on with an upload; False where it is gone, and the body is at its start again."""
-        kept = replace(kept, tries=kept.tries + 1)
-        if not sending.note.write(kept):  # so that nobody else goes on with it as well
-            return False
-        log.info("%s: %d bytes are there already", multipart.url_of(sending.path), kept.offset)
-        try:
-            sending.run(kept)
-        except UploadGoneError as err:
-            log.info("%s. It starts again", err)
-            sending.body.rewind(0)
-            return False
-        return True
+        raise StoreError(StoreReason.OTHER, "it was sent, and is not there", where=self._files.url)
 
     def forget_before(self, moment: datetime) -> None:
         """Give up uploads that nobody has gone on with since a moment."""
         multipart = self._files.multipart
         if multipart is None:
             return
-        old = [e.path for e in self._files.iter_files(layout.UNFINISHED) if e.modified < moment]
-        for path in old:
-            if upload := upload_of(self._files, path):
-                multipart.abort(path.replace(layout.UNFINISHED, layout.POOL, 1), upload)
-        if old:
-            self._files.delete(old)
+        over = []
+        for entry in self._files.iter_files(layout.UNFINISHED):
+            if entry.modified < moment:
+                upload = upload_of(self._files, entry.path)
+                path = entry.path.replace(layout.UNFINISHED, layout.POOL, 1)
+                if not upload or multipart.abort(path, upload):
+                    over.append(entry.path)
+        if over:
+            self._files.delete(over)
 
 
 @contextmanager
@@ -181,7 +185,7 @@ class _Part(NamedTuple):
 
 
 class _Sending:
-    """One upload, from where it is to its end."""
+    """One upload, from where it is to its end; `is_running` when anything was sent of it."""
 
     def __init__(
         self, multipart: Multipart, note: Note, body: Rereadable, buffers: _Buffers
@@ -194,6 +198,44 @@ class _Sending:
         self._buffers = buffers
         self._progress = Progress("", 0)
         self._kept_bytes = 0
+        self._kept_at = time.monotonic()
+        self._is_lost = False
+        self.is_running = False
+
+    def begin(self, part_bytes: int) -> Progress | None:
+        """Begin an upload, and note it; None where somebody else was faster.
+
+        Raises:
+            StoreError: It cannot be begun, or not be noted, or would go elsewhere.
+        """
+        begun, is_noted = Progress(self._multipart.begin(self.path), part_bytes), False
+        try:
+            is_noted = self.note.write(begun)
+            if is_noted:
+                self.require_same_place()
+        except StoreError:
+            self.abort(begun)
+            if is_noted:
+                self.note.delete()
+            raise
+        if is_noted:
+            return begun
+        self.abort(begun)
+        return None
+
+    def require_same_place(self) -> None:
+        """Make sure that uploads go where the store is.
+
+        Which server, bucket and prefix an address means the one library and the other can see
+        otherwise, by the environment and by what is escaped.
+
+        Raises:
+            StoreError: They do not, or it cannot be seen.
+        """
+        content = self.note.content or b""
+        if self._multipart.read(self.note.path, len(content) + 1) != content:
+            what = "uploads would go elsewhere than the store is"
+            raise StoreError(StoreReason.OTHER, what, where=self._multipart.url)
 
     def run(self, progress: Progress) -> None:
         """Send what is missing, and have the blob take its place.
@@ -205,6 +247,7 @@ class _Sending:
         """
         self._progress, self._kept_bytes = progress, progress.offset
         self._on_their_way.clear()
+        self.is_running = True
         try:
             passed = self._send_rest()
             actual = f"sha256:{passed.hexdigest()}"
@@ -216,13 +259,26 @@ class _Sending:
                     where=self._multipart.url,
                 )
             self._multipart.complete(self.path, progress.upload, self._progress.etags)
-        except (IntegrityError, UploadGoneError):
+        except StoreUnreachableError:
+            raise  # the next one goes on
+        except (IntegrityError, StoreError):
             self._give_up()  # so that the next one begins at the start
             raise
-        except StoreError as err:
-            if err.reason is StoreReason.FULL:
-                self._give_up()
-            raise
+        self.note.delete()
+
+    def abort(self, progress: Progress) -> None:
+        """Give up an upload."""
+        self._multipart.abort(self.path, progress.upload)
+
+    def _give_up(self) -> None:
+        if self._is_lost:
+            # Where the other one has begun an upload of its own, this one is nobody's.
+            now = self.note.read_upload()
+            if now == self._progress.upload:
+                return
+            self.abort(self._progress)
+            return
+        self.abort(self._progress)
         self.note.delete()
 
     def _send_rest(self) -> KeptSha256:
@@ -234,8 +290,8 @@ class _Sending:
         ):
             try:
                 self._send_parts(passed, free, pool)
-            except BaseException:
-                self._keep_what_arrived()
+            except BaseException as err:
+                self._keep_what_arrived(err)
                 raise
         return passed
 
@@ -268,7 +324,8 @@ class _Sending:
     def _wait_for_one(self) -> bytearray:
         """Wait until the first part on its way has arrived, and return its buffer."""
         buffer = self._note_one()
-        if self._progress.offset - self._kept_bytes >= _KEPT_EVERY_BYTES:
+        is_much = self._progress.offset - self._kept_bytes >= _KEPT_EVERY_BYTES
+        if is_much or time.monotonic() - self._kept_at > _KEPT_EVERY_SECONDS:
             self._keep()
         return buffer
 
@@ -284,25 +341,24 @@ class _Sending:
     def _keep(self, *, is_over: bool = False) -> None:
         if self._progress.offset > self.note.size_bytes:
             return  # the last part is a short one, and nothing begins behind it
-        self._kept_bytes = self._progress.offset
+        self._kept_bytes, self._kept_at = self._progress.offset, time.monotonic()
         try:
-            is_mine = self.note.write(self._progress, is_over=is_over)
+            self._is_lost = not self.note.write(self._progress, is_over=is_over)
         except StoreError as err:
             log.warning("if this run is killed, a part of a layer is sent again: %s", err)
             return
-        if not is_mine and not is_over:
-            what = "another process has taken over the upload of this layer. Run it again"
-            raise StoreError(StoreReason.OTHER, what, where=self._multipart.url_of(self.path))
+        if self._is_lost and not is_over:
+            what = "another process has taken over the upload of this layer"
+            raise StoreError(StoreReason.OTHER, what, where=self._multipart.url)
 
-    def _keep_what_arrived(self) -> None:
+    def _keep_what_arrived(self, err: BaseException) -> None:
         """Wait for what is on its way, and keep how far it has come by that."""
+        if not isinstance(err, StoreError):  # the upload is not to blame
+            self._progress = replace(self._progress, tries=max(self._progress.tries - 1, 0))
         try:
             while self._on_their_way:
                 self._note_one()
-        except StoreError as err:
-            log.debug("of what was on its way not all arrived: %s", err)
-        self._keep(is_over=True)
-
-    def _give_up(self) -> None:
-        self._multipart.abort(self.path, self._progress.upload)
-        self.note.delete()
+        except StoreError as late:
+            log.debug("of what was on its way not all arrived: %s", late)
+        if not self._is_lost:
+            self._keep(is_over=True)

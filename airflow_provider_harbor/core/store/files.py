@@ -26,7 +26,11 @@ from airflow_provider_harbor.core.exceptions import (
     StoreReason,
 )
 from airflow_provider_harbor.core.store import directories, layout
-from airflow_provider_harbor.core.store.addresses import options_of_plain_http, split_address
+from airflow_provider_harbor.core.store.addresses import (
+    options_of_plain_http,
+    require_one_endpoint,
+    split_address,
+)
 from airflow_provider_harbor.core.store.multipart import Multipart, multipart_into
 from airflow_provider_harbor.core.store.roots import Root
 from airflow_provider_harbor.core.store.troubles import store_error
@@ -97,6 +101,7 @@ class Files:
             self.url = self._directory.as_uri()
         else:
             self.url = f"{scheme}://{rest}"
+            require_one_endpoint(options)
             with troubles(self.url):
                 # Its types tell the options of each storage apart; which it is, shows at run time.
                 opener: Any = from_url
@@ -145,13 +150,13 @@ class Files:
                 self._create_privately(path, content)
             else:
                 self._put(path, content, mode="create")
-        except AlreadyExistsError:
+        except (AlreadyExistsError, PreconditionError):
             return False
         return True
 
     def _create_privately(self, path: str, content: bytes) -> None:
         _check(path)
-        with troubles(self.url_of(path)):
+        with troubles(self.url_of(path), conflicts=True):
             self._open(make=True)
             try:
                 directories.create(f"{self._directory}/{path}", content, directories.PRIVATE)
@@ -210,11 +215,14 @@ class Files:
     @functools.cached_property
     def multipart(self) -> Multipart | None:
         """What sends large files so that a later process can go on; None where nothing does."""
-        return multipart_into(self.url, self._options)
+        if not self.url.startswith("s3://"):
+            return None
+        prefix = str(self._store.prefix or "")
+        return multipart_into(self.url, str(self._store.config["bucket"]), prefix, self._options)
 
     def _put(self, path: str, content: Any, **options: Any) -> None:
         _check(path)
-        with troubles(self.url_of(path)):
+        with troubles(self.url_of(path), conflicts="mode" in options):
             obstore.put(self._open(make=True), path, content, **options)
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -464,13 +472,15 @@ def _check(path: str) -> None:
 
 
 @contextlib.contextmanager
-def troubles(where: str) -> Iterator[None]:
-    """Turn what a storage raises into what this package raises."""
+def troubles(where: str, *, conflicts: bool = False) -> Iterator[None]:
+    """Turn what a storage raises into what this package raises.
+
+    With `conflicts` what it says of a write that has a condition stays as it is.
+    """
     try:
         yield
-    except (AlreadyExistsError, PreconditionError):
-        raise
     except (BaseError, OSError, NotImplementedError) as err:
-        if isinstance(err, StoreError):
+        is_conflict = conflicts and isinstance(err, (AlreadyExistsError, PreconditionError))
+        if is_conflict or isinstance(err, StoreError):
             raise
         raise store_error(err, where) from None

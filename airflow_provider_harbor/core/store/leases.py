@@ -306,4 +306,7 @@ def has_died(process: str) -> bool:
     theirs = process.split(" ")
     if len(own) != 4 or len(theirs) != 4 or own[:2] != theirs[:2]:
         return False
-    return this_process(int(theirs[2])) != process
+    try:
+        return this_process(int(theirs[2])) != process
+    except (ValueError, OverflowError):  # it names no process at all
+        return False

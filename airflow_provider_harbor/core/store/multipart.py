@@ -2,7 +2,8 @@
 
 `obstore` forgets an upload with its process. So large blobs go by `botocore`, where it is
 installed (the extra `[s3]` brings it): the only module that knows it. It uses the keys that
-`obstore` would use, and leaves all that it does not know to `obstore`.
+`obstore` would use, and leaves all that it does not know to `obstore`. That both mean the same
+bucket, and the same place in it, is not believed but looked at, see `read`.
 
 Source: Amazon S3 API reference, CreateMultipartUpload, UploadPart, CompleteMultipartUpload and
 AbortMultipartUpload.
@@ -46,7 +47,7 @@ _GONE = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
 _CONNECT_SECONDS = 10
 # As long as a part may take on a slow line.
 _READ_SECONDS = 300
-_ATTEMPTS = 5
+_ATTEMPTS = 3
 
 
 class UploadGoneError(StoreError):
@@ -60,18 +61,19 @@ class Multipart:
     """Uploads into one bucket, below a prefix. May be shared by threads.
 
     Args:
-        url: `s3://bucket/prefix`.
+        url: Of the store, as it may be shown.
+        bucket: Name of the bucket.
+        prefix: What is before each path; not escaped, and without a slash at its ends.
         options: As of `Files`.
 
     Attributes:
         url: As it was given.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    def __init__(self, url: str, bucket: str, prefix: str, options: Mapping[str, Any]) -> None:
         self.url = url
         self._bucket = bucket
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._prefix = f"{prefix}/" if prefix else ""
         self._options = options
         self._lock = threading.Lock()
         self._made: Any = None
@@ -139,15 +141,30 @@ class Multipart:
             return False
         return bool(found.strip('"') == f"{whole}-{len(etags)}")
 
-    def abort(self, path: str, upload: str) -> None:
-        """Give up an upload, so that its parts cost nothing; one that is gone does no harm.
+    def abort(self, path: str, upload: str) -> bool:
+        """Give up an upload, so that its parts cost nothing.
 
-        Where that fails, the rule of the bucket for such uploads does it.
+        Returns:
+            Whether it is gone. Else the rule of the bucket for such uploads ends it.
         """
         try:
             self._call("abort_multipart_upload", path, UploadId=upload)
+        except UploadGoneError:
+            return True
         except StoreError as err:
             log.debug("an upload is left: %s", err)
+            return False
+        return True
+
+    def read(self, path: str, most_bytes: int) -> bytes:
+        """Return what a small file holds, and no more than so many bytes of it.
+
+        Raises:
+            StoreError: It cannot be read, or is not there.
+        """
+        with _troubles(self.url_of(path)):
+            answer = self._client().get_object(Bucket=self._bucket, Key=self._prefix + path)
+            return bytes(answer["Body"].read(most_bytes))
 
     def _call(self, operation: str, path: str, **arguments: Any) -> dict[str, Any]:
         with _troubles(self.url_of(path)):
@@ -161,9 +178,14 @@ class Multipart:
             return self._made
 
 
-def multipart_into(url: str, options: Mapping[str, Any]) -> Multipart | None:
-    """Return what sends large files into a bucket; None where it is left to `obstore`."""
-    if not url.startswith("s3://") or not _OPTIONS.issuperset(options):
+def multipart_into(
+    url: str, bucket: str, prefix: str, options: Mapping[str, Any]
+) -> Multipart | None:
+    """Return what sends large files into a bucket of S3; None where it is left to `obstore`.
+
+    The arguments are those of `Multipart`.
+    """
+    if not _OPTIONS.issuperset(options):
         return None
     if any(_FOREIGN.match(name.upper()) for name in os.environ):
         return None
@@ -174,7 +196,7 @@ def multipart_into(url: str, options: Mapping[str, Any]) -> Multipart | None:
         import botocore.session  # noqa: F401
     except ImportError:
         return None
-    return Multipart(url, options)
+    return Multipart(url, bucket, prefix, options)
 
 
 def _make_client(options: Mapping[str, Any]) -> Any:
@@ -184,7 +206,7 @@ def _make_client(options: Mapping[str, Any]) -> Any:
     # Its debugging has headers of requests, and so tokens. Who wants it can say so by its name.
     logger = logging.getLogger("botocore")
     if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.WARNING)
     session = botocore.session.Session()
     # Where `obstore` does not look for keys.
     for name in ("config_file", "credentials_file"):
@@ -244,28 +266,40 @@ def _style(options: Mapping[str, Any], endpoint: str) -> str:
 
 @contextlib.contextmanager
 def _troubles(where: str) -> Iterator[None]:
-    """Turn what `botocore` raises into what this package raises."""
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+    """Turn what `botocore` raises into what this package raises.
+
+    Its own texts are left out, also as a cause: they can have what a server echoes.
+    """
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as err:
-        code = str(err.response.get("Error", {}).get("Code", ""))
-        if code in _GONE:
-            raise UploadGoneError(where) from err
-        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        raise store_error(_Said(code, status), where) from err
+        raise _refused(err.response, where) from None
     except (ConnectionError, HTTPClientError, ResponseParserError) as err:
         what = f"the storage does not answer as it should ({type(err).__name__}). Try again later"
-        raise StoreUnreachableError(StoreReason.UNREACHABLE, what, where=where) from err
-    except BotoCoreError as err:
-        raise StoreError(StoreReason.OTHER, type(err).__name__, where=where) from err
+        raise StoreUnreachableError(StoreReason.UNREACHABLE, what, where=where) from None
+    except Exception as err:  # whatever it makes of an environment, or of keys that are renewed
+        what = f"it cannot be asked ({type(err).__name__})"
+        raise StoreError(StoreReason.OTHER, what, where=where) from None
+
+
+def _refused(response: Mapping[str, Any], where: str) -> Exception:
+    """Return what an answer means that is none of success."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _GONE:
+        return UploadGoneError(where)
+    if status in (401, 403) and not re.fullmatch("[A-Za-z]+", code):
+        code = "AccessDenied"
+    return store_error(_Said(code, status), where)
 
 
 class _Said(Exception):
     """What a server said, in the form in which `obstore` says it."""
 
     def __init__(self, code: str, status: int) -> None:
-        shown = f"<Code>{code}</Code>" if re.fullmatch(r"\w+", code) else ""
-        super().__init__(f"{status} Server Error {shown}" if status >= 500 else f"{status} {shown}")
+        shown = f"<Code>{code}</Code>" if re.fullmatch("[A-Za-z]+", code) else ""
+        kind = " Server Error" if status >= 500 else ""
+        super().__init__(f"it was answered {status}{kind} {shown}")

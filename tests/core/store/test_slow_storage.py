@@ -43,13 +43,20 @@ class SlowLine(CutLine):
     is_over = threading.Event()
 
 
+def lay(s3: S3Server, bucket: str, content: bytes) -> None:
+    """Have a file there, without a time-out."""
+    path = s3.directory / bucket / "a" / "file"
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+
 def files_over(line: CutLine, s3: S3Server, bucket: str) -> Files:
     return Files(f"s3://{bucket}", **{**s3.options, "endpoint": line.url})
 
 
 def test_a_file_that_comes_slowly_and_steadily_is_read_to_its_end(s3: S3Server) -> None:
     bucket, content = s3.new_bucket(), os.urandom(4 * MIB)
-    Files(f"s3://{bucket}", **s3.options).write("a/file", content)
+    lay(s3, bucket, content)
     with SlowLine(s3.url) as line:
         began = time.monotonic()
         size, blocks = files_over(line, s3, bucket).open("a/file")
@@ -59,7 +66,7 @@ def test_a_file_that_comes_slowly_and_steadily_is_read_to_its_end(s3: S3Server) 
 
 def test_a_file_that_stops_coming_ends(s3: S3Server) -> None:
     bucket = s3.new_bucket()
-    Files(f"s3://{bucket}", **s3.options).write("a/file", os.urandom(2 * MIB))
+    lay(s3, bucket, os.urandom(2 * MIB))
     with SlowLine(s3.url) as line:
         line.stops_after = MIB
         line.is_over = threading.Event()
@@ -72,7 +79,7 @@ def test_a_file_that_stops_coming_ends(s3: S3Server) -> None:
 def test_a_file_that_nobody_reads_for_a_while_is_there_still(s3: S3Server) -> None:
     """Its destination is slow: that is no reason to end it."""
     bucket, content = s3.new_bucket(), os.urandom(2 * MIB)
-    Files(f"s3://{bucket}", **s3.options).write("a/file", content)
+    lay(s3, bucket, content)
     with CutLine(s3.url) as line:
         _, blocks = files_over(line, s3, bucket).open("a/file")
         first = next(blocks)
