@@ -261,25 +261,26 @@ class _Sending:
             self._multipart.complete(self.path, progress.upload, self._progress.etags)
         except StoreUnreachableError:
             raise  # the next one goes on
-        except (IntegrityError, StoreError):
-            self._give_up()  # so that the next one begins at the start
+        except (IntegrityError, StoreError) as err:
+            self._give_up(is_wrong=isinstance(err, IntegrityError))
             raise
         self.note.delete()
 
-    def abort(self, progress: Progress) -> None:
-        """Give up an upload."""
-        self._multipart.abort(self.path, progress.upload)
+    def abort(self, progress: Progress) -> bool:
+        """Give up an upload; False where it is there still."""
+        return self._multipart.abort(self.path, progress.upload)
 
-    def _give_up(self) -> None:
+    def _give_up(self, *, is_wrong: bool) -> None:
+        """Have the next one begin at the start; what cannot be ended stays noted, if it is right.
+
+        Else there would be one upload more each night.
+        """
         if self._is_lost:
             # Where the other one has begun an upload of its own, this one is nobody's.
-            now = self.note.read_upload()
-            if now == self._progress.upload:
-                return
-            self.abort(self._progress)
-            return
-        self.abort(self._progress)
-        self.note.delete()
+            if self.note.read_upload() != self._progress.upload:
+                self.abort(self._progress)
+        elif self.abort(self._progress) or is_wrong:
+            self.note.delete()
 
     def _send_rest(self) -> KeptSha256:
         passed = KeptSha256(self._progress.offset, self._progress.sha256_state)

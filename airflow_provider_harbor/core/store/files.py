@@ -222,8 +222,14 @@ class Files:
 
     def _put(self, path: str, content: Any, **options: Any) -> None:
         _check(path)
-        with troubles(self.url_of(path), conflicts="mode" in options):
-            obstore.put(self._open(make=True), path, content, **options)
+        try:
+            with troubles(self.url_of(path), conflicts="mode" in options):
+                obstore.put(self._open(make=True), path, content, **options)
+        except FileNotFoundError as err:
+            if self._directory is not None or isinstance(options.get("mode"), dict):
+                raise
+            what = "the storage does not take it: it says that there is no such place"
+            raise StoreError(StoreReason.MISSING, what, where=self.url_of(path)) from err
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files; those that are not there do no harm."""

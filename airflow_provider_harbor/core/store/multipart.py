@@ -287,7 +287,7 @@ def _troubles(where: str) -> Iterator[None]:
 
 def _refused(response: Mapping[str, Any], where: str) -> Exception:
     """Return what an answer means that is none of success."""
-    code = str(response.get("Error", {}).get("Code", ""))
+    code = str(response.get("Error", {}).get("Code") or "")
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _GONE:
         return UploadGoneError(where)

@@ -691,7 +691,8 @@ def test_keys_that_cannot_be_renewed_in_the_middle_stop_no_blob(s3: S3Server) ->
     store.pool.put(source.reader(), DIGEST)
     assert source.opened == [0, 0]
     assert bucket.is_whole()
-    assert not bucket.has_note
+    # It could not be ended, so that it is known still.
+    assert bucket.uploads == [bucket.note["upload"]]
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET"])
@@ -728,3 +729,31 @@ def test_what_a_server_echoes_is_in_no_cause_of_an_error(bucket: Bucket, between
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     assert "Signature" not in str(caught.value)
+
+
+def test_where_nothing_can_be_ended_uploads_do_not_pile_up(
+    bucket: Bucket, between: Between
+) -> None:
+    """As where keys end in the middle: then the abort is refused as well."""
+    refused = (403, {"Content-Type": "application/xml"}, "<Error><Code>Odd</Code></Error>")
+    between.replaced["DELETE .*uploadId"] = refused
+    for _ in range(3):
+        leave(bucket)
+        between.replaced["partNumber=3"] = refused
+        with pytest.raises(StoreError):
+            bucket.open(endpoint=between.url).pool.put(Source().reader(), DIGEST)
+        assert bucket.note["upload"] in bucket.uploads
+    first = bucket.note["upload"]
+    between.replaced.clear()
+    assert put(bucket) == [2 * PART]
+    assert first not in bucket.uploads
+
+
+def test_a_place_that_the_storage_does_not_know_is_an_error_of_the_store(
+    bucket: Bucket, between: Between
+) -> None:
+    between.replaced["POST .*uploads|PUT "] = (404, {}, "<html>no</html>")
+    store = bucket.open(endpoint=between.url)
+    with pytest.raises(StoreError) as caught:
+        store.pool.put(Source().reader(), DIGEST)
+    assert caught.value.reason is StoreReason.MISSING
