@@ -40,6 +40,32 @@ def is_rereadable(body: object) -> TypeGuard[Rereadable]:
     return bool(getattr(body, "can_reread", False))
 
 
+class Hash(Protocol):
+    """What hashes blocks as they pass: a hash of `hashlib`, or one like it."""
+
+    @property
+    def name(self) -> str:
+        """Name of its algorithm, as digests begin with it."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that has passed."""
+
+
+def require_digest(
+    passed: Hash, passed_bytes: int, digest: str, size_bytes: int, where: str
+) -> None:
+    """Make sure that what has passed is what its digest says, and as long as it should be.
+
+    Raises:
+        DigestMismatchError: It is not.
+    """
+    actual = f"{passed.name}:{passed.hexdigest()}"
+    if actual != digest or passed_bytes != size_bytes:
+        raise DigestMismatchError(
+            expected=digest, actual=actual, size_bytes=passed_bytes, where=where
+        )
+
+
 class BlobReader:
     """A blob on its way: a stream that hashes what passes, and refuses to end with another digest.
 

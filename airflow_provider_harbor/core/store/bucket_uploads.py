@@ -14,19 +14,18 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from airflow_provider_harbor.core.exceptions import (
-    DigestMismatchError,
     IntegrityError,
     StoreError,
     StoreReason,
     StoreUnreachableError,
 )
-from airflow_provider_harbor.core.oci.blob_reader import Rereadable
+from airflow_provider_harbor.core.oci.blob_reader import Rereadable, require_digest
 from airflow_provider_harbor.core.store import kept_sha256, layout
 from airflow_provider_harbor.core.store.bucket_notes import Note, Progress, upload_of
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, PARTS_AT_ONCE, Files
@@ -164,11 +163,12 @@ class _Buffers:
         """Lend some of a size until the block ends."""
         lent: list[bytearray] = []
         while len(lent) < number:
-            with suppress(IndexError):
-                if len(spare := self._spare.pop()) == size_bytes:
-                    lent.append(spare)
-                continue
-            lent.append(bytearray(size_bytes))
+            try:
+                buffer = self._spare.pop()
+            except IndexError:
+                buffer = bytearray(size_bytes)
+            if len(buffer) == size_bytes:
+                lent.append(buffer)
         buffers = list(lent)
         try:
             yield buffers
@@ -250,14 +250,13 @@ class _Sending:
         self.is_running = True
         try:
             passed = self._send_rest()
-            actual = f"sha256:{passed.hexdigest()}"
-            if actual != self.note.digest or passed.passed_bytes != self.note.size_bytes:
-                raise DigestMismatchError(
-                    expected=self.note.digest,
-                    actual=actual,
-                    size_bytes=passed.passed_bytes,
-                    where=self._multipart.url,
-                )
+            require_digest(
+                passed,
+                passed.passed_bytes,
+                self.note.digest,
+                self.note.size_bytes,
+                self._multipart.url,
+            )
             self._multipart.complete(self.path, progress.upload, self._progress.etags)
         except StoreUnreachableError:
             raise  # the next one goes on
@@ -334,8 +333,8 @@ class _Sending:
         part = self._on_their_way[0]  # which stays the first one where it did not arrive
         etags = (*self._progress.etags, part.etag.result())
         self._on_their_way.popleft()
-        self._progress = Progress(
-            self._progress.upload, self._progress.part_bytes, etags, part.sha256_state
+        self._progress = replace(
+            self._progress, etags=etags, sha256_state=part.sha256_state, tries=0
         )
         return part.buffer
 

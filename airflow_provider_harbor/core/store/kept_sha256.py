@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 # After a multiple of so many bytes the state is eight words, and nothing waits beside them.
-BLOCK_BYTES = 64
+_BLOCK_BYTES = 64
 _STATE = re.compile("[0-9a-f]{64}")
 
 
@@ -40,9 +40,15 @@ class KeptSha256:
         passed_bytes: How many bytes that was.
         state: Its `state` then.
 
+    Attributes:
+        name: Of the algorithm, as in `hashlib`.
+        passed_bytes: How many bytes it has hashed.
+
     Raises:
         ValueError: It is no such state, or no multiple of 64 bytes.
     """
+
+    name = "sha256"
 
     def __init__(self, passed_bytes: int = 0, state: str = "") -> None:
         self.passed_bytes = passed_bytes
@@ -50,7 +56,7 @@ class KeptSha256:
         _library().SHA256_Init(ctypes.byref(self._context))
         if not passed_bytes:
             return
-        if passed_bytes < 0 or passed_bytes % BLOCK_BYTES or not _STATE.fullmatch(state):
+        if passed_bytes < 0 or passed_bytes % _BLOCK_BYTES or not _STATE.fullmatch(state):
             raise ValueError(f"{state!r} is no state of SHA-256 after {passed_bytes} bytes")
         for number in range(8):
             self._context.words[number] = int(state[8 * number : 8 * number + 8], 16)
@@ -69,7 +75,7 @@ class KeptSha256:
         It can after each multiple of 64 bytes. The digits are the eight words that FIPS 180-4
         calls the hash value, so they mean the same on any machine.
         """
-        if self.passed_bytes % BLOCK_BYTES:
+        if self.passed_bytes % _BLOCK_BYTES:
             return ""
         return "".join(f"{word:08x}" for word in self._context.words)
 

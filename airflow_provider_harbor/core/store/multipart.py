@@ -162,9 +162,9 @@ class Multipart:
         Raises:
             StoreError: It cannot be read, or is not there.
         """
+        body = self._call("get_object", path)["Body"]
         with _troubles(self.url_of(path)):
-            answer = self._client().get_object(Bucket=self._bucket, Key=self._prefix + path)
-            return bytes(answer["Body"].read(most_bytes))
+            return bytes(body.read(most_bytes))
 
     def _call(self, operation: str, path: str, **arguments: Any) -> dict[str, Any]:
         with _troubles(self.url_of(path)):

@@ -16,7 +16,11 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.http.rate import spend
 from airflow_provider_harbor.core.http.transport import Body
-from airflow_provider_harbor.core.oci.blob_reader import BlobReader, is_rereadable
+from airflow_provider_harbor.core.oci.blob_reader import (
+    BlobReader,
+    is_rereadable,
+    require_digest,
+)
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.bucket_uploads import BucketUploads
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files
@@ -96,11 +100,7 @@ class Pool:
             passed.update(block)
             passed_bytes += len(block)
             yield block
-        actual = f"{passed.name}:{passed.hexdigest()}"
-        if actual != digest or passed_bytes != size_bytes:
-            raise DigestMismatchError(
-                expected=digest, actual=actual, size_bytes=passed_bytes, where=self._files.url
-            )
+        require_digest(passed, passed_bytes, digest, size_bytes, self._files.url)
 
     def forget_unfinished(self, before: datetime) -> None:
         """Give up uploads into a bucket that nobody has gone on with since a moment."""

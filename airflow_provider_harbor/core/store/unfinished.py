@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_harbor.core.exceptions import DigestMismatchError, StoreError, StoreReason
-from airflow_provider_harbor.core.oci.blob_reader import Rereadable
+from airflow_provider_harbor.core.oci.blob_reader import Rereadable, require_digest
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, Files, troubles
 
@@ -93,11 +93,7 @@ class Unfinished:
             passed_bytes += len(block)
             with troubles(where):
                 _write(stream, block)
-        actual = f"{passed.name}:{passed.hexdigest()}"
-        if actual != digest or passed_bytes != len(body):
-            raise DigestMismatchError(
-                expected=digest, actual=actual, size_bytes=passed_bytes, where=self._files.url
-            )
+        require_digest(passed, passed_bytes, digest, len(body), self._files.url)
         self._files.make_root()
         with troubles(self._files.url_of(target)):
             place = self._files.local_path(target)
