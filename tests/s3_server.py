@@ -92,12 +92,22 @@ class S3Server:
         (self.directory / name).mkdir()
         return name
 
+    def client(self) -> Any:
+        """Return a client of boto3, for what a store never asks of it."""
+        boto3 = pytest.importorskip("boto3", reason="needs the package boto3")
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.user,
+            aws_secret_access_key=self.password,
+        )
+
     def add_writer(self, bucket: str) -> dict[str, Any]:
         """Make a login that may list, read and write a bucket, and not delete; returns its options.
 
         By the policy of the README.
         """
-        boto3 = pytest.importorskip("boto3", reason="needs the package boto3")
         login = {"access_key_id": f"writer-of-{bucket}", "secret_access_key": "writer-secret"}
         subprocess.run(
             [
@@ -120,15 +130,8 @@ class S3Server:
             }
             for actions, resource in rights
         ]
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.user,
-            aws_secret_access_key=self.password,
-        )
         policy = {"Version": "2012-10-17", "Statement": statements}
-        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        self.client().put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
         return self.options | login
 
     @property

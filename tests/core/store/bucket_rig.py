@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import (
-    HarborConnectionError,
-)
+from airflow_provider_harbor.core.exceptions import HarborConnectionError
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -39,7 +37,11 @@ class Bucket:
         self.store = self.open()
 
     def open(self, **options: Any) -> BackupStore:
-        store = BackupStore(f"s3://{self.name}/a/prefix", **{**self.server.options, **options})
+        return self.reach(**{**self.server.options, **options})
+
+    def reach(self, **options: Any) -> BackupStore:
+        """Open the store with these options only."""
+        store = BackupStore(f"s3://{self.name}/a/prefix", **options)
         store.pool.large_bytes = MIB
         return store
 
@@ -57,18 +59,8 @@ class Bucket:
     @property
     def uploads(self) -> list[str]:
         """Ids of the uploads that were begun and not ended."""
-        found = self.client().list_multipart_uploads(Bucket=self.name)
+        found = self.server.client().list_multipart_uploads(Bucket=self.name)
         return [upload["UploadId"] for upload in found.get("Uploads", [])]
-
-    def client(self) -> Any:
-        boto3 = pytest.importorskip("boto3", reason="needs the package boto3")
-        return boto3.client(
-            "s3",
-            endpoint_url=self.server.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.server.user,
-            aws_secret_access_key=self.server.password,
-        )
 
     def age_note(self) -> None:
         """Have the note be years old."""
@@ -96,8 +88,8 @@ class Source:
         if self.breaks_at:
             raise HarborConnectionError("the source went away")
 
-    def reader(self, digest: str = DIGEST) -> BlobReader:
-        return BlobReader(self.blocks(0), digest, SIZE, "the source", self.blocks)
+    def reader(self, digest: str = DIGEST, size_bytes: int = SIZE) -> BlobReader:
+        return BlobReader(self.blocks(0), digest, size_bytes, "the source", self.blocks)
 
 
 def leave(bucket: Bucket, number: int = 2 * PART) -> None:

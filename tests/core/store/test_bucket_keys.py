@@ -54,12 +54,7 @@ def test_keys_that_are_managed_elsewhere_are_used(s3: S3Server, is_right: bool) 
     """And where it is refused what it needs for that, a blob is sent as ever."""
     bucket = Bucket(s3)
     secret = s3.password if is_right else "wrong"
-    store = BackupStore(
-        f"s3://{bucket.name}/a/prefix",
-        credential_provider=Provider(s3, secret),
-        endpoint=s3.url,
-    )
-    store.pool.large_bytes = MIB
+    store = bucket.reach(credential_provider=Provider(s3, secret), endpoint=s3.url)
     with pytest.raises(HarborConnectionError):
         store.pool.put(Source(breaks_at=2 * PART).reader(), DIGEST)
     assert bucket.has_note is is_right
@@ -141,9 +136,7 @@ def test_an_environment_that_botocore_cannot_use_stops_no_blob(
     for key, told in bucket.server.environment.items():
         monkeypatch.setenv(key, told)
     monkeypatch.setenv(name, value)
-    store = BackupStore(f"s3://{bucket.name}/a/prefix")
-    store.pool.large_bytes = MIB
-    assert put(bucket, store) == [0]
+    assert put(bucket, bucket.reach()) == [0]
 
 
 def test_keys_that_cannot_be_renewed_in_the_middle_stop_no_blob(s3: S3Server) -> None:
@@ -158,10 +151,7 @@ def test_keys_that_cannot_be_renewed_in_the_middle_stop_no_blob(s3: S3Server) ->
 
     provider.credentials = Ending(s3.user, s3.password)
     source.on_block = lambda position: has_ended.set() if position == 2 * PART else None
-    store = BackupStore(
-        f"s3://{bucket.name}/a/prefix", credential_provider=provider, endpoint=s3.url
-    )
-    store.pool.large_bytes = MIB
+    store = bucket.reach(credential_provider=provider, endpoint=s3.url)
     store.pool.put(source.reader(), DIGEST)
     assert source.opened == [0, 0]
     assert bucket.is_whole()

@@ -91,14 +91,13 @@ def test_a_blob_of_whole_parts_that_lacks_only_its_name_gets_that(bucket: Bucket
     digest = digest_of(content)
 
     def reader(breaks_at: int | None) -> BlobReader:
-        blocks = Source(content, breaks_at).blocks
-        return BlobReader(blocks(0), digest, len(content), "the source", blocks)
+        return Source(content, breaks_at).reader(digest, len(content))
 
     with pytest.raises(HarborConnectionError):
         bucket.store.pool.put(reader(len(content) - 1), digest)
     path = f"unfinished/{digest.replace(':', '/')}"
     note = json.loads(bucket.store.files.read(path))
-    sent = bucket.client().upload_part(
+    sent = bucket.server.client().upload_part(
         Bucket=bucket.name, Key=f"a/prefix/blobs/{digest.replace(':', '/')}",
         UploadId=note["upload"], PartNumber=2, Body=content[PART:],
     )  # fmt: skip
@@ -122,7 +121,7 @@ def test_a_state_that_is_that_of_something_else_is_found_out(bucket: Bucket) -> 
 
 def test_a_part_that_is_not_the_one_that_was_sent_is_not_put_together(bucket: Bucket) -> None:
     leave(bucket)
-    bucket.client().upload_part(
+    bucket.server.client().upload_part(
         Bucket=bucket.name, Key=f"a/prefix/{BLOB}",
         UploadId=bucket.note["upload"], PartNumber=1, Body=bytes(PART),
     )  # fmt: skip
@@ -132,7 +131,7 @@ def test_a_part_that_is_not_the_one_that_was_sent_is_not_put_together(bucket: Bu
 
 def test_an_upload_that_the_bucket_has_forgotten_begins_anew(bucket: Bucket) -> None:
     leave(bucket)
-    bucket.client().abort_multipart_upload(
+    bucket.server.client().abort_multipart_upload(
         Bucket=bucket.name, Key=f"a/prefix/{BLOB}", UploadId=bucket.note["upload"]
     )
     assert put(bucket) == [2 * PART, 0]
@@ -325,9 +324,7 @@ def test_many_blobs_at_once_arrive(bucket: Bucket) -> None:
 
     def send(digest: str) -> None:
         content = contents[digest]
-        blocks = Source(content).blocks
-        reader = BlobReader(blocks(0), digest, len(content), "the source", blocks)
-        bucket.store.pool.put(reader, digest)
+        bucket.store.pool.put(Source(content).reader(digest, len(content)), digest)
 
     threads = [threading.Thread(target=send, args=(digest,)) for digest in contents]
     for thread in threads:
