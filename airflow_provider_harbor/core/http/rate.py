@@ -16,6 +16,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 from airflow_provider_harbor.core.http.waiting import check_stopped
 from airflow_provider_harbor.core.http.waiting import sleep as wait_or_stop
@@ -58,16 +59,16 @@ def parse_rate(text: str) -> float:
 class StreamRoom:
     """The right to have a stream open; `release` gives it back, a second time it does nothing."""
 
-    __slots__ = ("_room",)
+    __slots__ = ("_rooms",)
 
-    def __init__(self, room: threading.Semaphore | None) -> None:
-        self._room = room
+    def __init__(self, rooms: SimpleQueue[None] | None) -> None:
+        self._rooms = rooms
 
     def release(self) -> None:
         """Give it back."""
-        room, self._room = self._room, None
-        if room is not None:
-            room.release()
+        rooms, self._rooms = self._rooms, None
+        if rooms is not None:
+            rooms.put(None)
 
     def __del__(self) -> None:
         # Of a stream that nobody closed.
@@ -100,7 +101,11 @@ class ByteRate:
         ahead_bytes = int((bytes_per_second or 0.0) * _AHEAD_SECONDS)
         self._streams = max(1, min(_MOST_STREAMS, ahead_bytes // _STREAM_BYTES))
         self._ahead_bytes = max(ahead_bytes // self._streams, _LEAST_AHEAD_BYTES)
-        self._room = threading.Semaphore(self._streams)
+        # The garbage collector may close a stream at any place, also within what waits for another:
+        # a semaphore would wait for itself then, and only a `SimpleQueue` promises not to.
+        self._rooms: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._streams):
+            self._rooms.put(None)
 
     @property
     def receive_bytes(self) -> int | None:
@@ -123,9 +128,13 @@ class ByteRate:
         """
         if self.bytes_per_second is None:
             return StreamRoom(None)
-        while not self._room.acquire(timeout=_LOOK_SECONDS):
-            check_stopped()
-        return StreamRoom(self._room)
+        while True:
+            try:
+                self._rooms.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                check_stopped()
+            else:
+                return StreamRoom(self._rooms)
 
     def block_bytes(self, wanted: int) -> int:
         """Return how much of what is wanted is taken at once; -1 is all there is."""

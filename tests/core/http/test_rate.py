@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import socket
+import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -196,12 +198,10 @@ def test_little_is_received_of_a_stream_that_nobody_reads(limited: Clock) -> Non
 def test_so_few_streams_are_open_that_all_they_received_is_worth_a_part_of_a_second() -> None:
     for rate in (1e6, 5e6, 50e6, 1e9):
         limit = ByteRate(rate)
-        rooms = []
-        while limit._room.acquire(blocking=False):
-            rooms.append(limit._room)
+        streams = limit._rooms.qsize()
         assert limit.receive_bytes is not None
-        assert 0.2 * rate <= len(rooms) * 2 * limit.receive_bytes <= 0.25 * rate
-        assert len(rooms) * limit.stream_block_bytes(10**9) <= 0.1 * rate
+        assert 0.2 * rate <= streams * 2 * limit.receive_bytes <= 0.25 * rate
+        assert streams * limit.stream_block_bytes(10**9) <= 0.1 * rate
 
 
 def test_a_further_stream_waits_until_one_is_closed(limited: Clock) -> None:
@@ -222,6 +222,7 @@ def test_a_further_stream_waits_until_one_is_closed(limited: Clock) -> None:
         streams[0].close()
         thread.join(120)
         assert is_open.is_set()
+        assert not thread.is_alive()
         # Who is told to stop waits for none; nor does a stream that nobody closes keep its place.
         with session.open("/"), obeying(is_open), pytest.raises(NotTriedError):
             session.open("/")
@@ -229,6 +230,45 @@ def test_a_further_stream_waits_until_one_is_closed(limited: Clock) -> None:
         gc.collect()
         for _ in range(5):
             session.open("/").close()
+
+
+def test_a_stream_that_nobody_closed_may_be_collected_at_any_place() -> None:
+    """Also where another is opened or closed: what those hold would be waited for for ever."""
+    limit = ByteRate(RATE)
+    places = [0]
+
+    def collect_at(place: int) -> Callable[..., Any]:
+        def trace(frame: Any, event: str, arg: Any) -> Any:
+            nonlocal place
+            place -= 1
+            if place == 0:
+                places[0] += gc.collect() > 0
+            return trace
+
+        return trace
+
+    def open_at_each_place() -> None:
+        for place in range(1, 40):
+            forgotten: list[Any] = [limit.enter_stream()]
+            forgotten.append(forgotten)
+            del forgotten
+            sys.settrace(collect_at(place))
+            room = limit.enter_stream()
+            room.release()
+            sys.settrace(None)
+            gc.collect()
+
+    thread = threading.Thread(target=open_at_each_place, daemon=True)
+    gc.collect()
+    gc.disable()
+    try:
+        thread.start()
+        thread.join(120)
+    finally:
+        gc.enable()
+    assert not thread.is_alive()
+    assert places[0] >= 10
+    assert limit._rooms.qsize() == 3
 
 
 def test_a_stream_that_is_refused_gives_its_place_back(limited: Clock) -> None:
