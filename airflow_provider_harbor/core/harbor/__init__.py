@@ -2,7 +2,8 @@
 
 It knows nothing of where a backup goes.
 
-    client, pages        the REST API (`/api/v2.0`); its lists, to their end
+    api, pages           the REST API (`/api/v2.0`); its lists, to their end
+    client               what a backup asks of it
     clock                what time it is there
     models, paths        what Harbor answers, as values; names as parts of its paths
     check                is Harbor there and healthy, is this the login, does it see all?

@@ -1,11 +1,10 @@
-"""Harbor's REST API (`/api/v2.0`), as far as a backup needs it. Pages become iterators."""
+"""What a backup asks of Harbor. Answers become values, pages iterators."""
 
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Collection, Hashable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
     HarborAuthError,
@@ -14,7 +13,7 @@ from airflow_provider_harbor.core.exceptions import (
     HarborRouteError,
     HarborStatusError,
 )
-from airflow_provider_harbor.core.harbor.clock import Clock
+from airflow_provider_harbor.core.harbor.api import API, BY_NAME, MAX_PAGE_SIZE, HarborApi
 from airflow_provider_harbor.core.harbor.models import (
     Accessory,
     Artifact,
@@ -28,44 +27,28 @@ from airflow_provider_harbor.core.harbor.models import (
     read_permission,
     read_quota_project,
 )
-from airflow_provider_harbor.core.harbor.pages import Counted, PagedLists, one_of
+from airflow_provider_harbor.core.harbor.pages import one_of
 from airflow_provider_harbor.core.harbor.paths import (
     artifact_path,
     project_path,
     repository_path,
     split_repository,
 )
-from airflow_provider_harbor.core.http.answers import LIST_BYTES, Answer
 from airflow_provider_harbor.core.http.logins import login_hint
-from airflow_provider_harbor.core.http.transport import Client, HttpSession, basic_authorization
+from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.oci.names import (
     is_repository_name,
     parse_project,
     parse_repository,
 )
-from airflow_provider_harbor.core.texts import one_line, shown
+from airflow_provider_harbor.core.texts import one_line
 
-T = TypeVar("T")
-
-_API = "/api/v2.0"
-# Without it a purely numeric project name is read as an id. Source: swagger.yaml, isResourceName.
-_BY_NAME = {"X-Is-Resource-Name": "true"}
 _WITH_ALL = {"with_tag": "true", "with_accessory": "true", "with_label": "true"}
-_MAX_PAGE_SIZE = 100
 # A project that nobody has.
 _NO_PROJECT = "harbor-backup-looks-for-proxies"
 
 
-def _read_named_project(data: object) -> Mapping[str, Any]:
-    """Return an item of the list of projects; what the settings of one need is in it."""
-    project = read_object(data)
-    number, name = project.get("project_id"), project.get("name")
-    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(name, str):
-        raise HarborProtocolError(f"a project has no name, or no id: {shown(project)}")
-    return project
-
-
-class HarborClient(Client):
+class HarborClient(HarborApi):
     """A login at one Harbor. May be shared by threads.
 
     Wrong credentials are no error to Harbor: it goes on as if nobody had logged in, and answers 200
@@ -94,21 +77,14 @@ class HarborClient(Client):
         *,
         verify: bool | str = True,
         timeout_seconds: float = 60,
-        page_size: int = _MAX_PAGE_SIZE,
+        page_size: int = MAX_PAGE_SIZE,
         login_advice: str = "",
         session: HttpSession | None = None,
     ) -> None:
-        if not 1 <= page_size <= _MAX_PAGE_SIZE:
-            # Harbor takes 0 for "all at once", and answers 422 above 100.
-            raise ValueError(f"page_size is {page_size}, not 1 to {_MAX_PAGE_SIZE}")
-        super().__init__(
-            session or HttpSession(url, verify=verify, timeout_seconds=timeout_seconds), user
-        )
-        self._authorization = basic_authorization(user, password) if user else None
+        if session is None:
+            session = HttpSession(url, verify=verify, timeout_seconds=timeout_seconds)
+        super().__init__(session, user, password, page_size)
         self._login_advice = login_advice
-        self.page_size = page_size
-        self._lists = PagedLists(functools.partial(self._ask, headers=_BY_NAME), page_size)
-        self.clock = Clock()
         self._proxy_caches: dict[str, bool] = {}
 
     # -- the system
@@ -120,7 +96,7 @@ class HarborClient(Client):
             HarborProtocolError: Something else answers at this URL.
         """
         try:
-            answer = self._session.request("GET", f"{_API}/ping")
+            answer = self._session.request("GET", f"{API}/ping")
         except HarborNotFoundError as err:
             raise self._no_harbor(str(err)) from err
         if answer.text.strip() != "Pong":
@@ -144,7 +120,7 @@ class HarborClient(Client):
             err.hint = err.hint or (
                 login_hint(self.user, self._login_advice)
                 if err.status == 401
-                else f"what stands before Harbor lets nobody ask {_API}. Have it let this machine "
+                else f"what stands before Harbor lets nobody ask {API}. Have it let this machine "
                 "through, or give the URL of Harbor itself"
             )
             raise
@@ -206,7 +182,7 @@ class HarborClient(Client):
             status=401,
             message="as if nobody had logged in",
             method="GET",
-            url=f"{self.url}{_API}/systeminfo",
+            url=f"{self.url}{API}/systeminfo",
             hint=login_hint(self.user, self._login_advice),
         )
 
@@ -283,7 +259,7 @@ class HarborClient(Client):
             HarborNotFoundError: There is none (said to administrators only).
             HarborAuthError: There is none, or the login may not see it.
         """
-        return self._ask(project_path(name), headers=_BY_NAME).read(Project.from_json)
+        return self._ask(project_path(name), headers=BY_NAME).read(Project.from_json)
 
     def has_project(self, name: str) -> bool:
         """Tell whether a project exists, even one that the login may not read."""
@@ -326,7 +302,7 @@ class HarborClient(Client):
 
     def get_summary(self, project: str) -> Mapping[str, Any]:
         """Return `repo_count`, and `quota` (bytes) where the login may see it."""
-        return self._ask(f"{project_path(project)}/summary", headers=_BY_NAME).read(read_object)
+        return self._ask(f"{project_path(project)}/summary", headers=BY_NAME).read(read_object)
 
     # -- repositories and artifacts
 
@@ -424,79 +400,3 @@ class HarborClient(Client):
             {"sort": "id"},
             lambda item: Accessory.from_json(item, digest),
         )
-
-    # -- settings, see `settings.reader` and `settings.writer`
-
-    def list_settings(
-        self, path: str, params: Mapping[str, str], id_field: str = "id"
-    ) -> Counted[Mapping[str, Any]]:
-        """Return all items of a list, each once, and how many of them Harbor counts.
-
-        Args:
-            path: Of the list.
-            params: More of the query.
-            id_field: What tells an item from all others; one without it is told by all it has.
-
-        Raises:
-            UnsettledHarborError: It kept changing.
-        """
-
-        def id_of(item: Mapping[str, Any]) -> Hashable:
-            found = item.get(id_field)
-            return found if isinstance(found, (int, str)) else json.dumps(item, sort_keys=True)
-
-        return self._lists.list_counted(path, params, read_object, id_of)
-
-    def iter_project_settings(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every project that the login sees, by id, as Harbor answers it, with all it has.
-
-        Raises:
-            HarborProtocolError: One has no name, or no id.
-        """
-        return self._lists.iter_keyset(
-            "/projects",
-            "project_id",
-            _read_named_project,
-            lambda project: int(project["project_id"]),
-            params={"with_detail": "true"},
-        )
-
-    def get_setting(
-        self, path: str, *, field: str = "", may_be_none: bool = True
-    ) -> Mapping[str, Any]:
-        """Return one object; an empty one where the answer has no body, which says "none".
-
-        Args:
-            path: Where it is.
-            field: One that each such object has, so that no other answer passes for an empty one.
-            may_be_none: Whether there may be none.
-
-        Raises:
-            HarborProtocolError: It is another answer.
-        """
-        answer = self._ask(path, headers=_BY_NAME)
-        is_none = not answer.content.strip()
-        found: Mapping[str, Any] = {} if is_none else answer.read(read_object)
-        if field and field not in found and not (is_none and may_be_none):
-            raise HarborProtocolError(f"the answer has no field {field!r}, which each Harbor gives")
-        return found
-
-    def write_setting(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
-        """Send an object, once: what Harbor refuses with 500 it refuses each time."""
-        return self._send(method, path, headers=_BY_NAME, json_body=body, repeatable=False)
-
-    # -- requests
-
-    def delete(self, path: str) -> None:
-        """Delete what is at a path of the API, see `paths`."""
-        self._send("DELETE", path, headers=_BY_NAME)
-
-    def _send(self, method: str, path: str, **kwargs: Any) -> Answer:
-        answer = self._session.request(
-            method, _API + path, authorization=self._authorization, **kwargs
-        )
-        self.clock.hear(answer.headers)
-        return answer
-
-    def _ask(self, path: str, **kwargs: Any) -> Answer:
-        return self._send("GET", path, limit_bytes=LIST_BYTES, **kwargs)
