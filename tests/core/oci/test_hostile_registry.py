@@ -427,6 +427,13 @@ def test_a_wrong_size_is_told_before_anything_is_read(announced: int) -> None:
     assert (caught.value.expected_bytes, caught.value.actual_bytes) == (4, announced)
 
 
+@pytest.mark.parametrize("total", ["4", "*", "", "9" * 5_000])
+def test_a_first_byte_comes_whatever_length_nobody_can_read(total: str) -> None:
+    headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes 0-0/{total}"}
+    with client_of(lambda asked: page_or(asked, (206, headers, b"b"))) as (client, _):
+        client.read_first_byte("p/app", BLOB, 4)
+
+
 def test_a_page_in_place_of_a_blob_is_no_blob_of_another_size() -> None:
     with (
         client_of(page_for_maintenance) as (client, _sent),
