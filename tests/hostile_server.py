@@ -25,6 +25,11 @@ class Asked:
     body: bytes
 
 
+class _Server(ThreadingHTTPServer):
+    # Five would do for a person: of more that come at once some wait a second to be let in.
+    request_queue_size = 1024
+
+
 class HostileServer:
     """A context manager; `say` is called with each request.
 
@@ -74,7 +79,7 @@ class HostileServer:
 
             do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = answer
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
