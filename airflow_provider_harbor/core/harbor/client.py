@@ -24,7 +24,6 @@ from airflow_provider_harbor.core.harbor.models import (
     SystemInfo,
     read_list,
     read_object,
-    read_permission,
     read_quota_project,
 )
 from airflow_provider_harbor.core.harbor.pages import one_of
@@ -224,16 +223,6 @@ class HarborClient(HarborApi):
                 return [read_object(item) for item in read_list(robot.get("permissions") or [])]
         return None
 
-    def get_permissions(self, project_id: int) -> frozenset[str]:
-        """Return what the login may do in a project, as `repository:pull`, `artifact:list`, ...
-
-        Of a project that the login may not see, or that is not there, it is empty. Takes a user as
-        well as a robot. Source: swagger.yaml `GET /users/current/permissions`.
-        """
-        params = {"scope": f"/project/{project_id}", "relative": "true"}
-        answer = self._ask("/users/current/permissions", params=params)
-        return frozenset(answer.read(lambda data: list(map(read_permission, read_list(data)))))
-
     # -- projects
 
     def iter_projects(self) -> Iterator[Project]:
@@ -299,10 +288,6 @@ class HarborClient(HarborApi):
             return self.has_project(project)
         except HarborProtocolError:
             return False
-
-    def get_summary(self, project: str) -> Mapping[str, Any]:
-        """Return `repo_count`, and `quota` (bytes) where the login may see it."""
-        return self._ask(f"{project_path(project)}/summary", headers=BY_NAME).read(read_object)
 
     # -- repositories and artifacts
 

@@ -45,12 +45,6 @@ def read_quota_project(data: object) -> str:
     return "" if reference is None else _text(read_object(reference), "name", _LONGEST_NAME)
 
 
-def read_permission(data: object) -> str:
-    """Return one item of `GET /users/current/permissions` as `repository:pull`."""
-    item = read_object(data)
-    return f"{_text(item, 'resource')}:{_text(item, 'action')}"
-
-
 def _wrong(key: str, value: object, kind: str) -> HarborProtocolError:
     return HarborProtocolError(f"field {key!r} is {shown(value)}, not {kind}")
 
@@ -352,7 +346,6 @@ class Statistics:
 
     total_project_count: int
     total_repo_count: int
-    public_project_count: int
     total_storage_bytes: int
 
     @classmethod
@@ -362,6 +355,5 @@ class Statistics:
         return cls(
             total_project_count=_count(fields, "total_project_count"),
             total_repo_count=_count(fields, "total_repo_count"),
-            public_project_count=_count(fields, "public_project_count"),
             total_storage_bytes=_count(fields, "total_storage_consumption"),
         )

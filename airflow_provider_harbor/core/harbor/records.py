@@ -236,31 +236,3 @@ def read_records(stream: BinaryIO) -> Iterator[Record]:
             yield Record.from_json(json.loads(line))
     except (ValueError, KeyError, TypeError) as err:
         raise HarborProtocolError(f"line {number} of the inventory cannot be read: {err}") from err
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InventoryChange:
-    """What differs between two inventories; each tuple sorted by repository, then digest."""
-
-    added: tuple[Record, ...]
-    removed: tuple[Record, ...]
-    retagged: tuple[Record, ...]
-
-
-def compare_records(old: Iterable[Record], new: Iterable[Record]) -> InventoryChange:
-    """Tell what came, what went, and which digests have other tags now (as they are now)."""
-    before = {record.key: record for record in old}
-    after = {record.key: record for record in new}
-
-    def names(record: Record) -> set[str]:
-        return {tag.name for tag in record.tags}
-
-    return InventoryChange(
-        added=tuple(after[key] for key in sorted(after.keys() - before.keys())),
-        removed=tuple(before[key] for key in sorted(before.keys() - after.keys())),
-        retagged=tuple(
-            after[key]
-            for key in sorted(after.keys() & before.keys())
-            if names(after[key]) != names(before[key])
-        ),
-    )

@@ -101,10 +101,6 @@ class Nights:
             self.names.append(project)
         return number
 
-    def find_number(self, project: str) -> int | None:
-        """Return the number of a project; None where no night names it."""
-        return self._numbers.get(project)
-
     def add(self, snapshot: Snapshot) -> None:
         """Add a snapshot, in place of what is known of one with its key."""
         held = {self.number_of(name): item for name, item in snapshot.projects.items()}

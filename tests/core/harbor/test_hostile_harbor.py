@@ -46,13 +46,8 @@ CALLS: dict[str, tuple[Callable[[HarborClient], Any], Said]] = {
     "statistics": (lambda c: c.get_statistics(), (200, {}, {"total_project_count": 1})),
     "user": (lambda c: c.get_current_user(), (200, {}, {"sysadmin_flag": True})),
     "quotas": (lambda c: list(c.iter_quota_projects()), (200, ONE, [{"ref": {"name": "p"}}])),
-    "permissions": (
-        lambda c: c.get_permissions(1),
-        (200, {}, [{"resource": "repository", "action": "pull"}]),
-    ),
     "projects": (lambda c: list(c.iter_projects()), (200, ONE, [PROJECT])),
     "project": (lambda c: c.get_project("p"), (200, {}, PROJECT)),
-    "summary": (lambda c: c.get_summary("p"), (200, {}, {"repo_count": 1})),
     "repositories": (
         lambda c: list(c.iter_repositories("p")),
         (200, ONE, [{"id": 1, "name": "p/a"}]),
@@ -184,7 +179,6 @@ def test_a_project_that_is_none_is_not_asked_for(name: str) -> None:
             lambda: client.get_project(name),
             lambda: client.has_project(name),
             lambda: client.create_project(name),
-            lambda: client.get_summary(name),
             lambda: list(client.iter_repositories(name)),
             lambda: list(client.iter_artifacts(name, "app")),
             lambda: client.get_repository(name, "app"),

@@ -19,7 +19,6 @@ from airflow_provider_harbor.core.harbor.inventory import take_inventory
 from airflow_provider_harbor.core.harbor.records import (
     Record,
     Role,
-    compare_records,
     count_records,
     read_records,
     write_records,
@@ -334,21 +333,6 @@ def test_an_unchanged_project_gives_the_same_bytes_also_after_pulls(harbor: Harb
             timeout=120,
         ).raise_for_status()
     assert files[0] == files[1]
-
-
-def test_two_inventories_are_compared_by_digest_and_tags(harbor: HarborDouble) -> None:
-    harbor.create_project("p")
-    old, kept, new = Image("old"), Image("kept"), Image("new")
-    harbor.push("p/app", old, "1")
-    harbor.push("p/app", kept, "2")
-    before = list_whole(login(harbor), "p")
-    harbor.state.delete_artifact("p/app", old.digest)
-    harbor.push("p/app", kept, "latest")
-    harbor.push("p/app", new, "3")
-    change = compare_records(before, list_whole(login(harbor), "p"))
-    assert [r.digest for r in change.added] == [new.digest]
-    assert [r.digest for r in change.removed] == [old.digest]
-    assert [r.digest for r in change.retagged] == [kept.digest]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from airflow_provider_harbor.core.jobs.settings.compare import (
 )
 from airflow_provider_harbor.core.jobs.settings.exporting import problem_lines
 from airflow_provider_harbor.core.jobs.settings.nights import (
-    SettingsNight,
     find_night,
     read_documents,
     settled_night,
@@ -93,7 +92,7 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
         return SettingsReport(problem=problem) if problem else None
     try:
         before = find_night(store, before=run_key(run))
-        changes, unseen = _compared(store, before.settings, night)
+        changes, unseen = compare_nights(store, before.settings, night)
         return SettingsReport(
             night=night, compared_to=before.key, changes=tuple(changes), unseen=tuple(unseen)
         )
@@ -106,8 +105,8 @@ def report_settings(store: BackupStore, run: str) -> SettingsReport | None:
 
 def compare_nights(
     store: BackupStore, before: NightSettings, after: NightSettings
-) -> list[SettingChange]:
-    """Return what differs between two nights, as far as both have seen it.
+) -> tuple[list[SettingChange], list[str]]:
+    """Return what differs between two nights, and a line for what one of them has not seen.
 
     Reads only those documents that differ. Where one of them was limited to some projects, only
     those are compared that both have.
@@ -115,13 +114,6 @@ def compare_nights(
     Raises:
         IntegrityError: A document is gone or damaged.
     """
-    return _compared(store, before, after)[0]
-
-
-def _compared(
-    store: BackupStore, before: NightSettings, after: NightSettings
-) -> tuple[list[SettingChange], list[str]]:
-    """Return what `compare_nights` does, and a line for what nobody can tell of."""
     scopes = {SYSTEM, *before.projects, *after.projects}
     if before.limited or after.limited:
         scopes = {SYSTEM, *(before.projects.keys() & after.projects.keys())}
@@ -132,12 +124,3 @@ def _compared(
         {scope: document.values for scope, document in new.items()},
     )
     return split_unseen(changes, before.unread, after.unread)
-
-
-def night_before(store: BackupStore, night: SettingsNight) -> SettingsNight:
-    """Return the night before one that has settings, too.
-
-    Raises:
-        HarborConfigurationError: There is none.
-    """
-    return find_night(store, before=night.key)

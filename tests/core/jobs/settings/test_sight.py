@@ -124,7 +124,7 @@ def test_what_could_not_be_read_whole_has_not_come_nor_gone(store: BackupStore) 
         ),
     )
     for pair in ((whole, less), (less, whole)):
-        (change,) = compare_nights(store, *pair)
+        (change,) = compare_nights(store, *pair)[0]
         assert (change.key, change.change.value) == ("red", "changed")
     store.settings.write_night("night-1", whole)
     store.settings.write_night("night-2", less)
