@@ -118,6 +118,8 @@ class Storage:
         self.uploads: dict[str, Upload] = {}
 
     def close(self) -> None:
+        for upload in self.uploads.values():
+            upload.discard()
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
