@@ -75,11 +75,6 @@ def ask_all(session: HttpSession, number: int, threads: int) -> None:
         list(pool.map(lambda at: session.request("GET", f"/{at}"), range(number)))
 
 
-def closed_port() -> str:
-    with HostileServer(lambda asked: OK) as server:
-        return server.url
-
-
 # -- slots
 
 
