@@ -12,7 +12,7 @@ from tests.documentation import ROOT
 
 # What no clone has: made by tools, and named in .gitignore (dist and build by their builders).
 _MADE = (
-    ".git", ".venv", ".demo", ".bench", "build", "dist", "*.egg-info",
+    ".git", ".venv*", ".demo", ".bench", "build", "dist", "*.egg-info",
     "__pycache__", "*.pyc", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis",
 )  # fmt: skip
 
