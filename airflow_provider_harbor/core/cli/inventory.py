@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from airflow_provider_harbor.core.cli.arguments import (
     Commands,
@@ -31,7 +31,7 @@ from airflow_provider_harbor.core.harbor.inventory import InventoryWalk
 from airflow_provider_harbor.core.harbor.models import Project
 from airflow_provider_harbor.core.harbor.records import Counts, Record, count_records, write_records
 from airflow_provider_harbor.core.human import human_count, human_size
-from airflow_provider_harbor.core.store.documents import pack
+from airflow_provider_harbor.core.store.documents import Packer
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def _write_output(output: str, walk: _Walk) -> str:
         write_records(sys.stdout.buffer, walk)
         sys.stdout.buffer.flush()
         return "the standard output"
-    path = Path(output).resolve()
+    path = Path(os.path.realpath(output))
     is_compressed = path.suffix == ".gz"
     if path.exists() and not path.is_file():
         # A device or a pipe is written to; a directory gives its own error.
@@ -215,5 +215,5 @@ def _write_records(stream: BinaryIO, walk: _Walk, is_compressed: bool) -> None:
     if not is_compressed:
         write_records(stream, walk)
         return
-    with pack(cast("IO[bytes]", stream)) as packed:
+    with Packer(stream) as packed:
         write_records(cast("BinaryIO", packed), walk)

@@ -8,6 +8,7 @@ is left of an export that was killed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -161,11 +162,9 @@ def _fresh(directory: Path, store: BackupStore) -> Iterator[None]:
 def _require_fresh(directory: Path, store: BackupStore) -> bool:
     """Make a directory; returns whether it was not there."""
     root = store.files.local_path("")
-    try:
-        whole = directory.resolve()
-    except (OSError, RuntimeError) as err:  # links that lead in a circle
-        raise HarborConfigurationError(f"{directory} is not a directory: {err}") from None
-    if root is not None and whole.is_relative_to(root.resolve()):
+    # Not by `resolve`: what it does with links that lead in a circle depends on Python's version.
+    whole = Path(os.path.realpath(directory))
+    if root is not None and whole.is_relative_to(os.path.realpath(root)):
         raise HarborConfigurationError(
             f"{directory} is in the store itself. Name a directory outside of {root}"
         )
@@ -181,7 +180,9 @@ def _require_fresh(directory: Path, store: BackupStore) -> bool:
     except FileNotFoundError:
         directory.mkdir(parents=True)
         return True
-    except NotADirectoryError:
+    except OSError as err:
+        if err.errno not in (errno.ENOTDIR, errno.ELOOP):  # links that lead in a circle
+            raise
         raise HarborConfigurationError(f"{directory} is not a directory") from None
 
 

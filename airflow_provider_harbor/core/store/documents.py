@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import zlib
@@ -25,6 +24,8 @@ SHAPE_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError,
 # So much of a packed file is kept in memory while it is written; more goes to a temporary file.
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
+# What `zlib` calls a window of 32 KiB, with the header and end of gzip.
+_GZIP = 31
 # Longer lines would be those of an artifact with 200,000 tags.
 _LONGEST_LINE_BYTES = 16 * 1024 * 1024
 
@@ -80,13 +81,38 @@ def damage(files: Files, path: str, err: Exception) -> IntegrityError:
     return IntegrityError(f"{files.url_of(path)} is damaged: {what}")
 
 
-def pack(stream: IO[bytes]) -> gzip.GzipFile:
-    """Return a stream that packs what is written to it; equal content gives equal bytes.
+class Packer:
+    """Packs (gzip) what is written to it, into a stream; equal content gives equal bytes.
 
-    Neither a name nor a time goes into it. (Not by `gzip.compress`, whose header depends on the
-    version of Python.)
+    A context manager, which writes the end; where the block raises there is none, and the stream is
+    no whole file. It holds nothing that has to be closed, so that it may be dropped at any place.
+    (A `gzip.GzipFile` that is dropped complains on stderr since Python 3.12, and its header depends
+    on the version of Python.)
+
+    Args:
+        stream: Where it goes; it stays open.
     """
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0)
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._packing = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is None:
+            self.finish()
+
+    def write(self, content: bytes, /) -> int:
+        """Pack some more."""
+        if packed := self._packing.compress(content):
+            self._stream.write(packed)
+        return len(content)
+
+    def finish(self) -> None:
+        """Write the end."""
+        self._stream.write(self._packing.flush())
 
 
 class PackedLines:
@@ -108,7 +134,7 @@ class PackedLines:
         self._replaces = replaces
         self._sha256 = hashlib.sha256()
         self._spool: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
-        self._packed = pack(cast("IO[bytes]", self._spool))
+        self._packer = Packer(cast("IO[bytes]", self._spool))
 
     def __enter__(self) -> Self:
         return self
@@ -124,11 +150,11 @@ class PackedLines:
     def add(self, line: bytes) -> None:
         """Add a line, its end included."""
         self._sha256.update(line)
-        self._packed.write(line)
+        self._packer.write(line)
 
     def finish(self) -> str:
         """Keep the file, unless the store has it already, whole; returns its SHA-256 (hex)."""
-        self._packed.close()
+        self._packer.finish()
         sha256 = self.sha256
         path = self._path_of(sha256)
         size_bytes = self._spool.tell()
@@ -190,7 +216,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what packed blocks hold, in pieces that fit into memory whatever they hold."""
-    unpacker = zlib.decompressobj(31)
+    unpacker = zlib.decompressobj(_GZIP)
     for block in blocks:
         waiting = block
         while waiting and not unpacker.eof:

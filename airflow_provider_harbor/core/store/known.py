@@ -9,13 +9,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import IO, Any, cast
+from typing import Any
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.earlier import Seen
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, Packer, dump
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Content
 
@@ -108,7 +108,7 @@ def write_known(files: Files, place: str, project: str, known: Known) -> str:
         "repositories": {name: _held(held) for name, held in sorted(known.held.items())},
     }
     packed = io.BytesIO()
-    with pack(cast("IO[bytes]", packed)) as stream:
+    with Packer(packed) as stream:
         stream.write(dump(data))
     path = layout.known(place, project)
     files.write(path, packed.getvalue())

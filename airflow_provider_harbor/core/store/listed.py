@@ -8,11 +8,10 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, cast
 
 from airflow_provider_harbor.core.harbor.earlier import Seen
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, Packer, dump
 from airflow_provider_harbor.core.store.files import Files
 
 
@@ -60,7 +59,7 @@ def write_listed(files: Files, harbor_url: str, project: str, listed: Listed) ->
         else {name: seen.to_json() for name, seen in sorted(known.items())},
     }
     packed = io.BytesIO()
-    with pack(cast("IO[bytes]", packed)) as stream:
+    with Packer(packed) as stream:
         stream.write(dump(data))
     path = layout.listed(project)
     files.write(path, packed.getvalue())

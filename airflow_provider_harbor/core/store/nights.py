@@ -12,10 +12,10 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, pack
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, Packer
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.snapshots import LARGEST, Snapshot
 
@@ -152,7 +152,7 @@ def write_nights(files: Files, nights: Nights) -> None:
         "kind": _KIND,
         "projects": nights.names,
     }
-    with pack(cast("IO[bytes]", packed)) as stream:
+    with Packer(packed) as stream:
         for data in (head, *map(_to_json, nights.in_order())):
             stream.write(json.dumps(data, separators=(",", ":")).encode() + b"\n")
     files.write(layout.NIGHTS, packed.getvalue())

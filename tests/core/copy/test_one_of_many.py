@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from typing import Any
 
 import pytest
@@ -32,7 +30,10 @@ def failed(report: RunReport) -> list[Finding]:
 
 
 def nested(depth: int) -> Image:
-    """Make an image whose manifest has JSON nested deeper than Python reads it."""
+    """Make an image whose manifest has JSON nested so deep below its own level.
+
+    Go, and with it a registry, reads 10,000 levels; Python some less, whatever its version.
+    """
     image = Image("nested")
     text = json.dumps(image.document)[:-1] + ',"x":' + "[" * depth + "]" * depth + "}"
     image.manifest = text.encode()
@@ -43,14 +44,7 @@ def nested(depth: int) -> Image:
 def test_a_manifest_that_nobody_can_read_stops_no_other(
     harbor: HarborDouble, target: HarborDouble | PlainRegistry, backup: Backup
 ) -> None:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(60_000)
-    threading.stack_size(256 * 1024 * 1024)
-    try:
-        evil = harbor.push("p/evil", nested(20_000), "evil")
-    finally:
-        sys.setrecursionlimit(limit)
-        threading.stack_size(0)
+    evil = harbor.push("p/evil", nested(9_999), "evil")
     for number in range(3):
         harbor.push(f"p/good{number}", Image(f"{number}"), "1")
     report = backup.run(reach(target))

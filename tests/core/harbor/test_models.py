@@ -70,7 +70,6 @@ READERS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         {"total_project_count": 1, "total_repo_count": 1, "total_storage_consumption": 1},
     ),
     "quota": (models.read_quota_project, {"ref": {"name": "p"}}),
-    "permission": (models.read_permission, {"resource": "repository", "action": "pull"}),
 }
 FIELDS = [(kind, field) for kind, (_, data) in READERS.items() for field in data]
 
