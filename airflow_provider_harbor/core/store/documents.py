@@ -85,9 +85,8 @@ class Packer:
     """Packs (gzip) what is written to it, into a stream; equal content gives equal bytes.
 
     A context manager, which writes the end; where the block raises there is none, and the stream is
-    no whole file. It holds nothing that has to be closed, so that it may be dropped at any place.
-    (A `gzip.GzipFile` that is dropped complains on stderr since Python 3.12, and its header depends
-    on the version of Python.)
+    no whole file. It holds nothing that has to be closed, so that it may be dropped at any place: a
+    `gzip.GzipFile` complains of that on stderr (seen on Python 3.13).
 
     Args:
         stream: Where it goes; it stays open.
