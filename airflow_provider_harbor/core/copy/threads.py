@@ -27,48 +27,42 @@ class Share(Executor):
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
         self._changed = threading.Condition()
-        self._under_way = 0
+        self._at_work = 0
         self._stopped = threading.Event()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have something done, see `concurrent.futures.Executor`."""
-        with self._changed:
-            if self._stopped.is_set():
-                raise RuntimeError("the copy was stopped")
-            self._under_way += 1
-        try:
-            return self._pool.submit(self._do, fn, *args, **kwargs)
-        except BaseException:
-            self._ended()
-            raise
+        if self._stopped.is_set():
+            raise RuntimeError("the copy was stopped")
+        return self._pool.submit(self._do, fn, *args, **kwargs)
 
     def _do(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        try:
+        # What is at work is counted where it is done, and not where it is given: there Ctrl-C may
+        # come at any place, and nobody knows then whether the pool has taken it.
+        with self._changed:
             if self._stopped.is_set():
                 raise CancelledError
+            self._at_work += 1
+        try:
             with waiting.obeying(self._stopped):
                 return fn(*args, **kwargs)
         finally:
-            self._ended()
+            with self._changed:
+                self._at_work -= 1
+                if not self._at_work:
+                    self._changed.notify_all()
 
-    def _ended(self) -> None:
-        with self._changed:
-            self._under_way -= 1
-            if not self._under_way:
-                self._changed.notify_all()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more, and wait until all that was given has ended.
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """Begin nothing more, and wait until what was begun has ended.
 
         Args:
             wait: Whether to wait.
-            cancel_futures: Whether what has not begun is not to begin.
+            cancel_futures: What has not begun never does, whatever is said here.
         """
-        if cancel_futures:
-            self._stopped.set()
         with self._changed:
+            self._stopped.set()
             if wait:
-                self._changed.wait_for(lambda: not self._under_way)
+                self._changed.wait_for(lambda: not self._at_work)
 
 
 class Throttled(Executor):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from airflow_provider_harbor.core import side_by_side
 from airflow_provider_harbor.core.cli import main as cli
-from airflow_provider_harbor.core.copy.threads import Share, Throttled
+from airflow_provider_harbor.core.copy.threads import Share, Throttled, end_all
 from airflow_provider_harbor.core.side_by_side import do_all
 from tests.double import Fault, HarborDouble, Image
 
@@ -90,6 +90,29 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
         with pytest.raises(CancelledError):
             waiting.result(120)
         assert kept.result(120) == "kept"
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_interrupted_while_it_gives_work_away_a_copy_ends_all_the_same(is_taken: bool) -> None:
+    done = threading.Event()
+
+    class Interrupted(Executor):
+        """Ctrl-C comes before it has taken the work, or after."""
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            if is_taken:
+                pool.submit(fn, *args, **kwargs).result(120)
+            raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as pool:
+        share = Share(Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            share.submit(done.set)
+        ending = threading.Thread(target=end_all, args=([share],), daemon=True)
+        ending.start()
+        ending.join(120)
+        assert not ending.is_alive()
+    assert done.is_set() == is_taken
 
 
 def test_interrupted_while_threads_begin_it_stops_those_that_have(
