@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 
@@ -32,12 +32,7 @@ def split_address(text: str) -> tuple[str, str]:
                 f"it. Write {scheme}://..., or for a directory of that name ./{scheme}:..."
             )
         return "file", os.path.abspath(os.path.expanduser(text))
-    try:
-        parts = urlsplit(text)
-    except ValueError:  # brackets, in which there can only be an address of a machine
-        raise HarborConfigurationError(
-            "the address of the store is not a URL. Write it as s3://bucket/prefix"
-        ) from None
+    parts = _split_url(text)
     if parts.scheme not in _SCHEMES:
         raise HarborConfigurationError(
             f"a store cannot be at a URL of the scheme {parts.scheme!r}. Give a directory, or a "
@@ -57,6 +52,18 @@ def split_address(text: str) -> tuple[str, str]:
         raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
     path = "/".join(part for part in parts.path.split("/") if part)
     return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+
+
+def _split_url(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        if "[" in parts.netloc:
+            raise ValueError("an address in brackets")  # as Python itself says since 3.11
+    except ValueError:  # in brackets there can only be an address of a machine
+        raise HarborConfigurationError(
+            "the address of the store is not a URL. Write it as s3://bucket/prefix"
+        ) from None
+    return parts
 
 
 def split_connection(text: str) -> tuple[str, str]:
