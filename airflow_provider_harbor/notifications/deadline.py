@@ -105,7 +105,8 @@ async def tell_if_late(
     """
     run = context["dag_run"]
     url = (run.get("conf") or {}).get("store") or store
-    begun = datetime.fromisoformat(str(run["run_after"]))
+    # Not every Python that Airflow runs on reads the Z that it writes.
+    begun = datetime.fromisoformat(str(run["run_after"]).replace("Z", "+00:00"))
     limit = timedelta(seconds=seconds)
     for_so_long = f"complete backup for {human_duration(limit.total_seconds())}"
     unread_since: float | None = None
