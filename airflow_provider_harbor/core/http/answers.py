@@ -263,7 +263,12 @@ class Stream(_Reply):
 
 def number_in(headers: Mapping[str, str], name: str) -> int | None:
     """Return a header that is a count; None where there is none, or it is something else."""
-    found = re.fullmatch(r"[0-9]{1,18}", headers.get(name, "").strip())
+    return read_number(headers.get(name, ""))
+
+
+def read_number(text: str) -> int | None:
+    """Return a count that a server wrote; None where it is something else."""
+    found = re.fullmatch(r"[0-9]{1,18}", text.strip())
     return int(found[0]) if found else None
 
 

@@ -24,7 +24,13 @@ from airflow_provider_harbor.core.exceptions import (
     RefusalReason,
     WrongSizeError,
 )
-from airflow_provider_harbor.core.http.answers import LIST_BYTES, MANIFEST_BYTES, Answer, Stream
+from airflow_provider_harbor.core.http.answers import (
+    LIST_BYTES,
+    MANIFEST_BYTES,
+    Answer,
+    Stream,
+    read_number,
+)
 from airflow_provider_harbor.core.http.transport import Body, Client, HttpSession
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.downloads import Download
@@ -59,7 +65,6 @@ _ACCEPT = ", ".join(MANIFEST_MEDIA_TYPES)
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 # Only such a one can be compared for equal bytes (RFC 9110, section 8.8.1).
 _STRONG_ETAG = re.compile(r'"[!#-~]*"')
-_FIRST_BYTE = re.compile(r"bytes 0-0/([0-9]{1,18})")
 _PAGE_SIZE = 1000
 # Of one repository, and of one digest.
 _MOST_TAGS = 1_000_000
@@ -307,9 +312,9 @@ class RegistryClient(Client):
         scopes = [f"repository:{repository}:pull"]
         with self._authenticator.open(path, scopes, headers=headers) as stream:
             found_bytes = stream.number("Content-Length")
-            if stream.status == 206:
-                found = _FIRST_BYTE.fullmatch(stream.headers.get("Content-Range", "").strip())
-                found_bytes = int(found[1]) if found else None
+            if stream.status == 206:  # bytes 0-0/1234
+                _, _, total = stream.headers.get("Content-Range", "").rpartition("/")
+                found_bytes = read_number(total)
             if found_bytes not in (None, size_bytes) and _is_content(stream):
                 raise WrongSizeError(
                     digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -112,6 +113,14 @@ class Packer:
     def finish(self) -> None:
         """Write the end."""
         self._stream.write(self._packing.flush())
+
+
+def pack(content: bytes) -> bytes:
+    """Return content packed as `Packer` does it."""
+    packed = io.BytesIO()
+    with Packer(packed) as stream:
+        stream.write(content)
+    return packed.getvalue()
 
 
 class PackedLines:

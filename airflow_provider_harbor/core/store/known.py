@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from airflow_provider_harbor.core.exceptions import HarborBackupError
 from airflow_provider_harbor.core.harbor.earlier import Seen
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, Packer, dump
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import Content
 
@@ -107,11 +106,8 @@ def write_known(files: Files, place: str, project: str, known: Known) -> str:
         "listed_at": known.listed_at,
         "repositories": {name: _held(held) for name, held in sorted(known.held.items())},
     }
-    packed = io.BytesIO()
-    with Packer(packed) as stream:
-        stream.write(dump(data))
     path = layout.known(place, project)
-    files.write(path, packed.getvalue())
+    files.write(path, pack(dump(data)))
     return path
 
 

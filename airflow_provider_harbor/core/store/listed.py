@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from airflow_provider_harbor.core.harbor.earlier import Seen
 from airflow_provider_harbor.core.store import layout
-from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, Packer, dump
+from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS, dump, pack
 from airflow_provider_harbor.core.store.files import Files
 
 
@@ -58,9 +57,6 @@ def write_listed(files: Files, harbor_url: str, project: str, listed: Listed) ->
         if known is None
         else {name: seen.to_json() for name, seen in sorted(known.items())},
     }
-    packed = io.BytesIO()
-    with Packer(packed) as stream:
-        stream.write(dump(data))
     path = layout.listed(project)
-    files.write(path, packed.getvalue())
+    files.write(path, pack(dump(data)))
     return path

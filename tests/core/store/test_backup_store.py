@@ -223,7 +223,7 @@ class TestInventories:
     def test_its_name_is_what_zcat_and_sha256sum_say(self, local: BackupStore, root: Path) -> None:
         sha256 = write(local, record(1))
         packed = (root / f"inventories/library/{sha256}.jsonl.gz").read_bytes()
-        assert packed[:9] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00", "no name, no time"
+        assert packed[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "no name, no time"
         assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == sha256
         assert gzip.decompress(packed).splitlines()[0] == (
             b'{"format_version":1,"kind":"harbor-inventory"}'
