@@ -55,6 +55,11 @@ def registry_login(harbor: HarborDouble) -> RegistryClient:
     )
 
 
+def with_another_end(content: bytes) -> bytes:
+    """Return another content of the same length. Any fixed last byte may be the one it has."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
 def fill_small(harbor: HarborDouble) -> dict[str, Content]:
     """Make two projects with an image under two tags, an untagged one, and a multi-arch index."""
     harbor.create_project("alpha")

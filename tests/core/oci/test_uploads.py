@@ -27,7 +27,7 @@ from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.oci.registry import RegistryClient
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.upload_files import UploadFiles
-from tests.core.rig import fast_session, registry_login
+from tests.core.rig import fast_session, registry_login, with_another_end
 from tests.cut_line import CutLine
 from tests.double import HarborDouble
 from tests.go_programs import require_go_program
@@ -211,6 +211,27 @@ def test_a_registry_that_forgets_an_upload_once_gets_it_again() -> None:
     assert source.opened == [0, 0]
 
 
+def test_a_registry_that_forgets_an_upload_after_it_said_what_it_has_gets_it_again() -> None:
+    """As distribution 2.8 does when it is still writing what came: seen 6 times in 150."""
+
+    class Late(ChunkServer):
+        is_written = True
+
+        def patch(self, asked: Asked, number: int) -> Said:
+            if not self.is_written:
+                self.is_written = True
+                return 404, {"Content-Type": "application/json"}, UNKNOWN
+            if number == 0 and len(self.uploads[number]) == 2 * CHUNK:
+                self.is_written = False
+                return 503, {}, b""
+            return super().patch(asked, number)
+
+    server, source = Late(), Source()
+    send(server, source)
+    assert server.stored == {DIGEST: CONTENT}
+    assert source.opened == [0, 0, 0]
+
+
 LIES = {
     "less": lambda n: f"0-{n // 2}",
     "nothing": lambda n: "0-0",
@@ -332,7 +353,7 @@ def test_what_goes_wrong_with_the_source_is_not_laid_to_the_registry() -> None:
 def test_a_source_that_is_another_one_is_never_concluded() -> None:
     server = ChunkServer()
     with pytest.raises(DigestMismatchError):
-        send(server, Source(CONTENT[:-1] + b"x"))
+        send(server, Source(with_another_end(CONTENT)))
     assert (server.stored, server.puts) == ({}, 0)
 
 
@@ -501,7 +522,11 @@ def test_real_registries_take_chunks(
 def test_what_real_registries_have_of_a_chunk_that_was_cut(
     registry: tuple[str, RegistryClient, Callable[[], bytes | None]],
 ) -> None:
-    """The newer one says how much; the older one, which is Harbor's, forgets the upload."""
+    """The newer one says how much; the older one, which is Harbor's, forgets the upload.
+
+    Either may still be writing what had come when it is asked first. The newer one has more then,
+    and the older one forgets the upload only when it is gone on with.
+    """
     kind, client, stored = registry
     source = Source()
     with CutLine(client.url, up_bytes=3 * CHUNK + CHUNK // 2, most_cuts=1) as line:
@@ -513,10 +538,9 @@ def test_what_real_registries_have_of_a_chunk_that_was_cut(
         assert stored() == CONTENT
         if kind == "3":
             assert line.up < SIZE + CHUNK + 20_000  # of heads
-            # It may still be writing what had come when it is asked first, and have more then.
             assert len(source.opened) in (2, 3)
         else:
-            assert source.opened == [0, 0]
+            assert source.opened in ([0, 0], [0, 0, 0])
 
 
 def test_a_line_that_breaks_for_ever_is_given_up(

@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.oci.blob_reader import BlobReader
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store import kept_sha256
 from airflow_provider_harbor.core.store.leases import this_process
+from tests.core.rig import with_another_end
 from tests.core.store.bucket_rig import (
     BLOB,
     CONTENT,
@@ -201,7 +202,9 @@ def test_nights_on_which_the_source_fails_do_not_count_against_an_upload(bucket:
 
 
 @pytest.mark.parametrize(
-    "content", [CONTENT[:-1] + b"x", CONTENT[:-1], CONTENT + b"x"], ids=["other", "short", "long"]
+    "content",
+    [with_another_end(CONTENT), CONTENT[:-1], CONTENT + b"x"],
+    ids=["other", "short", "long"],
 )
 def test_what_is_not_what_its_digest_says_never_shows(bucket: Bucket, content: bytes) -> None:
     leave(bucket)

@@ -23,6 +23,7 @@ from airflow_provider_harbor.core.oci.chunks import Kept
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.pool_files import iter_pool
+from tests.core.rig import with_another_end
 from tests.core.store.test_files import longest_file
 
 MIB = 1024 * 1024
@@ -91,7 +92,7 @@ def test_what_lacks_only_its_name_gets_that(store: BackupStore, tmp_path: Path) 
     assert store.pool.has(DIGEST, SIZE)
 
 
-@pytest.mark.parametrize("left", [b"x" * 1000, bytes(SIZE), CONTENT[:-1] + b"x"])
+@pytest.mark.parametrize("left", [b"x" * 1000, bytes(SIZE), with_another_end(CONTENT)])
 def test_what_is_not_the_start_of_the_blob_is_found_out_and_taken_away(
     store: BackupStore, tmp_path: Path, left: bytes
 ) -> None:
