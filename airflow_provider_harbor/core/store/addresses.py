@@ -42,14 +42,18 @@ def split_address(text: str) -> tuple[str, str]:
     if conn_id or parts.query or parts.fragment:
         raise _credentials_in(parts.scheme)
     if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost"):
+        is_here = parts.netloc in ("", "localhost")
+        if not is_here or not parts.path:
+            what = "no directory" if is_here else "another machine"
             raise HarborConfigurationError(
-                f"{text!r} names another machine. Write the URL of a directory with three slashes: "
-                "file:///backup/harbor"
+                f"{shown_address(text)!r} names {what}. Write the URL of a directory with three "
+                "slashes: file:///backup/harbor"
             )
         return "file", os.path.abspath(unquote(parts.path))
     if not parts.netloc:
-        raise HarborConfigurationError(f"{text!r} names no bucket: {parts.scheme}://bucket/prefix")
+        raise HarborConfigurationError(
+            f"{shown_address(text)!r} names no bucket: {parts.scheme}://bucket/prefix"
+        )
     path = "/".join(part for part in parts.path.split("/") if part)
     return parts.scheme, parts.netloc + (f"/{path}" if path else "")
 
@@ -94,6 +98,8 @@ def split_connection(text: str) -> tuple[str, str]:
 
 
 def _credentials_in(scheme: str) -> HarborConfigurationError:
+    if re.search("[:@]", scheme):  # they stand in front of it
+        scheme = "..."
     return HarborConfigurationError(
         f"leave the credentials out of the store's URL ({scheme}://...): a URL ends up in logs. "
         "Give them by the environment, or in Airflow by a connection of type Amazon Web Services: "
@@ -109,7 +115,12 @@ def shown_address(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     if not mark:
         return re.sub(r"^([A-Za-z0-9+.-]+):.*@", r"\1:...@", text, flags=re.DOTALL)
-    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if re.search("[:@]", scheme):  # in front of the URL, where somebody typed them
+        _, at, scheme = scheme.rpartition("@")
+        scheme = f"...{at}{scheme}" if at else "..."
+    # Behind a slash too many it is no less a secret; of a directory's URL a path begins there.
+    slashes = "" if scheme.lower() == "file" else "/"
+    authority = re.split("[/?#]", rest.lstrip(slashes), maxsplit=1)[0]
     if ":" in authority or ("@" in authority and scheme != "s3"):
         _, at, rest = rest.rpartition("@")
         rest = f"...@{rest}" if at else "..."

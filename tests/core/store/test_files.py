@@ -22,6 +22,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreReason,
     StoreUnreachableError,
 )
+from airflow_provider_harbor.core.store.addresses import shown_address, split_connection
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.directories import open_regular
 from airflow_provider_harbor.core.store.files import Files
@@ -185,10 +186,19 @@ class TestAddresses:
             ("s3://secret:9000/prefix", "a colon where its bucket stands"),
             ("s3://bucket/prefix?secret=x", "leave the credentials out"),
             ("file://host/backups", "three slashes"),
+            ("file://user:secret@host/backups", "another machine"),
+            ("file://", "no directory"),
+            ("file://localhost", "no directory"),
+            ("s3:////key:secret@bucket/prefix", "names no bucket"),
+            ("s3:////key:sec/secret@bucket/prefix", "names no bucket"),
+            ("key:secret@s3://bucket/prefix", "of the scheme 'key'"),
+            ("key:secret@s3://conn@bucket/prefix", "of the scheme 'key'"),
             ("", "is empty"),
             ("s3:/secret/prefix", "two slashes"),
             ("s3://[secret", "is not a URL"),
             ("s3://[secret]/prefix", "is not a URL"),
+            # Python itself takes the address of a machine, and before 3.11 anything.
+            ("s3://[::1]/prefix", "is not a URL"),
         ],
     )
     def test_what_is_no_address_is_refused_without_repeating_a_secret(
@@ -196,6 +206,35 @@ class TestAddresses:
     ) -> None:
         with pytest.raises(HarborConfigurationError, match=message) as caught:
             Files(url)
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+            ("s3://conn@bucket/prefix", "s3://conn@bucket/prefix"),
+            ("file:///a:b/c@d", "file:///a:b/c@d"),
+            ("/a:b/c@d", "/a:b/c@d"),
+            ("s3://key:secret@bucket/prefix", "s3://...@bucket/prefix"),
+            ("s3://key:sec/secret@bucket/prefix", "s3://...@bucket/prefix"),
+            ("s3:////key:secret@bucket/prefix", "s3://...@bucket/prefix"),
+            ("s3:/key:secret@bucket/prefix", "s3:...@bucket/prefix"),
+            ("s3://bucket/prefix?secret", "s3://bucket/prefix?..."),
+            ("key:secret@s3://bucket/prefix", "...@s3://bucket/prefix"),
+            ("key:sec@secret@s3://bucket/prefix", "...@s3://bucket/prefix"),
+            ("key:secret://bucket/prefix", "...://bucket/prefix"),
+            ("file://user:secret@host/prefix", "file://...@host/prefix"),
+        ],
+    )
+    def test_what_is_shown_of_an_address_has_no_credentials(self, text: str, shown: str) -> None:
+        assert shown_address(text) == shown
+
+    @pytest.mark.parametrize(
+        "text", ["key:secret@s3://key:secret@bucket", "key:secret@x://a@b", "key:secret://a@b"]
+    )
+    def test_nor_has_what_is_said_where_a_connection_is_looked_for(self, text: str) -> None:
+        with pytest.raises(HarborConfigurationError, match="leave the credentials out") as caught:
+            split_connection(text)
         assert "secret" not in str(caught.value)
 
     def test_the_url_shows_no_credentials(self, s3: S3Server) -> None:
