@@ -196,6 +196,10 @@ class Stream(_Reply):
         room, self._room = self._room, StreamRoom(None)
         return room
 
+    def keep_room(self, room: StreamRoom) -> None:
+        """Take back what was handed on in vain: another stream may go on with this one yet."""
+        self._room = room
+
     def disconnect(self) -> None:
         """Close the connection, and keep the slot for another stream that goes on with this one."""
         self._response.close()

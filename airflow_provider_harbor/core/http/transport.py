@@ -213,7 +213,10 @@ class HttpSession:
                 slot = after.slot if after else None
                 return Stream(request, *self._exchange(request, tries, slot), room)
             except BaseException:
-                room.release()
+                if after:
+                    after.keep_room(room)
+                else:
+                    room.release()
                 raise
 
         return self._repeated(once, Tries(self._max_attempts))

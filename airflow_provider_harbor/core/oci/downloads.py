@@ -194,6 +194,8 @@ class Download:
             if part:
                 return part
             if stream:
+                if after:
+                    after.keep_room(stream.hand_on_room())
                 stream.close()
             self._takes_ranges = False
         stream = self._get({}, after)

@@ -14,15 +14,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_harbor.core.exceptions import HarborNotFoundError, NotTriedError
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborNotFoundError,
+    NotTriedError,
+)
 from airflow_provider_harbor.core.http import rate as rate_module
 from airflow_provider_harbor.core.http.rate import ByteRate, limit_rate, parse_rate
 from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.http.waiting import obeying
 from airflow_provider_harbor.core.oci.blob_reader import BlobReader
+from airflow_provider_harbor.core.oci.downloads import Download
 from airflow_provider_harbor.core.oci.manifest import digest_of
 from airflow_provider_harbor.core.store.backup_store import BackupStore
-from tests.hostile_server import HostileServer
+from tests.hostile_server import Asked, HostileServer, Said
 
 RATE = 1_000_000.0
 
@@ -277,3 +282,50 @@ def test_a_stream_that_is_refused_gives_its_place_back(limited: Clock) -> None:
         for _ in range(5):
             with pytest.raises(HarborNotFoundError):
                 session.open("/")
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_stream_that_goes_on_keeps_its_place_while_it_is_tried_again(
+    limited: Clock, status: int
+) -> None:
+    """As when its token has run out: given away meanwhile, one more than there may be is open."""
+    answers = iter([(200, {}, b"x"), (status, {}, b""), (200, {}, b"x")])
+    with HostileServer(lambda asked: next(answers)) as server:
+        free: list[int] = []
+        session = HttpSession(
+            server.url, sleep=lambda seconds: free.append(rate_module._limit._rooms.qsize())
+        )
+        broken = session.open("/")
+        broken.disconnect()
+        if status == 401:
+            with pytest.raises(HarborAuthError):
+                session.open("/", after=broken)
+        further = session.open("/", after=broken)
+        broken.close()
+        free.append(rate_module._limit._rooms.qsize())
+        assert set(free) == {2}
+        further.close()
+        assert rate_module._limit._rooms.qsize() == 3
+
+
+def test_a_download_that_begins_anew_keeps_its_place(limited: Clock) -> None:
+    """A server that takes no ranges is asked for the whole, with the same right to be open."""
+    content = bytes(100)
+
+    def say(asked: Asked) -> Said:
+        if "Range" in asked.headers:
+            return 206, {"Content-Range": "bytes 1-1/2"}, b"x"
+        return 200, {}, content
+
+    with HostileServer(say) as server:
+        session = HttpSession(server.url)
+        download = Download(
+            lambda headers, after: session.open("/", headers=headers, after=after),
+            len(content),
+            limited.sleep,
+        )
+        download.open()
+        blocks = download.blocks(50)
+        assert rate_module._limit._rooms.qsize() == 2
+        assert b"".join(blocks) == content[50:]
+        assert rate_module._limit._rooms.qsize() == 3
