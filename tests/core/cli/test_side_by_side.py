@@ -92,6 +92,60 @@ def test_a_copy_that_stops_leaves_the_others_their_threads() -> None:
         assert kept.result(120) == "kept"
 
 
+def test_a_copy_that_ends_waits_for_its_own_work_and_for_no_other() -> None:
+    begun, own_may_end, other_may_end = threading.Barrier(3), threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def work(name: str, may_end: threading.Event) -> None:
+        begun.wait(120)
+        may_end.wait(120)
+        ended.append(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        own, other = Share(pool), Share(pool)
+        own.submit(work, "own", own_may_end)
+        other.submit(work, "other", other_may_end)
+        begun.wait(120)
+        ending = threading.Thread(target=end_all, args=([own],), daemon=True)
+        ending.start()
+        ending.join(0.2)
+        is_waiting = ending.is_alive()
+        own_may_end.set()
+        ending.join(120)
+        found = (is_waiting, ending.is_alive(), ended[:])
+        other_may_end.set()
+    assert found == (True, False, ["own"])
+
+
+def test_a_copy_that_ends_begins_nothing_that_its_work_waits_for() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def copy_blob(number: int) -> None:
+        begun.set()
+        may_end.wait(120)
+        done.append(number)
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        steps, blobs = Share(first), Share(second)
+
+        def step() -> None:
+            for future in [blobs.submit(copy_blob, number) for number in range(3)]:
+                future.result(120)
+
+        work = steps.submit(step)
+        assert begun.wait(120)
+        ending = threading.Thread(target=end_all, args=([steps, blobs],), daemon=True)
+        ending.start()
+        assert steps._stopped.wait(120)
+        may_end.set()
+        with pytest.raises((CancelledError, RuntimeError)):
+            work.result(120)
+        ending.join(120)
+        assert not ending.is_alive()
+    assert done == [0]
+
+
 @pytest.mark.parametrize("is_taken", [True, False])
 def test_interrupted_while_it_gives_work_away_a_copy_ends_all_the_same(is_taken: bool) -> None:
     done = threading.Event()
