@@ -403,7 +403,10 @@ class UnexpectedError(HarborBackupError):
     """Something was raised that nobody foresaw; it stops one artifact, and not the others."""
 
     def __init__(self, err: BaseException) -> None:
-        text = " ".join(str(err).split())[:200]
+        try:
+            text = " ".join(str(err).split())[:200]
+        except Exception:  # nor is one that cannot say what it is to stop the others
+            text = ""
         super().__init__(
             f"unexpected {type(err).__name__}{f': {text}' if text else ''}. This is a defect of "
             "this program: please report it"

@@ -52,11 +52,27 @@ def test_a_manifest_that_nobody_can_read_stops_no_other(
     assert report.copied == 3
 
 
+class UnspeakableError(Exception):
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("cannot be said")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("surprise"), "ZeroDivisionError: surprise"),
+        (UnspeakableError(), "unexpected UnspeakableError. "),
+    ],
+)
 def test_a_defect_of_this_program_is_one_finding(
     harbor: HarborDouble,
     other_harbor: HarborDouble,
     backup: Backup,
     monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
 ) -> None:
     bad = harbor.push("p/app", Image("bad"), "1.0")
     harbor.push("p/app", Image("good"), "2.0")
@@ -64,14 +80,14 @@ def test_a_defect_of_this_program_is_one_finding(
 
     def broken(self: Any, record: Any) -> Any:
         if record.digest == bad.digest:
-            raise ZeroDivisionError("surprise")
+            raise error
         return get(self, record)
 
     monkeypatch.setattr(Manifests, "get", broken)
     report = backup.run(reach(other_harbor))
     (finding,) = failed(report)
     assert (finding.digest, finding.reason) == (bad.digest, "unexpected")
-    assert "ZeroDivisionError: surprise" in finding.message
+    assert said in finding.message
     assert "please report it" in finding.message
     assert report.copied == 1
 
