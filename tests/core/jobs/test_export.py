@@ -267,7 +267,14 @@ def test_a_directory_in_the_store_is_refused(own_night: Night, tmp_path: Path):
     for directory in (own_night.path / "export", link / "blobs"):
         with pytest.raises(HarborConfigurationError, match="in the store itself"):
             export(own_night, directory)
+    with pytest.raises(HarborConfigurationError, match="in the store itself"):
+        export(own_night, own_night.path / "export", store=BackupStore(link))
     assert not (own_night.path / "export").exists()
+
+
+def test_a_name_that_no_file_can_have_is_told_as_what_it_is(night: Night, tmp_path: Path):
+    with pytest.raises(OSError, match="too long"):
+        export(night, tmp_path / ("n" * 300))
 
 
 def test_a_file_is_no_directory(night: Night, tmp_path: Path):

@@ -434,6 +434,28 @@ def test_a_first_byte_comes_whatever_length_nobody_can_read(total: str) -> None:
         client.read_first_byte("p/app", BLOB, 4)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        (206, {"Content-Range": "bytes 0-0/5"}, b"b"),
+        (206, {"Content-Range": "bytes 0-0/3"}, b"b"),
+        (200, {}, b"blobs"),
+    ],
+)
+def test_a_first_byte_of_a_blob_of_another_size_is_told(
+    said: tuple[int, dict[str, str], bytes],
+) -> None:
+    status, headers, body = said
+    headers = {"Content-Type": "application/octet-stream", **headers}
+    with (
+        client_of(lambda asked: page_or(asked, (status, headers, body))) as (client, _),
+        pytest.raises(WrongSizeError) as caught,
+    ):
+        client.read_first_byte("p/app", BLOB, 4)
+    found = int(headers.get("Content-Range", "/5").rpartition("/")[2])
+    assert (caught.value.expected_bytes, caught.value.actual_bytes) == (4, found)
+
+
 def test_a_page_in_place_of_a_blob_is_no_blob_of_another_size() -> None:
     with (
         client_of(page_for_maintenance) as (client, _sent),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -31,6 +33,7 @@ from airflow_provider_harbor.core.harbor.records import Counts, Record, Role
 from airflow_provider_harbor.core.jobs.results import ProjectResult, Results
 from airflow_provider_harbor.core.oci.manifest import OCI_MANIFEST
 from airflow_provider_harbor.core.store.backup_store import BackupStore
+from airflow_provider_harbor.core.store.documents import Packer
 from airflow_provider_harbor.core.store.files import Files
 from airflow_provider_harbor.core.store.inventories import BlobSize, Content, InventoryRef
 from airflow_provider_harbor.core.store.known import Held, Known
@@ -700,3 +703,17 @@ def test_a_list_that_is_not_finished_is_dropped_without_a_word(
     gc.collect()
     assert said == []
     assert not list(store.files.iter_files("inventories"))
+
+
+@pytest.mark.parametrize("content", [b"", b"a line\n", bytes(100_000)])
+def test_what_was_cut_short_while_it_was_packed_is_no_whole_file(content: bytes) -> None:
+    """As an inventory that goes to a pipe: who reads it is to see that there was more."""
+    whole, cut = io.BytesIO(), io.BytesIO()
+    with Packer(whole) as stream:
+        stream.write(content)
+    with contextlib.suppress(KeyboardInterrupt), Packer(cut) as stream:
+        stream.write(content)
+        raise KeyboardInterrupt
+    assert gzip.decompress(whole.getvalue()) == content
+    with pytest.raises(EOFError):
+        gzip.decompress(cut.getvalue())
