@@ -102,6 +102,15 @@ def test_a_broken_answer_is_one_error_that_names_the_request(call: str, body: An
         assert len(str(said)) < 600
 
 
+def test_a_page_with_thousands_of_tags_is_read() -> None:
+    """It is some MB: more than any other answer of an API has."""
+    tags = [{"id": number, "name": f"{number:0120}"} for number in range(12_000)]
+    page = [{"id": 1, "digest": DIGEST, "tags": tags}]
+    with client_of(lambda asked: (200, ONE, page)) as (client, _sent):
+        (artifact,) = client.iter_artifacts("p", "a")
+    assert len(artifact.tags) == len(tags)
+
+
 LISTS = ["quotas", "projects", "repositories", "artifacts", "accessories"]
 
 
