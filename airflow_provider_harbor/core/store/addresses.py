@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from airflow_provider_harbor.core.exceptions import HarborConfigurationError
 
 _SCHEMES = ("file", "s3", "gs", "az")
+# Of S3, Google and Azure, also of old ones; and `$web`.
+_BUCKET = re.compile(r"[A-Za-z0-9$][A-Za-z0-9._-]*")
 # What `obstore` takes before anything else, also before what it is told.
 _STRONGEST = "AWS_ENDPOINT_URL_S3"
 
@@ -50,12 +52,7 @@ def split_address(text: str) -> tuple[str, str]:
                 "slashes: file:///backup/harbor"
             )
         return "file", os.path.abspath(unquote(parts.path))
-    if not parts.netloc:
-        raise HarborConfigurationError(
-            f"{shown_address(text)!r} names no bucket: {parts.scheme}://bucket/prefix"
-        )
-    path = "/".join(part for part in parts.path.split("/") if part)
-    return parts.scheme, parts.netloc + (f"/{path}" if path else "")
+    return parts.scheme, _bucket_and_prefix(parts, text)
 
 
 def _split_url(text: str) -> SplitResult:
@@ -68,6 +65,24 @@ def _split_url(text: str) -> SplitResult:
             "the address of the store is not a URL. Write it as s3://bucket/prefix"
         ) from None
     return parts
+
+
+def _bucket_and_prefix(parts: SplitResult, text: str) -> str:
+    if not parts.netloc:
+        raise HarborConfigurationError(
+            f"{shown_address(text)!r} names no bucket: {parts.scheme}://bucket/prefix"
+        )
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise HarborConfigurationError(
+            f"{shown_address(text)!r} names no bucket: its name has letters, digits, and . _ - only"
+        )
+    path = "/".join(part for part in parts.path.split("/") if part)
+    if {".", ".."} & set(path.split("/")):
+        raise HarborConfigurationError(
+            f"{shown_address(text)!r} has . or .. in its path, which in a bucket lead nowhere. "
+            "Leave them out"
+        )
+    return parts.netloc + (f"/{path}" if path else "")
 
 
 def split_connection(text: str) -> tuple[str, str]:

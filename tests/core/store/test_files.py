@@ -197,6 +197,11 @@ class TestAddresses:
             ("s3:/secret/prefix", "two slashes"),
             ("s3://[secret", "is not a URL"),
             ("s3://[secret]/prefix", "is not a URL"),
+            ("s3://sec ret/prefix", "letters, digits"),
+            ("s3://../prefix", "letters, digits"),
+            ("s3://bucket/..", "lead nowhere"),
+            ("s3://bucket/a/../../other", "lead nowhere"),
+            ("gs://bucket/./prefix", "lead nowhere"),
             # Python itself takes the address of a machine, and before 3.11 anything.
             ("s3://[::1]/prefix", "is not a URL"),
         ],
