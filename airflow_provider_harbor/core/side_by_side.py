@@ -86,7 +86,8 @@ def do_all(
             raise
         finally:
             is_over.set()
-    errors = [err for future in futures if (err := future.exception())]
+    # An exception may be false: of such a one `Future.result` says nothing (Python 3.10 to 3.13).
+    errors = [err for future in futures if (err := future.exception()) is not None]
     for err in sorted(errors, key=lambda err: isinstance(err, StoppedError)):
         raise err
 

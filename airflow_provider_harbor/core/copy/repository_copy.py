@@ -140,7 +140,7 @@ class RepositoryCopy:
             BaseException: What is no error of an artifact, such as `SystemExit`.
         """
         is_finished = self._finished.wait(timeout_seconds)
-        if self._broken:
+        if self._broken is not None:
             raise self._broken
         return is_finished
 
@@ -151,10 +151,10 @@ class RepositoryCopy:
             broken = CancelledError() if future.cancelled() else future.exception()
             with self._lock:
                 self._left -= 1
-                if not isinstance(broken, CancelledError):
-                    self._broken = self._broken or broken
+                if self._broken is None and not isinstance(broken, CancelledError):
+                    self._broken = broken
                 is_last = self._left == 0
-            if broken:
+            if broken is not None:
                 self._finished.set()
             elif is_last:
                 following()
@@ -275,6 +275,10 @@ class RepositoryCopy:
                 own.set_result(copier.copy(self._repository, blob, is_new=is_new, force=force))
             except BaseException as err:  # whoever needs the blob is told, as by an executor
                 own.set_exception(err)
+        for _, future in futures:
+            # Of an exception that is false `result` says nothing (Python 3.10 to 3.13).
+            if (error := future.exception()) is not None:
+                raise error
         return [digest for digest, future in futures if not future.result()]
 
     def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_harbor.core.copy.blobs import BlobCopier
 from airflow_provider_harbor.core.copy.manifests import Manifests
 from airflow_provider_harbor.core.copy.outcome import Finding, Status
 from airflow_provider_harbor.core.copy.places import Place
@@ -50,6 +51,33 @@ def test_a_manifest_that_nobody_can_read_stops_no_other(
     report = backup.run(reach(target))
     assert [(f.digest, f.reason) for f in failed(report)] == [(evil.digest, "odd-answer")]
     assert report.copied == 3
+
+
+class FalseError(Exception):
+    """Is no error to whoever asks whether there is any."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_blob_that_failed_with_whatever_error_is_not_taken_for_copied(
+    harbor: HarborDouble, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several blobs: some are copied by a pool, and one by the thread that waits for them."""
+    images = [harbor.push("p/app", Image(name, layers=2), name) for name in ("a", "b")]
+    harbor.push("p/app", Image("good"), "2.0")
+    lost = {next(iter(images[0].blobs)), list(images[1].blobs)[-1]}
+    copy = BlobCopier.copy
+
+    def broken(self: Any, repository: str, blob: Any, **options: Any) -> bool:
+        if blob.digest in lost:
+            raise FalseError
+        return copy(self, repository, blob, **options)
+
+    monkeypatch.setattr(BlobCopier, "copy", broken)
+    report = backup.run(backup.itself)
+    assert {f.digest for f in failed(report)} == {image.digest for image in images}
+    assert report.copied == 1
 
 
 class UnspeakableError(Exception):

@@ -40,6 +40,19 @@ def test_the_first_error_ends_it_and_nothing_more_is_taken() -> None:
     assert taken == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_that_is_false_is_one(workers: int) -> None:
+    class FalseError(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    def work(item: int) -> None:
+        raise FalseError
+
+    with pytest.raises(FalseError):
+        do_all(range(5), work, workers, "test")
+
+
 def test_a_list_that_cannot_be_read_ends_it() -> None:
     def items() -> object:
         yield 1
