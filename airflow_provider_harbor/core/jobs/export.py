@@ -178,6 +178,10 @@ def _require_fresh(directory: Path, store: BackupStore) -> bool:
             raise HarborConfigurationError(f"the directory {directory} is not empty; {hint}")
         return False
     except FileNotFoundError:
+        if directory.is_symlink():
+            raise HarborConfigurationError(
+                f"{directory} is a link to a directory that is not there"
+            ) from None
         directory.mkdir(parents=True)
         return True
     except OSError as err:

@@ -115,6 +115,13 @@ def test_links_that_lead_in_a_circle_are_refused(night: Night, tmp_path: Path, r
     assert "is not a directory" in err
 
 
+def test_a_link_that_leads_nowhere_is_refused(night: Night, tmp_path: Path, run: Run):
+    (tmp_path / "link").symlink_to(tmp_path / "not there")
+    exit_code, _, err = run(night.path, OTHER, tmp_path / "link", "--quiet")
+    assert exit_code == 2
+    assert "is a link to a directory that is not there" in err
+
+
 # -- what reads it
 
 
