@@ -9,11 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from airflow_provider_harbor.core.exceptions import HarborBackupError, HarborProtocolError
+from airflow_provider_harbor.core.exceptions import (
+    HarborAuthError,
+    HarborBackupError,
+    HarborProtocolError,
+    UnsettledHarborError,
+)
 from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.gaps import Gaps
 from airflow_provider_harbor.core.harbor.listing import Listing
@@ -30,6 +35,8 @@ _MOST_REPOSITORIES = 100
 SIDE_BY_SIDE = 8
 # So many batches of a project are listed at once; each of them asks for the less at once.
 BATCHES = 4
+# So often a list that lacks repositories is read, until nothing says that it lacks any.
+_ROUNDS = 5
 
 
 class IgnoredFilterError(HarborProtocolError):
@@ -101,6 +108,7 @@ class Repositories:
         project: Name of the project.
         gaps: Where repositories go whose names are none.
         believes: Tells of each repository whether it needs no listing.
+        earlier: Full names of repositories that were there before.
 
     Attributes:
         believed: Those that need none, by name.
@@ -112,13 +120,14 @@ class Repositories:
         project: str,
         gaps: Gaps,
         believes: Callable[[Repository], bool] = lambda repository: False,
+        earlier: Collection[str] = (),
     ) -> None:
         self._client = client
         self._project = project
         self._gaps = gaps
         self._can_filter = True
         self._most = min(_MOST_REPOSITORIES, client.page_size)
-        self._waiting = self._read()
+        self._waiting = self._read_whole(set(earlier))
         self.believed = {n: r for n, r in self._waiting.items() if believes(r)}
         for name in self.believed:
             del self._waiting[name]
@@ -172,12 +181,60 @@ class Repositories:
         for name in known:
             batch.listings.setdefault(name, Listing())
 
+    def _read_whole(self, earlier: set[str]) -> dict[str, Repository]:
+        """Read the list; again where it lacks what is counted, or what was there before.
+
+        Nothing else tells of a repository that it lacks: what is believed is not asked for, and of
+        several batches each asks for its own. What lacks in two lists, and is not counted, is gone.
+        """
+        counted = self._client.known_repository_count(self._project) or 0
+        found, lacking = self._read_counted(counted)
+        if not lacking and earlier <= found.keys():
+            return found
+        for _ in range(_ROUNDS - 1):
+            log.info(
+                "%s: the list of its repositories may lack some. Reading it again", self._project
+            )
+            if counted:
+                counted = self._count_again()
+            before = found.keys()
+            found, lacking = self._read_counted(counted)
+            if not lacking and (earlier <= found.keys() or before == found.keys()):
+                return found
+        if not lacking:
+            return found
+        number = len(found)
+        self._gaps.fail(
+            self._project,
+            UnsettledHarborError(
+                f"Harbor counts {number + lacking} repositories, and lists {number}, also when "
+                f"they were listed again ({_ROUNDS} times). Those that are listed are copied. Run "
+                "the project again; if it stays so, see what answers for Harbor at this URL"
+            ),
+        )
+        return found
+
+    def _count_again(self) -> int:
+        """Return how many repositories the project has now; 0 where the login may not see it."""
+        try:
+            return self._client.get_project(self._project).repo_count
+        except HarborAuthError:
+            return 0
+
+    def _read_counted(self, least: int) -> tuple[dict[str, Repository], int]:
+        """Return what is listed, and how many are counted that are not.
+
+        Args:
+            least: So many are counted elsewhere.
+        """
+        counts = [least]
+        rows = self._client.iter_repositories(self._project, tell_count=counts.append)
+        by_name = {repository.name: repository for repository in rows}
+        lacking = max(0, max(counts) - len(by_name))
+        return {n: r for n, r in by_name.items() if self._gaps.is_ours(n)}, lacking
+
     def _read(self) -> dict[str, Repository]:
-        return {
-            repository.name: repository
-            for repository in self._client.iter_repositories(self._project)
-            if self._gaps.is_ours(repository.name)
-        }
+        return self._read_counted(0)[0]
 
     def _read_some(self, batch: Batch) -> dict[str, Repository]:
         if self._can_filter:

@@ -210,14 +210,18 @@ def _prove_sight(
     """
     total = statistics.total_project_count
     if total:
-        if len(seen) < total:
-            raise HarborSightError(
-                f"{client.user!r} sees {len(seen)} of the {total} projects of {client.url}"
-            )
+        _require_as_many(client, seen, total)
     elif client.version >= _ROBOTS_READ_ROBOTS:
         _prove_by_permissions(client, seen, is_wanted)
     else:
         _prove_by_quotas(client, seen, is_wanted)
+
+
+def _require_as_many(client: HarborClient, seen: set[str], total: int) -> None:
+    if len(seen) < total:
+        raise HarborSightError(
+            f"{client.user!r} sees {len(seen)} of the {total} projects of {client.url}"
+        )
 
 
 def _prove_by_permissions(
@@ -239,6 +243,8 @@ def _prove_by_permissions(
             "Give the robot the system permission 'robot:list' (its own permissions are the proof)",
         ) from err
     if permissions is not None and any(map(_sees_all, permissions)):
+        # It may see them all; that all were in the list, another answer has to say.
+        _require_as_many(client, seen, client.count_projects())
         return
     with suppress(HarborAuthError):
         _require_none_hidden(client, set(client.iter_quota_projects()) - seen, is_wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -36,6 +36,7 @@ from airflow_provider_harbor.core.harbor.paths import (
 from airflow_provider_harbor.core.http.logins import login_hint
 from airflow_provider_harbor.core.http.transport import HttpSession
 from airflow_provider_harbor.core.oci.names import (
+    is_digest,
     is_repository_name,
     parse_project,
     parse_repository,
@@ -85,6 +86,7 @@ class HarborClient(HarborApi):
         super().__init__(session, user, password, page_size)
         self._login_advice = login_advice
         self._proxy_caches: dict[str, bool] = {}
+        self._repository_counts: dict[str, int] = {}
 
     # -- the system
 
@@ -231,7 +233,16 @@ class HarborClient(HarborApi):
             "/projects", "project_id", Project.from_json, lambda p: p.project_id
         ):
             self._proxy_caches[project.name] = project.is_proxy_cache
+            self._repository_counts[project.name] = project.repo_count
             yield project
+
+    def count_projects(self) -> int:
+        """Return how many projects Harbor counts for the login."""
+        return self._lists.count("/projects")
+
+    def known_repository_count(self, name: str) -> int | None:
+        """Return how many repositories a project had; None unless this login has listed it."""
+        return self._repository_counts.get(name)
 
     def is_proxy_cache(self, name: str) -> bool:
         """Tell whether a project only caches another registry; none becomes one, or ceases to be.
@@ -291,14 +302,22 @@ class HarborClient(HarborApi):
 
     # -- repositories and artifacts
 
-    def iter_repositories(self, project: str) -> Iterator[Repository]:
-        """Yield every repository of a project, by id, empty ones included."""
+    def iter_repositories(
+        self, project: str, *, tell_count: Callable[[int], object] | None = None
+    ) -> Iterator[Repository]:
+        """Yield every repository of a project, by id, empty ones included.
+
+        Args:
+            project: Name of the project.
+            tell_count: Called before the first one, with how many Harbor counts.
+        """
         yield from self._lists.iter_keyset(
             f"{project_path(project)}/repositories",
             "repository_id",
             Repository.from_json,
             lambda r: r.repository_id,
             first=None,  # those that were migrated from Harbor 1 have negative ids
+            tell_count=tell_count,
         )
 
     def find_repositories(self, project: str, ids: Collection[int]) -> list[Repository]:
@@ -320,7 +339,11 @@ class HarborClient(HarborApi):
 
     def get_repository(self, project: str, repository: str) -> Repository:
         """Return one repository; `repository` is its name without the project."""
-        return self._ask(repository_path(project, repository)).read(Repository.from_json)
+        answer = self._ask(repository_path(project, repository))
+        found = answer.read(Repository.from_json)
+        if found.name != f"{project}/{repository}":
+            raise answer.error("it is of another repository")
+        return found
 
     def iter_artifacts(
         self, project: str, repository: str | None = None, *, repository_ids: Collection[int] = ()
@@ -376,7 +399,10 @@ class HarborClient(HarborApi):
             reference: Digest or tag.
         """
         answer = self._ask(artifact_path(repository, reference), params=_WITH_ALL)
-        return answer.read(lambda data: Artifact.from_json(data, repository))
+        artifact = answer.read(lambda data: Artifact.from_json(data, repository))
+        if is_digest(reference) and artifact.digest != reference:
+            raise answer.error("it is of another artifact")
+        return artifact
 
     def iter_accessories(self, repository: str, digest: str) -> Iterator[Accessory]:
         """Yield the accessories of one artifact; `repository` is the full name."""

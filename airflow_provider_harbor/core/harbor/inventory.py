@@ -194,7 +194,11 @@ class InventoryWalk:
             self._lists_by_path = not self._client.lists_whole_projects
             self._beliefs = self._begin_beliefs()
             repositories = Repositories(
-                self._client, self._project, self._gaps, self._beliefs.believes
+                self._client,
+                self._project,
+                self._gaps,
+                self._beliefs.believes,
+                self._earlier or (),
             )
             self._believed = repositories.believed.keys()
             self._is_empty = not (repositories or self._gaps)

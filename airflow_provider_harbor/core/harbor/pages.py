@@ -146,6 +146,10 @@ class PagedLists:
         )
         return whole, page == 1
 
+    def count(self, path: str) -> int:
+        """Return how many items Harbor counts in a list."""
+        return self._page(path, {"page_size": 1}, lambda item: item)[1]
+
     def first_page(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> list[T]:
         """Return the first page only, see `iter_numbered`."""
         items, _, _ = self._numbered(path, params, 1, read)
@@ -161,6 +165,7 @@ class PagedLists:
         first: int | None = 0,
         filters: str = "",
         params: Mapping[str, str] | None = None,
+        tell_count: Callable[[int], object] | None = None,
     ) -> Iterator[T]:
         """Yield items by rising id, each page from behind the last id of the one before.
 
@@ -174,6 +179,7 @@ class PagedLists:
             first: The least id there can be; None where that is not known.
             filters: More of `q`.
             params: More of the query.
+            tell_count: Called before the first item, with how many Harbor counts in all.
         """
         walk = _Walk()
         while True:
@@ -183,6 +189,9 @@ class PagedLists:
             query |= {"q": ",".join(known)} if known else {}
             items, remaining, answer = self._page(path, {**query, **(params or {})}, read)
             walk.add(len(items), remaining, answer)
+            if tell_count:
+                tell_count(remaining)
+                tell_count = None
             for item in items:
                 if first is not None and key_of(item) < first:
                     raise answer.error(f"it is not in the order of {key}")

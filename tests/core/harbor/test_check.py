@@ -218,6 +218,37 @@ def test_a_robot_of_some_projects_only_is_told_so(harbor: HarborDouble) -> None:
         list_projects(backup_robot(harbor, "library", system=("robot:list",)))
 
 
+def one_project_only(harbor: HarborDouble, times: int | None) -> Fault:
+    """Have the list of projects show one, as if there were no others."""
+    return harbor.faults.add(
+        Fault(
+            path=r"/projects\?sort=project_id",
+            status=200,
+            body='[{"project_id": 1, "name": "library"}]',
+            content_type="application/json",
+            headers={"X-Total-Count": "1"},
+            times=times,
+        )
+    )
+
+
+def test_a_list_of_projects_that_once_lacks_some_is_read_again(harbor: HarborDouble) -> None:
+    harbor.create_project("secret")
+    client = backup_robot(harbor, "*")
+    fault = one_project_only(harbor, times=1)
+    assert [p.name for p in list_projects(client)] == ["library", "secret"]
+    assert fault.hits == 1
+
+
+def test_a_list_of_projects_that_goes_on_to_lack_some_is_an_error(harbor: HarborDouble) -> None:
+    harbor.create_project("secret")
+    client = backup_robot(harbor, "*")
+    one_project_only(harbor, times=None)
+    with pytest.raises(HarborSightError, match="1 of the 2 projects"):
+        list_projects(client)
+    assert [p.name for p in list_projects(client, ["library"])] == ["library"]
+
+
 def test_a_robot_of_an_old_harbor_proves_its_sight_by_the_quotas() -> None:
     with old_harbor() as harbor:
         harbor.create_project("secret")

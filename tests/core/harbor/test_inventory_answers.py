@@ -78,6 +78,32 @@ def test_a_signature_that_harbor_lists_and_denies_is_a_gap(newest: HarborDouble)
     assert {r.digest for r in inventory.records} == {image.digest, before.digest, behind.digest}
 
 
+def test_another_artifact_in_place_of_a_signature_is_a_gap(newest: HarborDouble) -> None:
+    image = newest.push("p/app", Image("app"), "1.0")
+    sbom = newest.push("p/app", sbom_for(image))
+    bundle = newest.push("p/app", sigstore_bundle(image))
+    body = json.dumps({"id": 2, "digest": sbom.digest, "repository_name": "p/app"})
+    fault = Fault(
+        path=f"/artifacts/{bundle.digest}", status=200, body=body, content_type=JSON, times=None
+    )
+    newest.faults.add(fault)
+    inventory = list_patiently(login(newest), "p")
+    (gap,) = inventory.gaps
+    assert "it is of another artifact" in gap.message
+    digests = [record.digest for record in inventory.records]
+    assert len(digests) == len(set(digests))
+
+
+def test_another_repository_in_place_of_one_that_changed_is_a_gap(newest: HarborDouble) -> None:
+    newest.push("p/app", Image("app"), "1.0")
+    body = json.dumps({"id": 1, "name": "p/other", "artifact_count": 2})
+    path = "/repositories/app$"
+    newest.faults.add(Fault(path=path, status=200, body=body, content_type=JSON, times=None))
+    behind_the_listing(newest, lambda d: d.push("p/app", Image("b"), "2"))
+    (gap,) = list_patiently(login(newest), "p").gaps
+    assert "it is of another repository" in gap.message
+
+
 def deny_and_change(harbor: HarborDouble, message: str) -> None:
     """Answer looks at `p/app` with a 404, and change it while it is listed."""
     body = json.dumps({"errors": [{"code": "NOT_FOUND", "message": message}]})
