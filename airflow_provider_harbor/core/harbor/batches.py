@@ -195,8 +195,7 @@ class Repositories:
             log.info(
                 "%s: the list of its repositories may lack some. Reading it again", self._project
             )
-            if counted:
-                counted = self._count_again()
+            counted = self._count_again()
             before = found.keys()
             found, lacking = self._read_counted(counted)
             if not lacking and (earlier <= found.keys() or before == found.keys()):

@@ -104,13 +104,14 @@ def test_a_list_that_shows_less_than_its_project_counts_is_read_again(
 
 
 @pytest.mark.parametrize("knows_projects", [True, False])
+@pytest.mark.parametrize("count", [2, 3])
 def test_a_list_that_goes_on_to_show_less_than_is_counted_is_a_gap(
-    believed: Nights, knows_projects: bool
+    believed: Nights, knows_projects: bool, count: int
 ) -> None:
     client = believed.login()
     if knows_projects:
         list(client.iter_projects())
-    answer_short(believed, "b", "c", count=2 if knows_projects else 3, times=None)
+    answer_short(believed, "b", "c", count=count, times=None)
     ref, gaps = list_project(client, believed.store, "p", now=believed.clock.now)
     assert [(gap.repository, gap.reason) for gap in gaps] == [("p", "unsettled")]
     assert "counts 3 repositories, and lists 2" in gaps[0].message
