@@ -185,20 +185,24 @@ class Repositories:
         """Read the list; again where it lacks what is counted, or what was there before.
 
         Nothing else tells of a repository that it lacks: what is believed is not asked for, and of
-        several batches each asks for its own. What lacks in two lists, and is not counted, is gone.
+        several batches each asks for its own. What the project does not count any more when the
+        list was read is gone; and what two lists lack, where the login may not see the project.
         """
-        counted = self._client.known_repository_count(self._project) or 0
-        found, lacking = self._read_counted(counted)
+        least = self._client.known_repository_count(self._project) or 0
+        found, lacking = self._read_counted(least)
         if not lacking and earlier <= found.keys():
             return found
         for _ in range(_ROUNDS - 1):
+            counted = self._count_again()
+            if counted is not None and counted <= len(found):
+                return found
             log.info(
                 "%s: the list of its repositories may lack some. Reading it again", self._project
             )
-            counted = self._count_again()
             before = found.keys()
-            found, lacking = self._read_counted(counted)
-            if not lacking and (earlier <= found.keys() or before == found.keys()):
+            found, lacking = self._read_counted(counted or 0)
+            is_sure = counted is not None or earlier <= found.keys() or before == found.keys()
+            if is_sure and not lacking:
                 return found
         if not lacking:
             return found
@@ -213,12 +217,13 @@ class Repositories:
         )
         return found
 
-    def _count_again(self) -> int:
-        """Return how many repositories the project has now; 0 where the login may not see it."""
+    def _count_again(self) -> int | None:
+        """Return how many repositories the project has now; None where it may not be seen."""
         try:
-            return self._client.get_project(self._project).repo_count
+            project = self._client.get_project(self._project)
         except HarborAuthError:
-            return 0
+            return None
+        return project.repo_count if project.name == self._project else None
 
     def _read_counted(self, least: int) -> tuple[dict[str, Repository], int]:
         """Return what is listed, and how many are counted that are not.

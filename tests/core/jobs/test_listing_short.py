@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_harbor.core.harbor import batches
+from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.jobs.listing import list_project
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from tests.core.harbor.walks import JSON
@@ -126,15 +127,48 @@ def test_what_was_deleted_since_is_gone_and_costs_little(believed: Nights) -> No
     state = believed.harbor.state
     state.forget_repository(state.repositories["p/a"])
     ref = believed.list(client)
-    assert believed.harbor.requests.total() == 3
+    assert believed.harbor.requests.total() == 2
     assert believed.is_whole(ref)
     assert {record.repository for record in believed.records(ref)} == {"p/b", "p/c"}
 
 
-def test_a_login_that_may_not_see_its_project_finds_what_was_deleted(believed: Nights) -> None:
+OTHER = '{"project_id": 1, "name": "library", "repo_count": 0}'
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, ""), (200, OTHER)], ids=["denied", "other"])
+def test_a_login_that_may_not_see_its_project_finds_what_was_deleted(
+    believed: Nights, status: int, body: str
+) -> None:
     client = believed.login()
     list(client.iter_projects())
-    believed.harbor.faults.add(Fault(path=r"/projects/p$", status=403, times=None))
+    fault = Fault(path=r"/projects/p$", status=status, body=body, content_type=JSON, times=None)
+    believed.harbor.faults.add(fault)
     state = believed.harbor.state
     state.forget_repository(state.repositories["p/a"])
     assert believed.is_whole(believed.list(client))
+    assert fault.hits == 1
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, ""), (200, OTHER)], ids=["denied", "other"])
+def test_a_list_that_lacks_once_is_read_again_also_where_no_project_may_be_seen(
+    believed: Nights, status: int, body: str
+) -> None:
+    believed.harbor.faults.add(
+        Fault(path=r"/projects/p$", status=status, body=body, content_type=JSON, times=None)
+    )
+    answer_short(believed, "b", "c", count=2)
+    assert believed.is_whole(believed.list())
+
+
+def test_what_is_deleted_while_the_list_is_read_is_gone(nights: Nights) -> None:
+    client = HarborClient(
+        nights.harbor.url, nights.harbor.user, nights.harbor.password, page_size=1
+    )
+    state = nights.harbor.state
+
+    def delete(harbor: HarborDouble) -> None:
+        state.forget_repository(state.repositories["p/c"])
+
+    nights.harbor.faults.add(Fault(path=r"/projects/p/repositories\?.*q=", callback=delete))
+    ref = nights.list(client)
+    assert {record.repository for record in nights.records(ref)} == {"p/a", "p/b"}
