@@ -50,9 +50,12 @@ _HEADERS = {
     # A compressing proxy in between would make lengths and ranges meaningless.
     "Accept-Encoding": "identity",
 }
+# A cache in between is to ask the server (RFC 9111, section 5.2.1.4): an old list lacks what was
+# pushed since, and nobody would see it. Not of a stream, which is had by its digest and hashed.
+_NOW = {"Cache-Control": "no-cache"}
 _REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FOLLOWED_METHODS = frozenset({"GET", "HEAD"})
+_READING_METHODS = frozenset({"GET", "HEAD"})
 _MOST_REDIRECTS = 5
 # What took so many time-outs, without the waits in between, is not tried again.
 _MOST_TIMEOUTS = 4
@@ -162,6 +165,8 @@ class HttpSession:
                 is larger than it may be, or cannot be read as HTTP.
             HarborConfigurationError: The environment names a proxy that cannot be used.
         """
+        if method in _READING_METHODS:
+            headers = {**_NOW, **(headers or {})}
         request = self._made(
             method, path, authorization, headers, params=params, json=json_body, data=data
         )
@@ -360,7 +365,7 @@ def _redirected(request: Request, url: str, location: str, status: int) -> str:
         raise HarborProtocolError(
             f"{request} was answered {status}, a redirect to an address that cannot be read"
         ) from None
-    if request.method not in _FOLLOWED_METHODS:
+    if request.method not in _READING_METHODS:
         raise HarborProtocolError(
             f"{request} was answered {status}, a redirect to {redact(target, request.base_url)}, "
             "and what writes is not sent elsewhere. Give the URL at which the server takes it"

@@ -40,7 +40,7 @@ from airflow_provider_harbor.core.jobs.results import (
     keeping_first_error,
 )
 from airflow_provider_harbor.core.jobs.settings.report import report_settings
-from airflow_provider_harbor.core.jobs.trail import find_last_protected, read_attempts
+from airflow_provider_harbor.core.jobs.trail import find_last_protected, find_losses, read_attempts
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef
@@ -303,8 +303,13 @@ def finish_run(
         report = _apart_from_before(store, _snapshot(report, limited_to), report)
     report = replace(report, attempts=read_attempts(store, report.run))
     if not dry_run:
-        last = find_last_protected(store, report.unprotected, besides=report.run)
-        report = replace(report, last_protected=last)
+        report = replace(
+            report,
+            last_protected=find_last_protected(store, report.unprotected, besides=report.run),
+            losses=find_losses(store, _snapshot(report, limited_to)),
+        )
+        if report.losses:
+            log.warning("Harbor holds far less than the night before: %s", report.losses)
     store.snapshots.write_report(report.run, report.to_json(), render_page(report))
     if not dry_run:
         store.snapshots.commit(_snapshot(report, limited_to))

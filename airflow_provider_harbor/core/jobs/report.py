@@ -33,7 +33,7 @@ from airflow_provider_harbor.core.human import (
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.settings.report import SettingsReport
 from airflow_provider_harbor.core.jobs.totals import Totals, kinds_in_words, sum_up
-from airflow_provider_harbor.core.jobs.trail import Attempt
+from airflow_provider_harbor.core.jobs.trail import Attempt, Losses
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 __all__ = [
@@ -101,6 +101,7 @@ class RunReport:
         attempts: How the run ended before, if it was run again.
         last_protected: Of the projects that are not protected now, when they were (ISO 8601); None
             where that was not looked for.
+        losses: Projects that hold far less than the night before; None where none does.
     """
 
     run: str
@@ -118,6 +119,7 @@ class RunReport:
     settings: SettingsReport | None = None
     attempts: tuple[Attempt, ...] = ()
     last_protected: Mapping[str, str] | None = None
+    losses: Losses | None = None
 
     @property
     def complete(self) -> bool:
@@ -243,6 +245,7 @@ class RunReport:
             f"{self.headline}: {done}, {self.totals}, {sent}, "
             f"in {human_duration(self.seconds)}"
             + (f"; not known is {self.totals.unknown}" if self.totals.unknown else "")
+            + (f"; far less than before: {self.losses}" if self.losses else "")
         )
 
     @property
@@ -284,6 +287,7 @@ class RunReport:
             ("destination", self.destination),
             ("started", f"{human_time(self.started_at)}, took {human_duration(self.seconds)}"),
         ]
+        rows += [("far less", str(self.losses or ""))]
         rows += [("pace", f"{host}: {words}") for host, words in self.pace.items()]
         rows += [(f"attempt {number}", str(a)) for number, a in enumerate(self.attempts, start=1)]
         return [(name, value) for name, value in rows if value]
@@ -339,6 +343,7 @@ class RunReport:
             "missing": list(self.missing),
             "attempts": [attempt.to_json() for attempt in self.attempts],
             "last_protected": self.last_protected,
+            "losses": self.losses.to_json() if self.losses else None,
             "error": self.error,
             "settings": self.settings.to_json() if self.settings else None,
             "projects": [result.to_json() for result in self.projects],

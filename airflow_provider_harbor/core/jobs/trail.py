@@ -1,11 +1,11 @@
-"""What was before: when all of it, or a project, was last protected; earlier ends of a run."""
+"""What was before: when a project was last protected, what it held, earlier ends of a run."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
 )
-from airflow_provider_harbor.core.human import human_time
+from airflow_provider_harbor.core.human import human_count, human_time
 from airflow_provider_harbor.core.side_by_side import in_batches
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -30,6 +30,9 @@ _NIGHTS = 90
 _AT_ONCE = 16
 _KEPT_ATTEMPTS = 20
 _KEPT_NAMES = 20
+# A project that has lost so many digests, and half of all or more, is told; so is an empty one.
+_MANY_DIGESTS = 10
+_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,101 @@ class Attempt:
             projects=tuple(map(str, data["projects"])),
             failed=int(data["failed"]),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shrunk:
+    """A project that holds far less than it held the night before.
+
+    Attributes:
+        project: Its name.
+        before: How many digests it held then.
+        now: How many it holds; None where the run was not for it, as when it was deleted.
+    """
+
+    project: str
+    before: int
+    now: int | None
+
+    def __str__(self) -> str:
+        if self.now is None:
+            return f"{self.project} ({human_count(self.before, 'digest')}) is not there"
+        return f"{self.project} has {self.now:,} of {human_count(self.before, 'digest')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """What Harbor holds no more, which may be meant, or the start of a loss.
+
+    Attributes:
+        since: When the night before ended (ISO 8601, with a time zone).
+        projects: What has shrunk since, sorted by project; not empty.
+    """
+
+    since: str
+    projects: tuple[Shrunk, ...]
+
+    def __str__(self) -> str:
+        shown = "; ".join(map(str, self.projects[:_SHOWN_NAMES]))
+        more = len(self.projects) - _SHOWN_NAMES
+        moment = human_time(datetime.fromisoformat(self.since))
+        return f"{shown}{f'; and {more:,} more' if more > 0 else ''}, compared with {moment}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a report's `losses`."""
+        return {"since": self.since, "projects": [asdict(shrunk) for shrunk in self.projects]}
+
+
+def find_losses(store: BackupStore, made: Snapshot) -> Losses | None:
+    """Compare how much each project holds with the night before.
+
+    That is the newest earlier one of the same Harbor and the same choice of projects. Whether it
+    was meant nobody here can know: people and Harbor's own rules delete. But what holds no
+    more is copied no more, and in time is in no night that is kept.
+
+    Args:
+        store: Where the nights are.
+        made: How the run ended.
+
+    Returns:
+        None where nothing of note is less, or nothing is known.
+    """
+    if made.lacking is None:
+        return None
+    try:
+        before = _night_before(store, made)
+    except StoreError as err:
+        log.warning("What Harbor held the night before could not be found out: %s", err)
+        return None
+    if before is None:
+        return None
+    found = []
+    for name, held in sorted(before.projects.items()):
+        now = made.projects[name].digests if name in made.projects else None
+        if name not in made.lacking and _is_far_less(held.digests, now or 0):
+            found.append(Shrunk(project=name, before=held.digests, now=now))
+    return Losses(since=before.ended_at, projects=tuple(found)) if found else None
+
+
+def _is_far_less(before: int, now: int) -> bool:
+    lost = before - now
+    return lost > 0 and (not now or (lost >= _MANY_DIGESTS and lost >= now))
+
+
+def _night_before(store: BackupStore, made: Snapshot) -> Snapshot | None:
+    keys = [key for key in reversed(store.snapshots.list_keys()) if key < made.key]
+    for key in keys[:_AT_ONCE]:
+        try:
+            night = store.snapshots.read(key)
+        except (HarborConfigurationError, IntegrityError):
+            continue
+        if (
+            night
+            and night.projects
+            and (night.harbor_url, set(night.limited_to)) == (made.harbor_url, set(made.limited_to))
+        ):
+            return night
+    return None
 
 
 def read_attempts(store: BackupStore, run: str) -> tuple[Attempt, ...]:

@@ -659,3 +659,22 @@ def test_no_secret_shows_in_errors_logs_or_representations(
     shown = f"{caught.value!s} {caught.value!r} {session!r} {vars(caught.value)} {caplog.text}"
     assert "Hush-Hush1" not in shown
     assert secret.split()[1] not in shown
+
+
+def test_a_cache_in_between_is_to_ask_how_things_are_now() -> None:
+    """A list of yesterday would lack what was pushed since, and nobody would see it."""
+    with HostileServer(lambda asked: (200, {}, b"x")) as server:
+        session = fast_session(server.url)
+        for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+            session.request(method, "/", headers={"Accept": "text/plain"})
+        session.open("/").close()
+    found = {(one.method, one.headers.get("Cache-Control")) for one in server.asked}
+    assert found == {
+        ("GET", "no-cache"),
+        ("HEAD", "no-cache"),
+        ("PUT", None),  # a storage would keep that of an upload with it
+        ("POST", None),
+        ("DELETE", None),
+        ("GET", None),  # the stream, which is hashed
+    }
+    assert {one.headers["Accept"] for one in server.asked[:5]} == {"text/plain"}

@@ -98,6 +98,7 @@ def test_json_says_all_that_the_report_knows() -> None:
         "missing": ["b"],
         "attempts": [],
         "last_protected": None,
+        "losses": None,
         "error": "",
         "pace": {},
         "settings": None,
