@@ -105,11 +105,17 @@ def _table(snapshots: Sequence[Snapshot]) -> Table:
     for snapshot in snapshots:
         row = list(_row(snapshot))
         if has_mirrors:
-            row.append("in the store" if snapshot.has_contents else f"at {snapshot.destination}")
+            row.append(_content(snapshot))
         if has_settings:
             row.append((snapshot.settings.state or "yes") if snapshot.settings else "-")
         rows.append(row)
     return Table(columns, rows, "<<>>>", {"PARTIAL": "bad", "complete": "good"})
+
+
+def _content(snapshot: Snapshot) -> str:
+    if snapshot.has_contents:
+        return "in the store"
+    return f"at {snapshot.destination}" if snapshot.is_mirrored else "none"
 
 
 def _row(snapshot: Snapshot) -> tuple[str, ...]:

@@ -128,8 +128,7 @@ def _find_contents(export: Export) -> Mapping[str, Content]:
     if not sha256:
         raise HarborConfigurationError(
             f"the snapshot {snapshot.key} has the list of the project {project}, but not its "
-            f"content: that went to {snapshot.destination}, or was left out (as of a project that "
-            "is a proxy cache)"
+            f"content: {snapshot.why_no_content()}"
         )
     found: Mapping[str, Content] = {}
     for repository, contents in export.store.inventories.iter_contents(project, sha256):

@@ -75,18 +75,12 @@ class ProjectRestore:
         with advising_another_night():
             store.inventories.verify(self._project, entry.inventory)
         if self._source is None:
-            if not entry.contents and self.counts.records and snapshot.has_contents:
-                raise HarborConfigurationError(
-                    f"the snapshot {snapshot.key} has the list of the project {self._project}, but "
-                    "not its content: that night nothing of it could be copied, or it was left out "
-                    "(as of a project that is a proxy cache). Take it from another night, or from "
-                    "a mirror, with --from"
-                )
             if not entry.contents and self.counts.records:
+                other = "" if snapshot.is_mirrored else "from another night, or "
                 raise HarborConfigurationError(
                     f"the snapshot {snapshot.key} has the list of the project {self._project}, but "
-                    f"not its content: that went to {snapshot.destination}, or was left out (as of "
-                    "a project that is a proxy cache). Take it from a mirror, with --from"
+                    f"not its content: {snapshot.why_no_content()}. Take it {other}from a mirror, "
+                    "with --from"
                 )
             if entry.contents:
                 with advising_another_night():

@@ -200,9 +200,8 @@ class _Reader:
         if not entry.contents:
             if entry.digests:
                 self.problems.append(
-                    f"project {project} is not served: the store has its list only. Its content "
-                    f"went to {self._snapshot.destination}, or was left out (as of a project that "
-                    "is a proxy cache)"
+                    f"project {project} is not served: the store has its list, and not its "
+                    f"content: {self._snapshot.why_no_content()}"
                 )
             return {}
         found: dict[str, Repository] = {}

@@ -214,8 +214,7 @@ def _state(snapshot: Snapshot) -> str:
 
 def _place(snapshot: Snapshot) -> str:
     """Return where its content is; a store is one place, however it is called in the meantime."""
-    is_mirror = snapshot.destination.startswith(("http://", "https://"))
-    return snapshot.destination if is_mirror else "store"
+    return snapshot.destination if snapshot.is_mirrored else "store"
 
 
 def _by_rules(policy: Policy, dated: Sequence[Dated]) -> dict[str, list[str]]:

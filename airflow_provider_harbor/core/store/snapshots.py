@@ -102,6 +102,19 @@ class Snapshot:
         return not self.digests or any(project.contents for project in self.projects.values())
 
     @property
+    def is_mirrored(self) -> bool:
+        """Whether content went to a registry, and not into the store."""
+        return self.destination.startswith(("http://", "https://"))
+
+    def why_no_content(self) -> str:
+        """Say why it may have the list of a project, and not the content."""
+        if self.is_mirrored:
+            why = f"it went to {self.destination}, or was"
+        else:
+            why = "nothing of it could be copied that night, or it was"
+        return f"{why} left out (as of a project that is a proxy cache)"
+
+    @property
     def digests(self) -> int:
         """Number of digests, over all projects."""
         return sum(project.digests for project in self.projects.values())

@@ -242,7 +242,7 @@ def test_a_snapshot_whose_content_went_to_a_mirror_says_where_it_is(
         done = command("restore", lists, other_harbor.url, "--project", "team", "--json")
         assert done.code == 1
         (line,) = done.failures
-        assert f"but not its content: that went to {mirror.url}" in line
+        assert f"but not its content: it went to {mirror.url}" in line
         assert "Take it from a mirror, with --from" in line
         done = command("restore", lists, other_harbor.url, "--from", mirror.url)
         assert done.code == 0, done.err
@@ -313,14 +313,20 @@ def test_a_project_of_which_nothing_could_be_copied_is_to_be_taken_from_another_
     )
     # Until that has its effect nothing is answered, whoever asks.
     harbor.faults.add(Fault(path="/v2/team/", times=None, delay_seconds=600))
-    assert command("backup", harbor.url, kept).code == 130
+    # Of another project that is copied beside it, all may be there or nothing.
+    assert command("backup", harbor.url, kept, "--project", "team").code == 130
     harbor.faults.clear()
     partial = max(path.name for path in (kept / "snapshots").iterdir())
     done = restore("--snapshot", partial, "--json")
     assert done.code == 1
     (line,) = done.failures
-    assert "that night nothing of it could be copied" in line
+    assert "nothing of it could be copied that night" in line
     assert "Take it from another night" in line
+    shown = command("snapshots", kept).out.splitlines()
+    assert [line.split()[-1] for line in shown[-2:]] == ["none", "store"]  # the newest first
+    exported = command("export", kept, "team/app", kept.parent / "out", "--snapshot", partial)
+    assert exported.code == 2
+    assert "not its content: nothing of it could be copied that night" in exported.error
 
 
 def test_a_night_of_a_clock_that_was_ahead_is_not_the_newest_for_years(

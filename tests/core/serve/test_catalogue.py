@@ -106,7 +106,7 @@ def test_a_project_whose_content_is_elsewhere_is_named(own_night: Night):
     catalogue = read(store)
     assert list(catalogue.repositories) == [REPOSITORY]
     (problem,) = catalogue.problems
-    assert "project team is not served: the store has its list only" in problem
+    assert "project team is not served: the store has its list, and not its content: " in problem
 
 
 def test_manifests_that_were_not_copied_are_counted(own_night: Night):

@@ -199,8 +199,8 @@ class ListsCheck:
         snapshot = self.lists.snapshots[number]
         item = snapshot.projects[project]
         copy = result.copy
-        is_mirrored = snapshot.destination.startswith(("http://", "https://"))
-        if item.ok and not item.contents and not is_mirrored and copy and copy.skipped < copy.total:
+        is_lacking = item.ok and not item.contents and not snapshot.is_mirrored
+        if is_lacking and copy and copy.skipped < copy.total:
             self._damage(
                 Kind.LACKING,
                 f"{project} in {layout.snapshot(snapshot.key)}",

@@ -261,7 +261,7 @@ class _Verify:
         names = {registry.name for registry in self._wanted.registries}
         if "source" not in names:
             left_out.append("whether the Harbor itself can serve what it lists: name it as source")
-        mirrors = {s.destination for s in lists.snapshots if s.destination.startswith("http")}
+        mirrors = {s.destination for s in lists.snapshots if s.is_mirrored}
         if mirrors and "mirror" not in names:
             left_out.append(f"content that went to a mirror: {', '.join(sorted(mirrors))}")
         if lists.damaged:
