@@ -189,32 +189,31 @@ class Repositories:
         list was read is gone; and what two lists lack, where the login may not see the project.
         """
         least = self._client.known_repository_count(self._project) or 0
-        found, lacking = self._read_counted(least)
-        if not lacking and earlier <= found.keys():
-            return found
-        for _ in range(_ROUNDS - 1):
-            counted = self._count_again()
-            if counted is not None and counted <= len(found):
-                return found
-            log.info(
-                "%s: the list of its repositories may lack some. Reading it again", self._project
-            )
-            before = found.keys()
-            found, lacking = self._read_counted(counted or 0)
-            is_sure = counted is not None or earlier <= found.keys() or before == found.keys()
+        counted: int | None = None
+        before: Collection[str] | None = None
+        for _ in range(_ROUNDS):
+            if before is not None:
+                log.info(
+                    "%s: the list of its repositories may lack some. Reading it again",
+                    self._project,
+                )
+            found, number, lacking = self._read_counted(least)
+            is_sure = counted is not None or earlier <= found.keys() or found.keys() == before
             if is_sure and not lacking:
                 return found
-        if not lacking:
-            return found
-        number = len(found)
-        self._gaps.fail(
-            self._project,
-            UnsettledHarborError(
-                f"Harbor counts {number + lacking} repositories, and lists {number}, also when "
-                f"they were listed again ({_ROUNDS} times). Those that are listed are copied. Run "
-                "the project again; if it stays so, see what answers for Harbor at this URL"
-            ),
-        )
+            counted = self._count_again()
+            if counted is not None and counted <= number:
+                return found
+            least, before = counted or 0, found.keys()
+        if lacking:
+            self._gaps.fail(
+                self._project,
+                UnsettledHarborError(
+                    f"Harbor counts {number + lacking} repositories, and lists {number}, also when "
+                    f"they were listed again ({_ROUNDS} times). Those that are listed are copied. "
+                    "Run the project again; if it stays so, see what answers for Harbor at this URL"
+                ),
+            )
         return found
 
     def _count_again(self) -> int | None:
@@ -225,20 +224,29 @@ class Repositories:
             return None
         return project.repo_count if project.name == self._project else None
 
-    def _read_counted(self, least: int) -> tuple[dict[str, Repository], int]:
-        """Return what is listed, and how many are counted that are not.
+    def _read_counted(self, least: int) -> tuple[dict[str, Repository], int, int]:
+        """Return what is listed, how many that are, and how many are counted that are not.
+
+        Names that are none are counted, and are not in it.
 
         Args:
             least: So many are counted elsewhere.
         """
-        counts = [least]
+        counts: list[int] = []
         rows = self._client.iter_repositories(self._project, tell_count=counts.append)
-        by_name = {repository.name: repository for repository in rows}
-        lacking = max(0, max(counts) - len(by_name))
-        return {n: r for n, r in by_name.items() if self._gaps.is_ours(n)}, lacking
+        listed = {repository.name: repository for repository in rows}
+        number = len(listed)
+        if max(counts) > number:
+            # What was deleted while the pages were read was counted on the first one.
+            counts = [self._client.count_repositories(self._project)]
+        return self._ours(listed), number, max(0, max(least, *counts) - number)
 
     def _read(self) -> dict[str, Repository]:
-        return self._read_counted(0)[0]
+        listed = self._client.iter_repositories(self._project)
+        return self._ours({repository.name: repository for repository in listed})
+
+    def _ours(self, listed: dict[str, Repository]) -> dict[str, Repository]:
+        return {name: item for name, item in listed.items() if self._gaps.is_ours(name)}
 
     def _read_some(self, batch: Batch) -> dict[str, Repository]:
         if self._can_filter:

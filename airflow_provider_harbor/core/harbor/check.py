@@ -166,9 +166,11 @@ def list_seen_projects(
         try:
             _prove_sight(client, client.statistics, _names(projects), is_wanted)
         except HarborSightError:
-            # One may have been created since the others were listed, or deleted before.
+            # One may have been created since the others were listed, or deleted before. Where that
+            # goes on, as many as were counted just before the list are enough.
+            enough = client.get_statistics().total_project_count or client.count_projects()
             projects = _sorted_projects(client)
-            _prove_sight(client, client.get_statistics(), _names(projects), is_wanted)
+            _prove_sight(client, client.get_statistics(), _names(projects), is_wanted, enough)
     return projects
 
 
@@ -202,30 +204,41 @@ def _prove_sight(
     statistics: Statistics,
     seen: set[str],
     is_wanted: Callable[[str], bool],
+    enough: int | None = None,
 ) -> None:
     """Compare what was listed with what Harbor says that it has.
 
     An administrator's statistics count all projects. A robot's do not; what proves its sight are
     its own permissions, which it may read since Harbor 2.12, or else the list of quotas.
+
+    Args:
+        client: The login.
+        statistics: What it was told after the list, or before.
+        seen: Names of what was listed.
+        is_wanted: Tells of a name whether that project is to be backed up.
+        enough: So many need to be in the list, however many are counted after it; None for all.
     """
     total = statistics.total_project_count
     if total:
-        _require_as_many(client, seen, total)
+        _require_as_many(client, seen, total, enough)
     elif client.version >= _ROBOTS_READ_ROBOTS:
-        _prove_by_permissions(client, seen, is_wanted)
+        _prove_by_permissions(client, seen, is_wanted, enough)
     else:
         _prove_by_quotas(client, seen, is_wanted)
 
 
-def _require_as_many(client: HarborClient, seen: set[str], total: int) -> None:
-    if len(seen) < total:
+def _require_as_many(client: HarborClient, seen: set[str], total: int, enough: int | None) -> None:
+    if len(seen) < (total if enough is None else min(enough, total)):
         raise HarborSightError(
             f"{client.user!r} sees {len(seen)} of the {total} projects of {client.url}"
         )
 
 
 def _prove_by_permissions(
-    client: HarborClient, seen: set[str], is_wanted: Callable[[str], bool]
+    client: HarborClient,
+    seen: set[str],
+    is_wanted: Callable[[str], bool],
+    enough: int | None,
 ) -> None:
     """Make sure that a robot sees all projects: Harbor hides none from it that may see any.
 
@@ -244,7 +257,7 @@ def _prove_by_permissions(
         ) from err
     if permissions is not None and any(map(_sees_all, permissions)):
         # It may see them all; that all were in the list, another answer has to say.
-        _require_as_many(client, seen, client.count_projects())
+        _require_as_many(client, seen, client.count_projects(), enough)
         return
     with suppress(HarborAuthError):
         _require_none_hidden(client, set(client.iter_quota_projects()) - seen, is_wanted)

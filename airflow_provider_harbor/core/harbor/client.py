@@ -320,6 +320,10 @@ class HarborClient(HarborApi):
             tell_count=tell_count,
         )
 
+    def count_repositories(self, project: str) -> int:
+        """Return how many repositories Harbor counts in the list of a project's."""
+        return self._lists.count(f"{project_path(project)}/repositories")
+
     def find_repositories(self, project: str, ids: Collection[int]) -> list[Repository]:
         """Return the repositories of a project that have these ids: at most as many as fit a page.
 

@@ -249,6 +249,27 @@ def test_a_list_of_projects_that_goes_on_to_lack_some_is_an_error(harbor: Harbor
     assert [p.name for p in list_projects(client, ["library"])] == ["library"]
 
 
+@pytest.mark.parametrize(
+    ("path", "is_robot"), [(r"/projects\?page_size=1$", True), (r"/statistics$", False)]
+)
+def test_projects_that_are_created_after_each_list_are_no_lack_of_it(
+    harbor: HarborDouble, path: str, is_robot: bool
+) -> None:
+    client = backup_robot(harbor, "*") if is_robot else login(harbor)
+    names = (f"new-{at}" for at in range(10))
+    if not is_robot:
+        assert client.statistics.total_project_count == 1
+        harbor.state.delete_project("library")  # so that the first list is too short
+        harbor.create_project("other")
+        fault = Fault(path=r"/projects\?sort", callback=lambda d: d.state.delete_project("other"))
+        harbor.faults.add(fault)
+    created = Fault(path=path, callback=lambda d: d.create_project(next(names)), times=None)
+    harbor.faults.add(created)
+    found = {project.name for project in list_projects(client)}
+    assert found >= {"new-0"}
+    assert created.hits >= 2
+
+
 def test_a_robot_of_an_old_harbor_proves_its_sight_by_the_quotas() -> None:
     with old_harbor() as harbor:
         harbor.create_project("secret")

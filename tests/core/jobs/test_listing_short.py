@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -158,6 +159,34 @@ def test_a_list_that_lacks_once_is_read_again_also_where_no_project_may_be_seen(
     )
     answer_short(believed, "b", "c", count=2)
     assert believed.is_whole(believed.list())
+
+
+@pytest.mark.parametrize("may_see_project", [True, False])
+def test_deletions_that_go_on_while_the_list_is_read_again_and_again_are_no_lack(
+    nights: Nights, may_see_project: bool
+) -> None:
+    """Also where only the list itself can be asked how many there are."""
+    for at in range(12):
+        nights.harbor.push(f"p/z{at:02}", Image(f"z{at}"), "v1")
+    left = [f"p/z{at:02}" for at in range(11, -1, -1)]
+
+    def delete(harbor: HarborDouble) -> None:
+        harbor.state.forget_repository(harbor.state.repositories[left.pop(0)])
+
+    page_behind = Fault(
+        path=r"/projects/p/repositories\?.*q=repository_id%3D%5B", callback=delete, times=len(left)
+    )
+    nights.harbor.faults.add(page_behind)
+    if not may_see_project:
+        nights.harbor.faults.add(Fault(path=r"/projects/p$", status=403, times=None))
+    user, password = nights.harbor.user, nights.harbor.password
+    client = HarborClient(nights.harbor.url, user, password, page_size=5)
+    ref = nights.list(client)
+    assert page_behind.hits
+    assert nights.is_whole(ref)
+    lists = r"/projects/p/repositories\?sort=repository_id&page_size=\d+$"
+    begun = [target for _, target, _ in nights.harbor.requests.log if re.search(lists, target)]
+    assert len(begun) <= 4  # one to read it, the others to see what changed since
 
 
 def test_what_is_deleted_while_the_list_is_read_is_gone(nights: Nights) -> None:
