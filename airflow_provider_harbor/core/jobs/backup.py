@@ -306,10 +306,14 @@ def finish_run(
         report = replace(
             report,
             last_protected=find_last_protected(store, report.unprotected, besides=report.run),
-            losses=find_losses(store, _snapshot(report, limited_to)),
+            losses=find_losses(
+                store,
+                _snapshot(report, limited_to),
+                besides=[result.project for result in report.projects if result.gaps],
+            ),
         )
         if report.losses:
-            log.warning("Harbor holds far less than the night before: %s", report.losses)
+            log.warning("Far less than the night before: %s", report.losses)
     store.snapshots.write_report(report.run, report.to_json(), render_page(report))
     if not dry_run:
         store.snapshots.commit(_snapshot(report, limited_to))
