@@ -270,6 +270,20 @@ def test_projects_that_are_created_after_each_list_are_no_lack_of_it(
     assert created.hits >= 2
 
 
+def test_a_project_that_is_deleted_before_the_second_list_is_no_lack_of_it(
+    harbor: HarborDouble,
+) -> None:
+    client = backup_robot(harbor, "*")
+    create = Fault(path=r"/projects\?page_size=1$", callback=lambda d: d.create_project("new"))
+    delete = Fault(
+        path=r"/projects\?sort", skip=1, callback=lambda d: d.state.delete_project("new")
+    )
+    harbor.faults.add(create)
+    harbor.faults.add(delete)
+    assert [project.name for project in list_projects(client)] == ["library"]
+    assert (create.hits, delete.hits) == (1, 1)
+
+
 def test_a_robot_of_an_old_harbor_proves_its_sight_by_the_quotas() -> None:
     with old_harbor() as harbor:
         harbor.create_project("secret")
