@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -33,6 +34,8 @@ _KEPT_NAMES = 20
 # A project that has lost so many digests, and half of all or more, is told; so is an empty one.
 _MANY_DIGESTS = 10
 _SHOWN_NAMES = 3
+# So many nights before the last one are read, one by one, for what was not whole in that.
+_OLDER_NIGHTS = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +163,8 @@ def find_losses(
         last = next(nights, None)
         if last is None:
             return None
-        before = _held_before(last, nights, {*made.lacking, *besides})
+        older = islice(nights, _OLDER_NIGHTS)
+        before = _held_before(last, older, {*made.lacking, *besides})
     except StoreError as err:
         log.warning("What Harbor held the night before could not be found out: %s", err)
         return None
@@ -196,7 +200,8 @@ def _held_before(
     }
     wanted = {name for name in found if not last.projects[name].ok}
     wanted |= {name for name in last.lacking or () if name not in besides}
-    while wanted and (night := next(iter(older), None)):
+    nights = iter(older)
+    while wanted and (night := next(nights, None)):
         for name in sorted(wanted):
             held = night.projects.get(name)
             if held and held.ok:

@@ -295,7 +295,9 @@ def nothing_left(backup: Backup, report: RunReport, key: str = "night-99") -> Lo
     return find_losses(backup.store, replace(night, key=key, projects=projects))
 
 
-def test_what_came_back_is_compared_with_nothing_from_before_it_was_gone(backup: Backup) -> None:
+def test_what_came_back_is_compared_with_nothing_from_before_it_was_gone(
+    backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = (backup.run(backup.itself) for _ in range(3))
     night = backup.store.snapshots.read(layout.run_key(third.run))
     assert night is not None
@@ -316,6 +318,11 @@ def test_what_came_back_is_compared_with_nothing_from_before_it_was_gone(backup:
         losses = nothing_left(backup, first)
         assert losses is not None
         assert (losses.projects[0].project, losses.projects[0].before) == ("bad", 1)
+    with monkeypatch.context() as shorter:
+        shorter.setattr(trail, "_OLDER_NIGHTS", 1)
+        losses = nothing_left(backup, first)
+    assert losses is not None
+    assert [shrunk.project for shrunk in losses.projects] == ["good"]
     change_night(backup, second.run, projects=other, lacking=["bad"])
     losses = nothing_left(backup, first)
     assert losses is not None
