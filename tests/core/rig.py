@@ -25,6 +25,7 @@ from airflow_provider_harbor.core.jobs.backup import copy_project, finish_run, i
 from airflow_provider_harbor.core.jobs.report import RunReport
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.oci.registry import RegistryClient
+from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.leases import Lease
 from tests.double import HarborDouble
@@ -154,6 +155,10 @@ class Backup:
     def copy(self, destination: Place, run: str, ref: Any, **options: Any) -> ProjectResult:
         source = RegistrySource(self.registry)
         return copy_project(self.client, source, destination, self.store, run, ref, **options)
+
+    def read_report(self, report: RunReport, kind: str = "json") -> str:
+        """Return the file of a report; `kind` is json or html."""
+        return (self.store_path / layout.report(report.run, kind)).read_text()
 
     def records(self, report: RunReport) -> list[Record]:
         """Return all that the inventories of a run list."""

@@ -23,6 +23,7 @@ settings/              keep Harbor's settings, compare them, bring them back
 totals                 what a run comes to, as one sum, and the words of it
 report, report_page    how a run ended, as values and as a page
 trail                  what a report says of before: last protected, earlier attempts
+losses                 what a report says of projects that hold far less than before
 page                   what the pages of all reports share
 verification/          is a store whole, and what can be had of its registries?
 drill                  restore a sample, compare it, remove it

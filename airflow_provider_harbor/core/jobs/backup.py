@@ -30,6 +30,7 @@ from airflow_provider_harbor.core.harbor.records import Gap
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count
 from airflow_provider_harbor.core.jobs.listing import list_project
+from airflow_provider_harbor.core.jobs.losses import find_losses
 from airflow_provider_harbor.core.jobs.overview import remember_nights
 from airflow_provider_harbor.core.jobs.project_copy import ProjectCopy
 from airflow_provider_harbor.core.jobs.report import RunReport, build_report
@@ -40,7 +41,7 @@ from airflow_provider_harbor.core.jobs.results import (
     keeping_first_error,
 )
 from airflow_provider_harbor.core.jobs.settings.report import report_settings
-from airflow_provider_harbor.core.jobs.trail import find_last_protected, find_losses, read_attempts
+from airflow_provider_harbor.core.jobs.trail import find_last_protected, read_attempts
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.claims import Claim, settle
 from airflow_provider_harbor.core.store.inventories import InventoryRef

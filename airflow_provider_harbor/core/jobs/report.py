@@ -30,10 +30,11 @@ from airflow_provider_harbor.core.human import (
     human_size,
     human_time,
 )
+from airflow_provider_harbor.core.jobs.losses import Losses
 from airflow_provider_harbor.core.jobs.results import ProjectResult
 from airflow_provider_harbor.core.jobs.settings.report import SettingsReport
 from airflow_provider_harbor.core.jobs.totals import Totals, kinds_in_words, sum_up
-from airflow_provider_harbor.core.jobs.trail import Attempt, Losses
+from airflow_provider_harbor.core.jobs.trail import Attempt
 from airflow_provider_harbor.core.store.inventories import InventoryRef
 
 __all__ = [
