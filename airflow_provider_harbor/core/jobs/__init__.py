@@ -29,5 +29,5 @@ verification/          is a store whole, and what can be had of its registries?
 drill                  restore a sample, compare it, remove it
 drill_report           what a drill came to, as values and as a page
 keeping                keep a report in its store
-side_by_side           things that fail, or the place that they are read from
+side_by_side           ask for many; things that fail, or the place that they are read from
 """

@@ -33,9 +33,9 @@ from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.http.pace import DEFAULT_CEILING
 from airflow_provider_harbor.core.human import Progress, human_count, human_size
 from airflow_provider_harbor.core.jobs.drill_report import DrillReport
+from airflow_provider_harbor.core.jobs.side_by_side import ask_all
 from airflow_provider_harbor.core.oci.manifest import Descriptor
 from airflow_provider_harbor.core.oci.names import is_project_name
-from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.known import Held
@@ -279,8 +279,8 @@ class _Drill:
             for record in item.records
             if record.key not in self._not_restored
         ]
-        do_all(records, lambda r: self._compare_manifest(r, groups), self._wanted.workers, "drill")
-        do_all(list(self._blobs.values()), self._read_blob, self._wanted.workers, "drill")
+        ask_all(records, lambda r: self._compare_manifest(r, groups), self._wanted.workers, "drill")
+        ask_all(list(self._blobs.values()), self._read_blob, self._wanted.workers, "drill")
 
     def _compare_lists(self, name: str, records: list[Record], found: Mapping[str, Record]) -> None:
         for record in records:

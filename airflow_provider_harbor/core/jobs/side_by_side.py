@@ -1,16 +1,30 @@
-"""Tell things that cannot be read from a place that does not answer."""
+"""Ask for many things, and tell those that cannot be read from a place that does not answer."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from airflow_provider_harbor.core.exceptions import HarborBackupError
+from airflow_provider_harbor.core.http.waiting import obeying
+from airflow_provider_harbor.core.side_by_side import do_all
+from airflow_provider_harbor.core.stopping import StoppedError
 
 T = TypeVar("T")
 
 # So many that failed in a row, and none in between that did not: it is not the things.
 _FAILURES_IN_A_ROW = 5
+
+
+def ask_all(items: Iterable[T], ask: Callable[[T], object], workers: int, name: str) -> None:
+    """Ask a registry for each item, as `side_by_side.do_all` does.
+
+    Where that ends before all is done (Ctrl-C, say), nobody waits for an answer any more.
+    """
+    stopping = threading.Event()
+    with obeying(stopping, StoppedError):
+        do_all(items, ask, workers, name, stopping=stopping)
 
 
 class PlaceStoppedError(Exception):

@@ -220,6 +220,10 @@ def test_ctrl_c_removes_what_was_made(
             callback=lambda double: os.kill(os.getpid(), signal.SIGINT),
         )
     )
+    # Nothing more is answered: that is not waited for.
+    other_harbor.faults.add(
+        Fault(method="PUT", path="/v2/drill/.*/manifests/", times=None, delay_seconds=600)
+    )
     done = command("drill", kept, other_harbor.url, *INTO, "--sample", "99")
     assert done.code == 130
     assert done.out.startswith("The drill was stopped before its end")

@@ -416,6 +416,8 @@ def test_ctrl_c_keeps_what_was_found(
     harbor.faults.add(
         Fault(path="/v2/team/", callback=lambda double: os.kill(os.getpid(), signal.SIGINT))
     )
+    # Nothing more is answered: that is not waited for.
+    harbor.faults.add(Fault(path="/v2/team/", times=None, delay_seconds=600))
     done = command("verify", kept, "--source", harbor.url, "--json")
     assert done.code == 130
     assert things(done.document) == {layer}

@@ -28,7 +28,7 @@ from airflow_provider_harbor.core.harbor.client import HarborClient
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.http.attempts import attempt
 from airflow_provider_harbor.core.human import Progress, human_count
-from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow
+from airflow_provider_harbor.core.jobs.side_by_side import FailuresInARow, ask_all
 from airflow_provider_harbor.core.jobs.verification.report import (
     Damage,
     Findings,
@@ -40,7 +40,6 @@ from airflow_provider_harbor.core.jobs.verification.report import (
 from airflow_provider_harbor.core.oci.manifest import Descriptor, Manifest
 from airflow_provider_harbor.core.oci.names import pack_digest
 from airflow_provider_harbor.core.oci.registry import RegistryClient
-from airflow_provider_harbor.core.side_by_side import do_all
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.snapshots import Snapshot
 
@@ -174,7 +173,7 @@ class RegistryCheck:
         """
         is_over = False
         try:
-            do_all(self._iter_records(part), lambda r: self._check(r, stage), workers, "ask")
+            ask_all(self._iter_records(part), lambda r: self._check(r, stage), workers, "ask")
             is_over = True
         finally:
             for record, err in self._failures.own(is_over=is_over):
