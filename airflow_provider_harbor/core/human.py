@@ -52,6 +52,16 @@ def human_time(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
+def human_moment(text: str) -> str:
+    """Return a moment that is kept as a text (ISO 8601, with a time zone), as `human_time` does.
+
+    Raises:
+        ValueError: It is none.
+        OverflowError: It is too near to the first or last day of all.
+    """
+    return human_time(datetime.fromisoformat(text))
+
+
 def human_rate(bytes_per_second: float) -> str:
     """Return a rate with a unit of powers of 1000: `870 kB/s`, `45.3 MB/s`, `1.2 GB/s`."""
     if bytes_per_second < 999_500:

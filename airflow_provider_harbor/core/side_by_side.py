@@ -26,6 +26,21 @@ def submit(pool: Executor, work: Callable[..., R], /, *args: object) -> Future[R
     return pool.submit(contextvars.copy_context().run, work, *args)
 
 
+def result_of(future: Future[R]) -> R:
+    """Return what a pool made; raises what was raised there, whatever that is.
+
+    Of an exception that is false (as one with a length of 0) `Future.result` says nothing, in
+    Python 3.10 to 3.13.
+    """
+    error = future.exception()
+    if error is None:
+        return future.result()
+    try:
+        raise error
+    finally:
+        del error  # it holds this frame
+
+
 def do_all(
     items: Iterable[T],
     work: Callable[[T], object],
@@ -86,7 +101,6 @@ def do_all(
             raise
         finally:
             is_over.set()
-    # An exception may be false: of such a one `Future.result` says nothing (Python 3.10 to 3.13).
     errors = [err for future in futures if (err := future.exception()) is not None]
     for err in sorted(errors, key=lambda err: isinstance(err, StoppedError)):
         raise err
@@ -161,7 +175,7 @@ def ahead(
             while queue.fill():
                 item, future = queue.first()
                 try:
-                    made = future.result()
+                    made = result_of(future)
                 except StoppedError as err:
                     queue.wait()  # what stopped it is of a later one
                     raise (errors or [err])[0] from None

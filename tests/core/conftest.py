@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_harbor.core.oci import referrers
 from tests.core.night import Night, make_night
 from tests.core.rig import Backup, login, registry_login
-from tests.double import HarborDouble
+from tests.double import HarborDouble, Image
 from tests.registry_server import PlainRegistry
 
 
@@ -60,3 +60,12 @@ def target(
         return other_harbor
     registry: PlainRegistry = request.getfixturevalue("plain_registry")
     return registry
+
+
+@pytest.fixture
+def good_and_bad(harbor: HarborDouble, backup: Backup) -> None:
+    """A Harbor with two projects of an image each, good and bad, and a store that is begun."""
+    for name in ("good", "bad"):
+        harbor.create_project(name)
+        harbor.push(f"{name}/app", Image(name), "1")
+    backup.store.begin_for(harbor.url)

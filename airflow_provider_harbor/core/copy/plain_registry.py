@@ -20,7 +20,7 @@ from airflow_provider_harbor.core.exceptions import (
 )
 from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.oci.registry import RegistryClient, referrers_tag
-from airflow_provider_harbor.core.side_by_side import submit
+from airflow_provider_harbor.core.side_by_side import result_of, submit
 from airflow_provider_harbor.core.store.known import Held
 
 _BELIEVED_FOR = timedelta(days=7)
@@ -183,7 +183,7 @@ class _AskingView(View):
         names = [name for name, _ in groups]
         with ThreadPoolExecutor(self._workers, thread_name_prefix="ask") as pool:
             futures = [submit(pool, self._find_one, group) for group in groups]
-            found = {name: future.result() for name, future in zip(names, futures, strict=True)}
+            found = {name: result_of(future) for name, future in zip(names, futures, strict=True)}
         if self._errors and not self._answered:
             raise self._errors[0]
         return found

@@ -35,6 +35,7 @@ from airflow_provider_harbor.core.harbor.records import Record
 from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.referrers import Subject
 from airflow_provider_harbor.core.oci.registry import referrers_tag
+from airflow_provider_harbor.core.side_by_side import result_of
 from airflow_provider_harbor.core.store.inventories import Content
 from airflow_provider_harbor.core.store.known import Held
 
@@ -231,12 +232,12 @@ class RepositoryCopy:
 
     def _wait_for_needed(self, step: Step) -> None:
         for digest in step.after:
-            error = self._futures[digest].result()
+            error = result_of(self._futures[digest])
             if error is not None:
                 raise NotTriedError(f"it needs {digest}, which failed: {error}") from error
         for digest in step.behind:
             # A signature is copied also where its subject is lost: one day that may be found.
-            self._futures[digest].result()
+            result_of(self._futures[digest])
 
     def _find_there(self, step: Step) -> Manifest | None:
         """Return a manifest that the destination has; None where it has gone from there."""
@@ -275,11 +276,7 @@ class RepositoryCopy:
                 own.set_result(copier.copy(self._repository, blob, is_new=is_new, force=force))
             except BaseException as err:  # whoever needs the blob is told, as by an executor
                 own.set_exception(err)
-        for _, future in futures:
-            # Of an exception that is false `result` says nothing (Python 3.10 to 3.13).
-            if (error := future.exception()) is not None:
-                raise error
-        return [digest for digest, future in futures if not future.result()]
+        return [digest for digest, future in futures if not result_of(future)]
 
     def _put_content(self, step: Step, manifest: Manifest) -> tuple[str, ...]:
         """Push a manifest, under its first tag where none has to wait; return the tags left."""

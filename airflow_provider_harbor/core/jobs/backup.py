@@ -304,12 +304,13 @@ def finish_run(
         report = _apart_from_before(store, _snapshot(report, limited_to), report)
     report = replace(report, attempts=read_attempts(store, report.run))
     if not dry_run:
+        made = _snapshot(report, limited_to)
         report = replace(
             report,
             last_protected=find_last_protected(store, report.unprotected, besides=report.run),
             losses=find_losses(
                 store,
-                _snapshot(report, limited_to),
+                made,
                 besides=[result.project for result in report.projects if result.gaps],
             ),
         )
@@ -317,7 +318,7 @@ def finish_run(
             log.warning("Far less than the night before: %s", report.losses)
     store.snapshots.write_report(report.run, report.to_json(), render_page(report))
     if not dry_run:
-        store.snapshots.commit(_snapshot(report, limited_to))
+        store.snapshots.commit(made)
         remember_nights(store, run_key(report.run))
     store.lease(destination, run).release()
     return report

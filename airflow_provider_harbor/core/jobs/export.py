@@ -35,6 +35,7 @@ from airflow_provider_harbor.core.oci.manifest import Manifest
 from airflow_provider_harbor.core.oci.names import is_repository_name
 from airflow_provider_harbor.core.oci.referrers import referrer_entry, referrers_index
 from airflow_provider_harbor.core.oci.registry import referrers_tag
+from airflow_provider_harbor.core.side_by_side import result_of
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES
@@ -251,7 +252,7 @@ class _Export:
             try:
                 for future in as_completed(waiting):
                     blob = waiting[future]
-                    self._placed.errors[blob.digest] = future.result()
+                    self._placed.errors[blob.digest] = result_of(future)
                     done_bytes += blob.size_bytes
                     self._progress(
                         f"exporting: {human_size(done_bytes)} of {human_size(total)}, "

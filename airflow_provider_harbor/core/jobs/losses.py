@@ -5,16 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from airflow_provider_harbor.core.exceptions import (
-    HarborConfigurationError,
-    IntegrityError,
-    StoreError,
-)
-from airflow_provider_harbor.core.human import human_count, human_time
+from airflow_provider_harbor.core.exceptions import StoreError
+from airflow_provider_harbor.core.human import human_count, human_moment
+from airflow_provider_harbor.core.jobs.trail import read_night
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
 from airflow_provider_harbor.core.store.documents import SHAPE_ERRORS
@@ -71,10 +67,10 @@ class Losses:
         shown = "; ".join(map(self._shown, self.projects[:_SHOWN_NAMES]))
         more = len(self.projects) - _SHOWN_NAMES
         more_words = f"; and {more:,} more" if more > 0 else ""
-        return f"{shown}{more_words}, compared with {_human_moment(self.since)}"
+        return f"{shown}{more_words}, compared with {human_moment(self.since)}"
 
     def _shown(self, shrunk: Shrunk) -> str:
-        older = "" if shrunk.since == self.since else f" of {_human_moment(shrunk.since)}"
+        older = "" if shrunk.since == self.since else f" of {human_moment(shrunk.since)}"
         return f"{shrunk}{older}"
 
     def to_json(self) -> dict[str, Any]:
@@ -160,15 +156,13 @@ def _nights_before(store: BackupStore, made: Snapshot) -> Iterator[Snapshot]:
     choice = (made.harbor_url, set(made.limited_to))
     keys = [key for key in reversed(store.snapshots.list_keys()) if key < made.key]
     for key in [key for key in keys if not layout.is_of_settings(key)][:_NIGHTS]:
+        night = read_night(store, key)
+        if not (night and night.projects):
+            continue
         try:
-            night = store.snapshots.read(key)
-            is_one = night and night.projects and _human_moment(night.ended_at)
-        except (HarborConfigurationError, IntegrityError, *SHAPE_ERRORS) as err:
+            human_moment(night.ended_at)
+        except SHAPE_ERRORS as err:
             log.info("Left out, since it cannot be read: %s", err)
             continue
-        if night and is_one and (night.harbor_url, set(night.limited_to)) == choice:
+        if (night.harbor_url, set(night.limited_to)) == choice:
             yield night
-
-
-def _human_moment(text: str) -> str:
-    return human_time(datetime.fromisoformat(text))

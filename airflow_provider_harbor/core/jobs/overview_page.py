@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from urllib.parse import quote
 
-from airflow_provider_harbor.core.human import human_count, human_duration, human_size, human_time
+from airflow_provider_harbor.core.human import (
+    human_count,
+    human_duration,
+    human_moment,
+    human_size,
+    human_time,
+)
 from airflow_provider_harbor.core.jobs.last_reports import LOOK_BACK, LastReport
 from airflow_provider_harbor.core.jobs.overview import (
     Overview,
@@ -396,6 +401,6 @@ def _day(night: Night) -> str:
 
 def _moment(text: str) -> str:
     try:
-        return human_time(datetime.fromisoformat(text))
+        return human_moment(text)
     except ValueError:
         return text

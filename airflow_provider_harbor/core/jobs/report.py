@@ -27,6 +27,7 @@ from airflow_provider_harbor.core.http.pace_notes import in_words
 from airflow_provider_harbor.core.human import (
     human_count,
     human_duration,
+    human_moment,
     human_size,
     human_time,
 )
@@ -215,7 +216,7 @@ class RunReport:
         if self.last_protected is None:
             return list(self.unprotected)
         return [
-            f"{name} (last protected {human_time(datetime.fromisoformat(moment))})"
+            f"{name} (last protected {human_moment(moment)})"
             if (moment := self.last_protected.get(name))
             else f"{name} (whole in none of the newest nights)"
             for name in self.unprotected

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from airflow_provider_harbor.core.exceptions import (
@@ -15,7 +16,7 @@ from airflow_provider_harbor.core.exceptions import (
     IntegrityError,
     StoreError,
 )
-from airflow_provider_harbor.core.human import human_time
+from airflow_provider_harbor.core.human import human_moment
 from airflow_provider_harbor.core.side_by_side import in_batches
 from airflow_provider_harbor.core.store import layout
 from airflow_provider_harbor.core.store.backup_store import BackupStore
@@ -51,7 +52,7 @@ class Attempt:
     failed: int = 0
 
     def __str__(self) -> str:
-        text = f"ended {human_time(datetime.fromisoformat(self.ended_at))}: {self.headline}"
+        text = f"ended {human_moment(self.ended_at)}: {self.headline}"
         if not self.projects:
             return text
         more = self.failed - len(self.projects)
@@ -71,7 +72,7 @@ class Attempt:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Attempt:
         """Read what `to_json` returned."""
-        human_time(datetime.fromisoformat(data["ended_at"]))
+        human_moment(data["ended_at"])
         return cls(
             ended_at=str(data["ended_at"]),
             complete=bool(data["complete"]),
@@ -101,7 +102,7 @@ def read_attempts(store: BackupStore, run: str) -> tuple[Attempt, ...]:
             projects=tuple(names[:_KEPT_NAMES]),
             failed=len(names),
         )
-        human_time(datetime.fromisoformat(last.ended_at))
+        human_moment(last.ended_at)
     except (HarborBackupError, *SHAPE_ERRORS) as err:
         log.warning("How this run ended before is not known, its report cannot be read: %s", err)
         return ()
@@ -158,16 +159,21 @@ def find_last_complete(store: BackupStore, projects: Iterable[str] = ()) -> date
     return None
 
 
+def read_night(store: BackupStore, key: str) -> Snapshot | None:
+    """Return how a run ended; None where it was cut short, or cannot be read.
+
+    Raises:
+        StoreError: The store does not answer.
+    """
+    try:
+        return store.snapshots.read(key)
+    except (HarborConfigurationError, IntegrityError) as err:
+        log.info("Left out, since it cannot be read: %s", err)
+        return None
+
+
 def _newest(store: BackupStore, besides: str) -> Iterator[Snapshot]:
     """Yield the newest nights, newest first; those that cannot be read are left out."""
-
-    def read(key: str) -> Snapshot | None:
-        try:
-            return store.snapshots.read(key)
-        except (HarborConfigurationError, IntegrityError) as err:
-            log.info("Left out, since it cannot be read: %s", err)
-            return None
-
     keys = [key for key in reversed(store.snapshots.list_keys()) if key != besides][:_NIGHTS]
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nights") as pool:
-        yield from filter(None, in_batches(pool, read, keys, _AT_ONCE))
+        yield from filter(None, in_batches(pool, partial(read_night, store), keys, _AT_ONCE))

@@ -40,6 +40,7 @@ from airflow_provider_harbor.core.settings.kinds import (
     kind_of,
 )
 from airflow_provider_harbor.core.settings.values import PROJECTS, HarborSettings, Raw, Unread
+from airflow_provider_harbor.core.side_by_side import result_of
 from airflow_provider_harbor.core.texts import one_line
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class _Reader:
         futures = [(name, pool.submit(task)) for name, task in tasks]
         found: list[Raw] = []
         for name, future in futures:
-            result = future.result()
+            result = result_of(future)
             if name == "projects":
                 found = result
         return found

@@ -26,6 +26,7 @@ from airflow_provider_harbor.core.exceptions import (
     StoreUnreachableError,
 )
 from airflow_provider_harbor.core.oci.blob_reader import Rereadable, require_digest
+from airflow_provider_harbor.core.side_by_side import result_of
 from airflow_provider_harbor.core.store import kept_sha256, layout
 from airflow_provider_harbor.core.store.bucket_notes import Note, Progress, upload_of
 from airflow_provider_harbor.core.store.files import BLOCK_BYTES, PARTS_AT_ONCE, Files
@@ -331,7 +332,7 @@ class _Sending:
 
     def _note_one(self) -> bytearray:
         part = self._on_their_way[0]  # which stays the first one where it did not arrive
-        etags = (*self._progress.etags, part.etag.result())
+        etags = (*self._progress.etags, result_of(part.etag))
         self._on_their_way.popleft()
         self._progress = replace(
             self._progress, etags=etags, sha256_state=part.sha256_state, tries=0

@@ -16,13 +16,7 @@ from airflow_provider_harbor.core.store import layout
 from tests.core.rig import Backup
 from tests.double import Fault, HarborDouble, Image
 
-
-@pytest.fixture(autouse=True)
-def projects(harbor: HarborDouble, backup: Backup) -> None:
-    for name in ("good", "bad"):
-        harbor.create_project(name)
-        harbor.push(f"{name}/app", Image(name), "1")
-    backup.store.begin_for(harbor.url)
+pytestmark = pytest.mark.usefixtures("good_and_bad")
 
 
 def push_many(harbor: HarborDouble, number: int) -> None:
